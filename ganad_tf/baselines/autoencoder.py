@@ -1,0 +1,42 @@
+"""The generator alone, trained to reconstruct normal images: no anomalies, no discriminators."""
+
+import keras
+import numpy as np
+
+from ganad_tf.config import RunConfig
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
+from ganad_tf.networks import Generator
+from ganad_tf.preprocessing import to_network
+
+
+def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
+    """Trains on as many normal images as the GAN sees, and measures reconstruction errors.
+
+    Args:
+        config: the run's settings.
+        splits: the data.
+
+    Returns:
+        L1 reconstruction errors of the validation and of the test images, float32 [N] each.
+    """
+    train = splits.train
+    inputs = keras.Input((config.image_size, config.image_size, train.images.shape[-1]))
+    generator = Generator(config.image_size, train.images.shape[-1], config.width, config.refine)
+    model = keras.Model(inputs, generator(inputs)[0])
+    steps = config.epochs * config.steps_per_epoch
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+    model.compile(
+        keras.optimizers.Adam(schedule, beta_1=config.beta_1), loss="mae", jit_compile=False
+    )
+    normal = to_network(train.images[~train.is_anomaly], config.image_size).numpy()
+    half = config.batch_size // 2
+    print(f"autoencoder baseline: {steps} steps on {len(normal)} normal images", flush=True)
+    passes = max(1, round(steps * half / len(normal)))
+    model.fit(normal, normal, batch_size=half, epochs=passes, verbose=2)
+    return _errors(model, splits.validation, config), _errors(model, splits.test, config)
+
+
+def _errors(model, part: LabelledImages, config) -> np.ndarray:
+    images = to_network(part.images, config.image_size).numpy()
+    return np.abs(model.predict(images, batch_size=256, verbose=0) - images).mean(axis=(1, 2, 3))

@@ -1,0 +1,284 @@
+"""One frozen dataclass of settings: the flags, the run's config.json and the docs come from it."""
+
+import argparse
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.loss_weights import LossWeights
+
+# Settings by hardware. `small` is what two CPU cores learn in minutes; `paper` is the published
+# width, for a GPU. Expected figures: README, "What to expect".
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {"width": 16, "discriminator_width": 8, "refine": True, "batch_size": 128},
+    "paper": {"width": 64, "discriminator_width": 64, "refine": False, "batch_size": 128},
+}
+
+
+def _setting(default, group: str, help: str, **metadata):
+    metadata = {"group": group, "help": help, **metadata}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's result. Each field is a flag of the same name.
+
+    Raises:
+        UsageError: when a value is out of its range or two values contradict each other.
+    """
+
+    normal: str = _setting(
+        "7", "data", "the normal class of Fashion-MNIST, by number (0-9) or name (sneaker)"
+    )
+    protocol: str = _setting(
+        "seen",
+        "data",
+        "which anomalies are labelled in training: all nine classes (seen), one class (unseen), "
+        "a few of all nine (few), or none",
+        choices=("seen", "unseen", "few", "none"),
+    )
+    known: str | None = _setting(
+        None, "data", "the labelled anomaly class under --protocol unseen (default: normal + 1)"
+    )
+    anomalies: int = _setting(
+        600, "data", "how many labelled anomalies --protocol few keeps", minimum=10
+    )
+    validation_fraction: float = _setting(
+        0.1, "data", "share of the training set held out for validation", minimum=0.01, maximum=0.5
+    )
+    balance: str = _setting(
+        "kmeans",
+        "data",
+        "anomalies are drawn evenly over k-means clusters (the paper) or over their known classes",
+        choices=("kmeans", "kind"),
+    )
+    clusters: int = _setting(
+        9, "data", "number of k-means clusters (Ferrari and Enneifer: 3)", minimum=1
+    )
+
+    image_size: int = _setting(
+        32, "networks", "the networks' square input in pixels, a multiple of 16", minimum=16
+    )
+    width: int = _setting(
+        16, "networks", "channels of the generator's first step (paper: 64)", minimum=1
+    )
+    discriminator_width: int = _setting(
+        8, "networks", "channels of each discriminator's first step (paper: 64)", minimum=1
+    )
+    refine: bool = _setting(
+        True, "networks", "a residual 3x3 convolution after each halving (not in the paper)"
+    )
+
+    epochs: int = _setting(
+        30, "training", "number of epochs; an epoch is --steps-per-epoch batches", minimum=1
+    )
+    steps_per_epoch: int = _setting(100, "training", "batches in an epoch", minimum=1)
+    batch_size: int = _setting(
+        128, "training", "images in a batch, half normal, half anomalous", minimum=2
+    )
+    learning_rate: float = _setting(
+        1e-3, "training", "the generator's; falls to zero along a cosine", minimum=1e-8, maximum=1.0
+    )
+    discriminator_learning_rate: float = _setting(
+        2e-4, "training", "the discriminators'; falls alike", minimum=1e-8, maximum=1.0
+    )
+    beta_1: float = _setting(0.5, "training", "Adam's first momentum", minimum=0.0, maximum=0.999)
+    average_momentum: float = _setting(
+        0.998,
+        "training",
+        "moving average of the weights: share of the old average kept in a step",
+        minimum=0.0,
+        maximum=0.99999,
+    )
+    flip: bool = _setting(True, "training", "mirror half of the training images")
+    shift: int = _setting(
+        1, "training", "shift training images by up to this many pixels", minimum=0
+    )
+    abc_scale: float = _setting(
+        1.0,
+        "training",
+        "factor on the error inside the ABC loss",
+        minimum=1e-3,
+        maximum=1000.0,
+    )
+    loss_weights: LossWeights = _setting(
+        LossWeights(), "training", "weight of a loss as NAME=VALUE; repeatable"
+    )
+
+    score: str = _setting(
+        "auto",
+        "scoring",
+        "what the anomaly score is made of; auto chooses on validation data and says why",
+        choices=("auto", "reconstruction", "features", "joint"),
+    )
+    max_false_alarms: float | None = _setting(
+        None,
+        "scoring",
+        "set the threshold for at most this share of false alarms among normal images "
+        "(default: the threshold of best F1 on validation; 0.05 where no anomaly is labelled)",
+        minimum=1e-6,
+        maximum=0.999,
+    )
+
+    seed: int = _setting(0, "run", "of weights, split, order and augmentation", minimum=0)
+    precision: str = _setting(
+        "auto",
+        "run",
+        "number format of the networks; auto: bfloat16 or float16 on a GPU that has it, "
+        "float32 on a CPU",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        if self.batch_size % 2:
+            raise UsageError(
+                "--batch-size must be even: half of it is normal, half anomalous. "
+                f"Received: {self.batch_size}"
+            )
+        if self.image_size % 16:
+            raise UsageError(
+                "--image-size must be a multiple of 16, because the U-Net halves it four times. "
+                f"Received: {self.image_size}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for config.json."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ArtefactError: if a setting is unknown, as from another version.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ArtefactError(
+                f"config.json: expected settings of this version. Received: {', '.join(unknown)}"
+            )
+        values = dict(values)
+        if isinstance(values.get("loss_weights"), Mapping):
+            values["loss_weights"] = LossWeights(**values["loss_weights"])
+        return cls(**values)
+
+    def differences(self, other: "RunConfig") -> list[str]:
+        """One line for each setting in which two configurations differ."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [
+            f"{name}: {mine[name]!r} != {theirs[name]!r}"
+            for name in mine
+            if mine[name] != theirs[name]
+        ]
+
+
+def _check(field: dataclasses.Field, value) -> None:
+    flag = flag_of(field.name)
+    choices = field.metadata.get("choices")
+    if choices and value not in choices:
+        raise UsageError(f"{flag} must be one of {', '.join(choices)}. Received: {value!r}")
+    low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
+    if value is None or (low is None and high is None):
+        return
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        limits = f"at least {low}" if high is None else f"in [{low}, {high}]"
+        raise UsageError(f"{flag} must be {limits}. Received: {value}")
+
+
+def flag_of(name: str) -> str:
+    """`batch_size` -> `--batch-size`."""
+    return "--" + name.replace("_", "-")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each setting, and `--preset`, to a parser.
+
+    Flags default to "not given", so that a preset fills in only what the user left open.
+    """
+    groups: dict[str, Any] = {}
+    for field in dataclasses.fields(RunConfig):
+        title = field.metadata["group"]
+        group = groups.setdefault(title, parser.add_argument_group(title))
+        if title == "networks" and field.name == "image_size":
+            group.add_argument(
+                "--preset",
+                choices=("auto", *PRESETS),
+                default="auto",
+                help="small: minutes on two CPU cores; paper: the published width. "
+                "auto: paper with a GPU, small without",
+            )
+        _add_flag(group, field)
+
+
+def _add_flag(group, field: dataclasses.Field) -> None:
+    flag, text = flag_of(field.name), field.metadata["help"].replace("%", "%%")
+    common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+    if field.type is bool:
+        group.add_argument(
+            flag, action=argparse.BooleanOptionalAction, help=_with_default(text, field), **common
+        )
+    elif field.type is LossWeights:
+        names = ", ".join(f"{f.name} {f.default}" for f in dataclasses.fields(LossWeights))
+        group.add_argument(
+            "--loss-weight",
+            action="append",
+            metavar="NAME=VALUE",
+            help=f"{text}. Defaults: {names}",
+            **common,
+        )
+    else:
+        kinds = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
+        group.add_argument(
+            flag,
+            type=kinds[0],
+            choices=field.metadata.get("choices"),
+            metavar=None if "choices" in field.metadata else kinds[0].__name__.upper(),
+            help=_with_default(text, field),
+            **common,
+        )
+
+
+def _with_default(text: str, field: dataclasses.Field) -> str:
+    return text if field.default is None else f"{text} (default: {field.default})"
+
+
+def config_from_flags(arguments: Mapping[str, Any], preset: str) -> RunConfig:
+    """Builds the configuration: a preset first, then whatever flags were given.
+
+    Args:
+        arguments: the parsed flags, as `vars(namespace)`; other entries are ignored.
+        preset: a name in `PRESETS`.
+
+    Raises:
+        UsageError: if a loss weight or a value is wrong.
+    """
+    known = {field.name for field in dataclasses.fields(RunConfig)}
+    given = {name: value for name, value in arguments.items() if name in known}
+    if "loss_weights" in given:
+        given["loss_weights"] = _parse_loss_weights(given["loss_weights"])
+    return RunConfig(**{**PRESETS[preset], **given})
+
+
+def _parse_loss_weights(texts: list[str]) -> LossWeights:
+    names = [field.name for field in dataclasses.fields(LossWeights)]
+    values = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        name = name.replace("-", "_")
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if name not in names or not 0 <= number < float("inf"):
+            raise UsageError(
+                "--loss-weight must be NAME=VALUE with VALUE at least 0 and NAME one of "
+                f"{', '.join(names)}. Received: {text!r}"
+            )
+        values[name] = number
+    return LossWeights(**values)

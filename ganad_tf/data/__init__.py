@@ -1,0 +1,1 @@
+"""Where images come from, which are normal, which are labelled, how batches are made."""

@@ -1,0 +1,89 @@
+"""Picks device, precision and compilation for the hardware, and says what it picked and why."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from ganad_tf.errors import UsageError
+
+# Compute capability from which NVIDIA's tensor cores work in bfloat16 (Ampere) and float16 (Volta).
+BFLOAT16_CAPABILITY = (8, 0)
+FLOAT16_CAPABILITY = (7, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How a run executes.
+
+    Args:
+        strategy: the TensorFlow distribution strategy to build and train under.
+        precision: the Keras dtype policy of the trained networks.
+        jit_compile: whether the training step is compiled with XLA.
+        reason: one line for the person who started the run.
+    """
+
+    strategy: tf.distribute.Strategy
+    precision: str
+    jit_compile: bool
+    reason: str
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def choose_execution(precision: str = "auto", devices: str = "auto") -> Execution:
+    """Chooses the strategy, the precision and whether to compile.
+
+    Args:
+        precision: `auto`, `float32`, `mixed_bfloat16` or `mixed_float16`.
+        devices: `auto` (all GPUs, else the CPU), `cpu`, `gpu` (all) or `gpu:N` (the first N).
+
+    Raises:
+        UsageError: if GPUs are asked for that are not there, or `devices` is malformed.
+    """
+    gpus = _choose_gpus(devices)
+    if not gpus:
+        chosen = "float32" if precision == "auto" else precision
+        why = "measured fastest on a CPU" if precision == "auto" else "as asked for"
+        strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
+        return Execution(strategy, chosen, False, f"CPU, {chosen} ({why}), without XLA")
+    capability = min(
+        tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+        for gpu in gpus
+    )
+    chosen, why = precision, "as asked for"
+    if precision == "auto":
+        why = f"compute capability {capability[0]}.{capability[1]}"
+        if capability >= BFLOAT16_CAPABILITY:
+            chosen = "mixed_bfloat16"
+        elif capability >= FLOAT16_CAPABILITY:
+            chosen = "mixed_float16"
+        else:
+            chosen = "float32"
+    names = [f"/GPU:{index}" for index in range(len(gpus))]
+    if len(gpus) == 1:
+        strategy = tf.distribute.OneDeviceStrategy(names[0])
+    else:
+        strategy = tf.distribute.MirroredStrategy(names)
+    reason = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}, {chosen} ({why}), with XLA"
+    return Execution(strategy, chosen, True, reason)
+
+
+def _choose_gpus(devices: str) -> list:
+    gpus = tf.config.list_physical_devices("GPU")
+    if devices == "auto":
+        return gpus
+    if devices == "cpu":
+        return []
+    kind, _, count = devices.partition(":")
+    if kind != "gpu" or (":" in devices and not (count.isdigit() and int(count) > 0)):
+        raise UsageError(f"--devices must be auto, cpu, gpu or gpu:N. Received: {devices!r}")
+    wanted = int(count) if count else max(1, len(gpus))
+    if wanted > len(gpus):
+        raise UsageError(
+            f"--devices {devices} needs {wanted} GPU(s) that TensorFlow can use. "
+            f"Received: {len(gpus)} (the extra 'gpu' installs TensorFlow with its CUDA libraries)"
+        )
+    return gpus[:wanted]

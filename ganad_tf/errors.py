@@ -1,0 +1,47 @@
+"""Errors that a person should read as one clear line, and the exit codes they end in."""
+
+import sys
+from collections.abc import Callable
+
+
+class GanadError(Exception):
+    """Base of every error that is the input's fault, not the program's. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(GanadError):
+    """A flag or argument makes no sense. Exit code 2, as argparse uses."""
+
+    exit_code = 2
+
+
+class DataError(GanadError):
+    """Images, labels or a data folder cannot be used as they are. Exit code 1."""
+
+
+class ArtefactError(GanadError):
+    """A run folder, checkpoint or exported model is missing, unfinished or damaged. Exit code 1."""
+
+
+def run_cli(main: Callable[[], int | None]) -> int:
+    """Runs a command's `main` and turns expected errors into one line on stderr.
+
+    Args:
+        main: the command; returns an exit code or `None` for success.
+
+    Returns:
+        The exit code: the command's own, `GanadError.exit_code`, 1 for an operating-system
+        error (disk full, permission denied) and 130 when interrupted.
+    """
+    try:
+        return main() or 0
+    except GanadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,177 @@
+"""One experiment from data to report: what `train.py` calls."""
+
+import csv
+import dataclasses
+import platform
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ganad_tf.artefacts import read_json, replace_file, write_json
+from ganad_tf.baselines import score_baselines
+from ganad_tf.config import RunConfig
+from ganad_tf.data.fashion_mnist import load_fashion_mnist
+from ganad_tf.data.protocols import parse_class, split_one_class
+from ganad_tf.data.splits import Splits
+from ganad_tf.devices import Execution
+from ganad_tf.evaluation.metrics import evaluate
+from ganad_tf.progress import read_history
+from ganad_tf.reporting import write_run_report
+from ganad_tf.run_folder import METRICS, is_finished, open_run
+from ganad_tf.scoring import Detector, fit_detector
+from ganad_tf.training import scoring_generator, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where Fashion-MNIST comes from; see `load_fashion_mnist`."""
+
+    data_dir: Path | None = None
+    idx_dir: Path | None = None
+
+
+def default_folder(config: RunConfig) -> Path:
+    """`runs/normal-7`, with whatever tells this run from the default one."""
+    parts = [f"normal-{config.normal.replace('/', '-').replace(' ', '-')}"]
+    if config.protocol != "seen":
+        parts.append(config.protocol)
+    if config.seed:
+        parts.append(f"seed-{config.seed}")
+    return Path("runs") / "-".join(parts)
+
+
+def load_splits(config: RunConfig, source: Source) -> Splits:
+    """Loads Fashion-MNIST and splits it as the configuration says."""
+    train_images, test_images = load_fashion_mnist(source.data_dir, source.idx_dir)
+    names = train_images.kind_names
+    return split_one_class(
+        train_images,
+        test_images,
+        parse_class(config.normal, names),
+        config.protocol,
+        None if config.known is None else parse_class(config.known, names),
+        config.anomalies,
+        config.validation_fraction,
+        config.seed,
+    )
+
+
+def run_experiment(
+    config: RunConfig,
+    execution: Execution,
+    source: Source,
+    folder: Path,
+    command: str,
+    resume: bool = False,
+    overwrite: bool = False,
+    baselines: bool = False,
+) -> dict:
+    """Trains, fits the scorer on validation data, and reads the test set once, to report.
+
+    Args:
+        config: the run's settings.
+        execution: device, precision and compilation.
+        source: where the data comes from.
+        folder: the run folder; see the README for its files.
+        command: the command line, for the report.
+        resume, overwrite: see `open_run`.
+        baselines: also score with the two baselines of Ferrari and Enneifer.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        UsageError, DataError, ArtefactError: as their names say.
+    """
+    # Data first: a mistake in the data flags must not leave or destroy a run folder.
+    splits = load_splits(config, source)
+    open_run(folder, config, resume, overwrite)
+    if is_finished(folder):
+        print(f"{folder} is finished; its report is {folder / 'report.html'}")
+        return read_json(folder / METRICS)
+    write_json(
+        folder / "split.json",
+        {
+            "normal": splits.normal_name,
+            "protocol": splits.protocol,
+            "fingerprint": splits.fingerprint,
+            "counts": splits.summary(),
+        },
+    )
+    model = train(config, splits, execution, folder)
+    print("fitting the scorer on validation images", flush=True)
+    detector = fit_detector(
+        scoring_generator(model),
+        splits.train,
+        splits.validation,
+        config.score,
+        config.max_false_alarms,
+        config.seed,
+    )
+    model.save(folder / "model.keras")
+    detector.save(folder / "detector")
+    return _report(config, splits, detector, execution, folder, command, baselines)
+
+
+def _report(config, splits, detector: Detector, execution, folder, command, baselines) -> dict:
+    print(f"scoring {len(splits.test)} test images", flush=True)
+    began = time.monotonic()
+    results = detector.predict(splits.test.images)
+    per_second = len(splits.test) / (time.monotonic() - began)
+    _write_scores(folder / "scores.csv", splits, results)
+    scores = {"dual-discriminator GAN": (results["score"], detector.scorer.threshold)}
+    if baselines:
+        scores.update(score_baselines(config, splits))
+    test = splits.test
+    models = {
+        name: evaluate(values, test.is_anomaly, test.kinds, test.kind_names, threshold)
+        for name, (values, threshold) in scores.items()
+    }
+    history = read_history(folder / "history.jsonl")
+    metrics = {
+        **next(iter(models.values())),
+        "scorer": detector.scorer.explanation,
+        "baselines": {name: models[name] for name in list(models)[1:]},
+        "normal": splits.normal_name,
+        "protocol": splits.protocol,
+        "fingerprint": splits.fingerprint,
+        "training_seconds": history[-1]["seconds"],
+        "scored_per_second": per_second,
+        "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "execution": execution.reason,
+        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+    }
+    write_run_report(
+        folder,
+        config,
+        splits,
+        detector,
+        metrics,
+        history,
+        {name: values for name, (values, _) in scores.items()},
+        command,
+    )
+    # The last two: metrics.json says that the run is whole, then nothing is left to resume.
+    write_json(folder / METRICS, metrics)
+    (folder / "checkpoint.weights.h5").unlink(missing_ok=True)
+    return metrics
+
+
+def _write_scores(path: Path, splits: Splits, results: dict[str, np.ndarray]) -> None:
+    test = splits.test
+    with replace_file(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "kind", "is_anomaly", "score", "probability", "decision"])
+        for i in range(len(test)):
+            writer.writerow(
+                [
+                    i,
+                    test.kind_names[test.kinds[i]],
+                    int(test.is_anomaly[i]),
+                    f"{results['score'][i]:.7g}",
+                    f"{results['probability'][i]:.7g}",
+                    int(results["is_anomaly"][i]),
+                ]
+            )

@@ -1,0 +1,121 @@
+"""The eight losses of Kim et al. 2020, each a plain function of tensors.
+
+Every function returns one value per image, float32 [N]; the model averages them over the global
+batch and weighs them with `LossWeights`. Images are float32 [N, S, S, C] in [-1, 1]. A
+discriminator's judgement is the pair `(image [N], patches [N, P, P])`.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+Judgement = tuple[tf.Tensor, tf.Tensor]
+
+# Keeps -log(1 - exp(-error)) finite when a reconstruction is perfect.
+SMALLEST_ERROR = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Patches:
+    """Which patches the patch loss and the patch score look at.
+
+    Args:
+        size: height and width of a patch in pixels; a multiple of `stride`.
+        stride: pixels from one patch to the next.
+        largest: k, how many of the largest patch errors count.
+    """
+
+    size: int
+    stride: int
+    largest: int
+
+    @classmethod
+    def for_image_size(cls, image_size: int) -> "Patches":
+        """16x16 patches, 3 of 9, at 32x32; 32x32 patches, 10 of 49, at 128x128 (METHOD: Kim)."""
+        size = max(16, image_size // 4)
+        count = ((image_size - size) // (size // 2) + 1) ** 2
+        return cls(size, size // 2, 3 if count == 9 else max(1, round(count / 5)))
+
+
+def pixel_errors(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
+    """|x - G(x)| averaged over the colour channels: float32 [N, S, S] in [0, 2]."""
+    return tf.reduce_mean(tf.abs(images - reconstructions), axis=-1)
+
+
+def mean_error(errors: tf.Tensor) -> tf.Tensor:
+    """L1(x, G(x)), the mean over an image's pixels.
+
+    Args:
+        errors: `pixel_errors`, [N, S, S].
+    """
+    return tf.reduce_mean(errors, axis=[1, 2])
+
+
+def largest_patch_error(errors: tf.Tensor, patches: Patches) -> tf.Tensor:
+    """Mean of the k largest patch errors of each image.
+
+    Args:
+        errors: `pixel_errors`, [N, S, S].
+        patches: size, stride and k.
+    """
+    # Two average pools cost less than one with overlapping windows: first disjoint blocks of
+    # stride x stride pixels, then windows of blocks.
+    blocks = tf.nn.avg_pool2d(errors[..., None], patches.stride, patches.stride, "VALID")
+    windows = tf.nn.avg_pool2d(blocks, patches.size // patches.stride, 1, "VALID")
+    flat = tf.reshape(windows, [-1, windows.shape[1] * windows.shape[2]])
+    return tf.reduce_mean(tf.math.top_k(flat, patches.largest, sorted=False).values, axis=1)
+
+
+def normal_reconstruction_loss(errors: tf.Tensor) -> tf.Tensor:
+    """Loss 1, for G: L1(x_n, G(x_n))."""
+    return mean_error(errors)
+
+
+def patch_loss(errors: tf.Tensor, patches: Patches) -> tf.Tensor:
+    """Loss 2, for G: mean of the k largest patch L1 errors of x_n."""
+    return largest_patch_error(errors, patches)
+
+
+def latent_loss(features: tf.Tensor, features_of_reconstruction: tf.Tensor) -> tf.Tensor:
+    """Loss 3, for G: L1(E(x_n), E(G(x_n))), over bottleneck maps [N, h, w, c]."""
+    difference = tf.cast(features, tf.float32) - tf.cast(features_of_reconstruction, tf.float32)
+    return tf.reduce_mean(tf.abs(difference), axis=[1, 2, 3])
+
+
+def normal_adversarial_loss(fake: Judgement) -> tf.Tensor:
+    """Loss 4, for G: (D_N(G(x_n)) - 1)^2, so that normal reconstructions look real."""
+    return _squared_distance(fake, 1.0)
+
+
+def abc_loss(errors: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
+    """Loss 5, for G: -log(1 - exp(-scale * L1(x_a, G(x_a)))), so that anomalies fail.
+
+    The negative log likelihood of a classifier with P(normal | x) = exp(-error).
+
+    Source: Yamanaka et al. 2019 (Autoencoding Binary Classifiers).
+    """
+    error = scale * mean_error(errors) + SMALLEST_ERROR
+    return -tf.math.log(-tf.math.expm1(-error))
+
+
+def anomaly_adversarial_loss(fake: Judgement) -> tf.Tensor:
+    """Loss 6, for G: (D_A(G(x_a)) - 0)^2, so that anomalous reconstructions do not look real."""
+    return _squared_distance(fake, 0.0)
+
+
+def normal_discriminator_loss(real: Judgement, fake: Judgement) -> tf.Tensor:
+    """Loss 7, for D_N: (D_N(x_n) - 1)^2 + D_N(G(x_n))^2."""
+    return _squared_distance(real, 1.0) + _squared_distance(fake, 0.0)
+
+
+def anomaly_discriminator_loss(real: Judgement, fake: Judgement) -> tf.Tensor:
+    """Loss 8, for D_A: (D_A(x_a) - 1)^2 + D_A(G(x_a))^2."""
+    return _squared_distance(real, 1.0) + _squared_distance(fake, 0.0)
+
+
+def _squared_distance(judgement: Judgement, target: float) -> tf.Tensor:
+    # Least squares (Mao et al. 2017). Both heads count alike, and patches are averaged, not summed:
+    # Ferrari and Enneifer summed one map and averaged the others.
+    image, patches = judgement
+    of_patches = tf.reduce_mean(tf.square(patches - target), axis=[1, 2])
+    return (tf.square(image - target) + of_patches) / 2

@@ -1,0 +1,303 @@
+"""The dual-discriminator GAN: who is trained on what, and nothing else."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import losses
+from ganad_tf.data.augmentation import Augmentation
+from ganad_tf.loss_weights import LossWeights
+from ganad_tf.losses import Patches
+from ganad_tf.networks import Discriminator, Generator
+from ganad_tf.preprocessing import to_network
+
+GENERATOR_LOSSES = (
+    "normal_reconstruction",
+    "patch",
+    "latent",
+    "normal_adversarial",
+    "abc",
+    "anomaly_adversarial",
+)
+DISCRIMINATOR_LOSSES = ("normal_discriminator", "anomaly_discriminator")
+
+
+@keras.saving.register_keras_serializable("ganad_tf")
+class DualDiscriminatorGAN(keras.Model):
+    """A generator pushed by a normal and an anomaly discriminator (Kim et al. 2020).
+
+    One training step makes one generator pass over normal and anomalous images together, one
+    encoder pass over the normal reconstructions (latent loss), and one pass of each discriminator
+    over its originals and their reconstructions together. That single discriminator pass serves
+    both sides: the discriminator's own loss and the generator's adversarial loss are read from the
+    same outputs, and all three networks take their step from the weights the batch was computed
+    with.
+
+    A second generator, `averaged_generator`, holds the moving average of the generator's weights
+    and batch statistics. It is the one that is evaluated and exported.
+
+    Args:
+        image_size, channels, width, refine: see `Generator`.
+        discriminator_width: see `Discriminator`.
+        average_momentum: share of the old average kept in each step, below 1. Early steps keep
+            less, so that the average does not remember the initial weights.
+        abc_scale: factor on the error inside the ABC loss.
+        augmentation: random flips and shifts of training images.
+        seed: of the augmentation.
+
+    Data for `fit` and `evaluate`: `{"normal": uint8 [N, h, w, C], "anomaly": uint8 [M, h, w, C]}`.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        channels: int = 1,
+        width: int = 64,
+        discriminator_width: int = 64,
+        refine: bool = False,
+        average_momentum: float = 0.998,
+        abc_scale: float = 1.0,
+        augmentation: Augmentation | dict | None = None,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not 0 <= average_momentum < 1:
+            raise ValueError(
+                "Argument `average_momentum` must be in [0, 1). "
+                f"Received: average_momentum={average_momentum}"
+            )
+        if isinstance(augmentation, dict):
+            augmentation = Augmentation(**augmentation)
+        self.augmentation = augmentation or Augmentation()
+        self.average_momentum, self.abc_scale, self.seed = average_momentum, abc_scale, seed
+        self.patches = Patches.for_image_size(image_size)
+        shape = {"image_size": image_size, "channels": channels}
+        policy = self.dtype_policy
+        generator = {**shape, "width": width, "refine": refine, "dtype": policy}
+        discriminator = {**shape, "width": discriminator_width, "dtype": policy}
+        self.generator = Generator(**generator, name="generator")
+        self.averaged_generator = Generator(**generator, name="averaged_generator")
+        self.averaged_generator.trainable = False
+        self.normal_discriminator = Discriminator(**discriminator, name="normal_discriminator")
+        self.anomaly_discriminator = Discriminator(**discriminator, name="anomaly_discriminator")
+        self.trackers = {
+            name: keras.metrics.Mean(name=name)
+            for name in (
+                "generator",
+                *GENERATOR_LOSSES,
+                *DISCRIMINATOR_LOSSES,
+            )
+        }
+        self.build()
+
+    def build(self, input_shape=None):
+        for network in (
+            self.generator,
+            self.averaged_generator,
+            self.normal_discriminator,
+            self.anomaly_discriminator,
+        ):
+            network.build()
+        self.averaged_generator.set_weights(self.generator.get_weights())
+        self.built = True
+
+    def call(self, images, training=None):
+        """The averaged generator's `(reconstruction, features)`: what scoring uses."""
+        return self.averaged_generator(images, training=False)
+
+    def reconstruction_errors(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """L1(x, G(x)) by the averaged generator.
+
+        Args:
+            images: uint8 [N, h, w, C].
+            batch_size: images per pass.
+
+        Returns:
+            float32 [N].
+        """
+        starts = range(0, len(images), batch_size)
+        parts = [self._errors_of(images[i : i + batch_size]).numpy() for i in starts]
+        return np.concatenate(parts)
+
+    @tf.function(reduce_retracing=True)
+    def _errors_of(self, pixels):
+        images = to_network(pixels, self.generator.image_size)
+        reconstructions, _ = self(images)
+        return losses.mean_error(losses.pixel_errors(images, reconstructions))
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        normal_optimizer: keras.optimizers.Optimizer,
+        anomaly_optimizer: keras.optimizers.Optimizer,
+        loss_weights: LossWeights | dict | None = None,
+        jit_compile: bool = False,
+        **kwargs,
+    ):
+        """Takes one optimizer for each network.
+
+        Args:
+            generator_optimizer: becomes `self.optimizer`, the one that callbacks look at.
+            normal_optimizer, anomaly_optimizer: of the two discriminators.
+            loss_weights: weights of the eight losses; a mapping or `LossWeights`.
+            jit_compile: XLA; slower than oneDNN on CPU, so off unless asked for.
+            **kwargs: passed to `keras.Model.compile`.
+        """
+        super().compile(optimizer=generator_optimizer, jit_compile=jit_compile, **kwargs)
+        if isinstance(loss_weights, dict):
+            loss_weights = LossWeights(**loss_weights)
+        self.weights_of_losses = loss_weights or LossWeights()
+        self.normal_optimizer = self._scaled(normal_optimizer)
+        self.anomaly_optimizer = self._scaled(anomaly_optimizer)
+        # Built here, or a restored checkpoint silently drops the state of unbuilt optimizers.
+        for network, optimizer in self._trained():
+            optimizer.build(network.trainable_variables)
+
+    def _scaled(self, optimizer):
+        # keras.Model.compile wraps only its own optimizer for float16's narrow range.
+        if self.dtype_policy.name == "mixed_float16" and not isinstance(
+            optimizer, keras.optimizers.LossScaleOptimizer
+        ):
+            return keras.optimizers.LossScaleOptimizer(optimizer)
+        return optimizer
+
+    def _trained(self):
+        return (
+            (self.generator, self.optimizer),
+            (self.normal_discriminator, self.normal_optimizer),
+            (self.anomaly_discriminator, self.anomaly_optimizer),
+        )
+
+    def train_step(self, data):
+        batch = [data["normal"], data["anomaly"]]
+        seed = tf.stack([self.seed, tf.cast(self.optimizer.iterations, tf.int32)])
+        images = self.augmentation(tf.concat(batch, axis=0), seed)
+        with tf.GradientTape(persistent=True) as tape:
+            values = self._loss_values(self.generator, images, tf.shape(batch[0])[0], training=True)
+            objectives = self._objectives(values)
+            scaled = [
+                optimizer.scale_loss(objective)
+                for (_, optimizer), objective in zip(self._trained(), objectives, strict=True)
+            ]
+        for (network, optimizer), loss in zip(self._trained(), scaled, strict=True):
+            gradients = tape.gradient(loss, network.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+        del tape
+        self._update_average()
+        return self._track(values, objectives[0])
+
+    def test_step(self, data):
+        """Every loss on the given images, with the averaged generator in inference mode."""
+        images = tf.concat([data["normal"], data["anomaly"]], axis=0)
+        values = self._loss_values(
+            self.averaged_generator, images, tf.shape(data["normal"])[0], training=False
+        )
+        return self._track(values, self._objectives(values)[0])
+
+    def _loss_values(self, generator, pixels, normals, training) -> dict[str, tf.Tensor]:
+        """All eight losses, one value per image, from one pass of each network.
+
+        Args:
+            generator: the trained or the averaged generator.
+            pixels: uint8 [N + M, h, w, C], the normal images first.
+            normals: N.
+            training: whether batch normalisation uses the batch.
+        """
+        images = to_network(pixels, self.generator.image_size)
+        reconstructions, features = generator(images, training=training)
+        errors = losses.pixel_errors(images, reconstructions)
+        x_n, x_a = images[:normals], images[normals:]
+        g_n, g_a = reconstructions[:normals], reconstructions[normals:]
+        # Inference mode: the reconstructions' statistics must not enter the moving averages that
+        # stand for original images.
+        features_again = generator.encode(g_n, training=False)
+        real_n, fake_n = self._judge(self.normal_discriminator, x_n, g_n)
+        real_a, fake_a = self._judge(self.anomaly_discriminator, x_a, g_a)
+        return {
+            "normal_reconstruction": losses.normal_reconstruction_loss(errors[:normals]),
+            "patch": losses.patch_loss(errors[:normals], self.patches),
+            "latent": losses.latent_loss(features[:normals], features_again),
+            "normal_adversarial": losses.normal_adversarial_loss(fake_n),
+            "abc": losses.abc_loss(errors[normals:], self.abc_scale),
+            "anomaly_adversarial": losses.anomaly_adversarial_loss(fake_a),
+            "normal_discriminator": losses.normal_discriminator_loss(real_n, fake_n),
+            "anomaly_discriminator": losses.anomaly_discriminator_loss(real_a, fake_a),
+        }
+
+    @staticmethod
+    def _judge(discriminator, originals, reconstructions):
+        """One pass over both, returned as (judgement of originals, of reconstructions)."""
+        image, patches = discriminator(tf.concat([originals, reconstructions], axis=0))
+        count = tf.shape(originals)[0]
+        return (image[:count], patches[:count]), (image[count:], patches[count:])
+
+    def _objectives(self, values) -> list[tf.Tensor]:
+        """The weighted scalars that G, D_N and D_A descend, reduced by the GLOBAL batch.
+
+        Gradients are summed over replicas, so each replica contributes its share of the mean.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        weights = dataclasses.asdict(self.weights_of_losses)
+
+        def objective(names):
+            return sum(weights[name] * tf.reduce_mean(values[name]) for name in names) / replicas
+
+        return [objective(GENERATOR_LOSSES), *(objective([name]) for name in DISCRIMINATOR_LOSSES)]
+
+    def _track(self, values, generator_objective) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.trackers["generator"].update_state(generator_objective * replicas)
+        for name, value in values.items():
+            self.trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def _update_average(self):
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        momentum = tf.minimum(self.average_momentum, (1 + step) / (10 + step))
+        averages = [weight.value for weight in self.averaged_generator.weights]
+        currents = [weight.value for weight in self.generator.weights]
+
+        def move(average, current, momentum):
+            average.assign_add((1 - momentum) * (current - average))
+
+        def update(strategy, averages, currents, momentum):
+            for average, current in zip(averages, currents, strict=True):
+                strategy.extended.update(average, move, args=(current, momentum), group=False)
+
+        # A merge call, because weights created by layers may not be assigned inside a replica.
+        tf.distribute.get_replica_context().merge_call(update, args=(averages, currents, momentum))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_size": self.generator.image_size,
+            "channels": self.generator.channels,
+            "width": self.generator.width,
+            "discriminator_width": self.normal_discriminator.width,
+            "refine": self.generator.refine,
+            "average_momentum": self.average_momentum,
+            "abc_scale": self.abc_scale,
+            "augmentation": dataclasses.asdict(self.augmentation),
+            "seed": self.seed,
+        }
+
+    def get_compile_config(self):
+        optimizers = {
+            "generator_optimizer": self.optimizer,
+            "normal_optimizer": self.normal_optimizer,
+            "anomaly_optimizer": self.anomaly_optimizer,
+        }
+        return {
+            **{name: keras.saving.serialize_keras_object(o) for name, o in optimizers.items()},
+            "loss_weights": dataclasses.asdict(self.weights_of_losses),
+            "jit_compile": self.jit_compile,
+        }
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        for name in ("generator_optimizer", "normal_optimizer", "anomaly_optimizer"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        self.compile(**config)

@@ -1,0 +1,233 @@
+"""The generator: a U-Net autoencoder without pooling (Kim et al. 2020, Fig. 1)."""
+
+import keras
+
+# Weights of both networks start from N(0, 0.02), as in the reference code and in DCGAN.
+INITIALIZER_STDDEV = 0.02
+LEAKY_SLOPE = 0.2
+HALVINGS = 4
+
+
+def initializer() -> keras.initializers.Initializer:
+    """Returns a fresh N(0, 0.02) initializer; layers must not share one, or they share its seed."""
+    return keras.initializers.RandomNormal(stddev=INITIALIZER_STDDEV)
+
+
+@keras.saving.register_keras_serializable("ganad_tf")
+class DownStep(keras.layers.Layer):
+    """Halves height and width: 4x4 convolution of stride 2, optional refinement.
+
+    Args:
+        filters: output channels.
+        normalise: batch normalisation after the strided convolution (all steps but the first).
+        refine: adds a 3x3 convolution with batch normalisation and a residual connection. Not in
+            the paper; it makes the encoder a better classifier for its cost.
+    """
+
+    def __init__(self, filters: int, normalise: bool = True, refine: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.normalise, self.refine = filters, normalise, refine
+        policy = self.dtype_policy
+        self.convolution = keras.layers.Conv2D(
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            use_bias=not normalise,
+            kernel_initializer=initializer(),
+            dtype=policy,
+        )
+        self.normalisation = keras.layers.BatchNormalization(dtype=policy) if normalise else None
+        self.activation = keras.layers.LeakyReLU(LEAKY_SLOPE, dtype=policy)
+        if refine:
+            self.refinement = keras.layers.Conv2D(
+                filters,
+                3,
+                padding="same",
+                use_bias=False,
+                kernel_initializer=initializer(),
+                dtype=policy,
+            )
+            self.refinement_normalisation = keras.layers.BatchNormalization(dtype=policy)
+
+    def build(self, input_shape):
+        self.convolution.build(input_shape)
+        shape = self.convolution.compute_output_shape(input_shape)
+        if self.normalise:
+            self.normalisation.build(shape)
+        if self.refine:
+            self.refinement.build(shape)
+            self.refinement_normalisation.build(shape)
+
+    def call(self, x, training=None):
+        x = self.convolution(x)
+        if self.normalise:
+            x = self.normalisation(x, training=training)
+        x = self.activation(x)
+        if self.refine:
+            residual = self.refinement_normalisation(self.refinement(x), training=training)
+            x = x + self.activation(residual)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
+    def get_config(self):
+        own = {"filters": self.filters, "normalise": self.normalise, "refine": self.refine}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("ganad_tf")
+class UpStep(keras.layers.Layer):
+    """Doubles height and width: 4x4 transposed convolution of stride 2.
+
+    Args:
+        filters: output channels.
+        last: the output step: no normalisation, and tanh in float32 whatever the dtype policy,
+            because errors and losses are computed from it.
+    """
+
+    def __init__(self, filters: int, last: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.last = filters, last
+        policy = self.dtype_policy
+        self.convolution = keras.layers.Conv2DTranspose(
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            use_bias=last,
+            kernel_initializer=initializer(),
+            dtype=policy,
+        )
+        self.normalisation = None if last else keras.layers.BatchNormalization(dtype=policy)
+        self.activation = keras.layers.Activation(
+            "tanh" if last else "relu", dtype="float32" if last else policy
+        )
+
+    def build(self, input_shape):
+        self.convolution.build(input_shape)
+        if not self.last:
+            self.normalisation.build(self.convolution.compute_output_shape(input_shape))
+
+    def call(self, x, training=None):
+        x = self.convolution(x)
+        if not self.last:
+            x = self.normalisation(x, training=training)
+        return self.activation(x)
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "last": self.last}
+
+
+@keras.saving.register_keras_serializable("ganad_tf")
+class Generator(keras.Model):
+    """U-Net that reconstructs images; its bottleneck E(x) is the feature map of the method.
+
+    Encoder: four halvings with w, 2w, 4w, 8w channels. Decoder: four doublings with 4w, 2w, w, C
+    channels; encoder maps are concatenated after the first three (skip connections). About 6.2
+    million weights at w = 64 without refinement.
+
+    Args:
+        image_size: height and width of the square input; a multiple of 16.
+        channels: 1 (grey) or 3 (colour).
+        width: w, the channels of the first encoder step (paper: 64).
+        refine: a residual 3x3 convolution after each halving (not in the paper).
+
+    Call arguments:
+        images: float [N, S, S, C] in [-1, 1].
+        training: whether batch normalisation uses (and updates from) the batch's statistics.
+
+    Returns:
+        `(reconstruction, features)`: float32 [N, S, S, C] in [-1, 1], and E(x) as
+        [N, S/16, S/16, 8w] in the compute dtype.
+
+    Raises:
+        ValueError: if the size is not a positive multiple of 16 or `channels` is not 1 or 3.
+
+    Source: Kim et al. 2020, section 3; channels and strides as in the third author's code.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        channels: int = 1,
+        width: int = 64,
+        refine: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_image_shape(image_size, channels)
+        if width < 1:
+            raise ValueError(f"Argument `width` must be at least 1. Received: width={width}")
+        self.image_size, self.channels, self.width, self.refine = (
+            image_size,
+            channels,
+            width,
+            refine,
+        )
+        policy = self.dtype_policy
+        self.down = [
+            DownStep(width * factor, normalise=factor > 1, refine=refine, dtype=policy)
+            for factor in (1, 2, 4, 8)
+        ]
+        self.up = [UpStep(width * factor, dtype=policy) for factor in (4, 2, 1)]
+        self.output_step = UpStep(channels, last=True, dtype=policy)
+
+    def build(self, input_shape=None):
+        shape = (None, self.image_size, self.image_size, self.channels)
+        skips = []
+        for step in self.down:
+            step.build(shape)
+            shape = step.compute_output_shape(shape)
+            skips.append(shape)
+        for step, skip in zip(self.up, skips[-2::-1], strict=True):
+            step.build(shape)
+            shape = step.compute_output_shape(shape)
+            shape = (*shape[:-1], shape[-1] + skip[-1])
+        self.output_step.build(shape)
+        self.built = True
+
+    def _encode(self, images, training):
+        maps = []
+        x = images
+        for step in self.down:
+            x = step(x, training=training)
+            maps.append(x)
+        return maps
+
+    def encode(self, images, training=None):
+        """Returns E(images) alone, the bottleneck map [N, S/16, S/16, 8w]."""
+        return self._encode(keras.ops.cast(images, self.compute_dtype), training)[-1]
+
+    def call(self, images, training=None):
+        *skips, features = self._encode(images, training)
+        x = features
+        for step, skip in zip(self.up, reversed(skips), strict=True):
+            x = keras.ops.concatenate([step(x, training=training), skip], axis=-1)
+        return self.output_step(x, training=training), features
+
+    def get_config(self):
+        own = {
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "width": self.width,
+            "refine": self.refine,
+        }
+        return {**super().get_config(), **own}
+
+
+def check_image_shape(image_size: int, channels: int) -> None:
+    """Raises ValueError unless four halvings of the image size are whole and C is 1 or 3."""
+    if image_size < 16 or image_size % 2**HALVINGS:
+        raise ValueError(
+            f"Argument `image_size` must be a positive multiple of {2**HALVINGS} "
+            f"(the U-Net halves it {HALVINGS} times). Received: image_size={image_size}"
+        )
+    if channels not in (1, 3):
+        raise ValueError(
+            f"Argument `channels` must be 1 (grey) or 3 (colour). Received: channels={channels}"
+        )

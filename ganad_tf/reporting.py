@@ -1,0 +1,182 @@
+"""Draws a run's plots and writes its report."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ganad_tf import __version__
+from ganad_tf.artefacts import replace_file
+from ganad_tf.config import RunConfig
+from ganad_tf.data.splits import Splits
+from ganad_tf.evaluation import image_plots, plots
+from ganad_tf.evaluation.report import ReportData, ReportFigure, write_report
+from ganad_tf.model import DISCRIMINATOR_LOSSES, GENERATOR_LOSSES
+from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
+
+EXAMPLES = 10
+PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "tensorflow-datasets")
+
+
+def write_run_report(
+    folder: Path,
+    config: RunConfig,
+    splits: Splits,
+    detector: Detector,
+    metrics: dict,
+    history: list[dict],
+    scores: dict[str, np.ndarray],
+    command: str,
+) -> None:
+    """Writes `plots/*.png` and `report.html`.
+
+    Args:
+        folder: the run folder.
+        config: the run's settings.
+        splits: the data.
+        detector: what was trained and fitted.
+        metrics: what `metrics.json` will hold.
+        history: one record for each epoch.
+        scores: model name -> test scores; the detector's own first.
+        command: the command line that made the run.
+    """
+    name = next(iter(scores))
+    models = {name: metrics, **metrics["baselines"]}
+    figures = _figures(splits, detector, models, history, scores)
+    for file, figure in figures.items():
+        with replace_file(folder / "plots" / f"{file}.png") as temporary:
+            figure.image.savefig(temporary, dpi=110)
+    scorer = metrics["scorer"]
+    minutes, seconds = divmod(round(metrics["training_seconds"]), 60)
+    counts = {part: values["kinds"] for part, values in splits.summary().items()}
+    data = ReportData(
+        title=f"Fashion-MNIST: {splits.normal_name} against the rest",
+        summary=(
+            f"A dual-discriminator GAN learnt what {splits.normal_name} looks like from "
+            f"{splits.summary()['train']['normal']:,} normal and "
+            f"{splits.summary()['train']['anomaly']:,} labelled anomalous images "
+            f"(protocol {splits.protocol!r})."
+        ),
+        models=models,
+        threshold_rule=scorer["threshold"],
+        threshold_changes=[
+            (
+                "train again with a promised false-alarm rate",
+                "python train.py --max-false-alarms 0.01",
+            ),
+            (
+                "in the scorer of this run",
+                f"{folder / 'detector' / 'scorer.json'}, field threshold",
+            ),
+            ("at scoring time, on the exported model", "export/runtime.py --threshold T"),
+        ],
+        scorer=scorer["score"],
+        scorer_candidates=scorer["validation_auroc"],
+        counts=counts,
+        normal_kinds=[splits.normal_name],
+        command=command,
+        figures=list(figures.values()),
+        facts={
+            "Training time": f"{minutes} min {seconds} s",
+            "Epochs": str(len(history)),
+            "Executed on": metrics["execution"],
+            "Images scored per second": f"{metrics['scored_per_second']:.0f}",
+            "Peak memory": f"{metrics['peak_memory_gib']:.1f} GiB",
+            "Why this score": scorer["why"],
+        },
+        config=config.to_dict(),
+        versions={
+            "ganad_tf": __version__,
+            "Python": platform.python_version(),
+            **{package: version(package) for package in PACKAGES},
+        },
+    )
+    write_report(data, folder / "report.html")
+
+
+def _figures(splits, detector, models, history, scores) -> dict[str, ReportFigure]:
+    test = splits.test
+    name = next(iter(scores))
+    metrics, own = models[name], scores[name]
+    return {
+        "samples": ReportFigure(
+            "What it sees",
+            "Original, reconstruction and anomaly map of test images drawn by chance. All maps "
+            "share one colour scale, fixed by normal validation images.",
+            _sample_rows(splits, detector, own),
+        ),
+        "histogram": ReportFigure(
+            "Scores and threshold",
+            "Scores of the test images. 0 is a typical normal image; the threshold was set "
+            "before the test set was read.",
+            plots.score_histogram(own, test.is_anomaly, metrics["threshold"]),
+        ),
+        "roc": ReportFigure(
+            "ROC",
+            "Anomalies found against false alarms, over all thresholds.",
+            plots.roc_curves(
+                {model: (test.is_anomaly, values) for model, values in scores.items()}
+            ),
+        ),
+        "confusion": ReportFigure(
+            "Decisions at the threshold",
+            "Each model at its own threshold, fitted on validation images.",
+            plots.confusion_matrices({model: m["confusion"] for model, m in models.items()}),
+        ),
+        "kinds": ReportFigure(
+            "Kind by kind",
+            "AUROC of each kind of anomaly against all normal test images.",
+            plots.kind_aurocs(metrics["auroc_by_kind"], metrics["auroc"]),
+        ),
+        "mistakes": ReportFigure(
+            "Worst mistakes",
+            "The normal images with the highest scores and the anomalies with the lowest.",
+            image_plots.worst_mistakes(
+                test.images,
+                own,
+                test.is_anomaly,
+                test.kinds,
+                test.kind_names,
+                metrics["threshold"],
+                EXAMPLES,
+            ),
+        ),
+        "training": ReportFigure(
+            "Training",
+            "Every loss, averaged over each epoch, and the AUROC of the reconstruction error on "
+            "validation images.",
+            plots.training_curves(history, _curves(history)),
+        ),
+    }
+
+
+def _sample_rows(splits, detector, scores):
+    test = splits.test
+    outputs = ("anomaly_map", "reconstruction")
+
+    def samples(indices):
+        shown = detector.predict(test.images[indices], outputs=outputs)
+        return image_plots.Samples(
+            test.images[indices],
+            shown["reconstruction"],
+            shown["anomaly_map"],
+            [test.kind_names[kind] for kind in test.kinds[indices]],
+            scores[indices],
+        )
+
+    normal, anomalous = image_plots.pick_examples(test.is_anomaly, test.kinds, EXAMPLES)
+    return image_plots.sample_rows(samples(normal), samples(anomalous), MAP_COLOUR_RANGE)
+
+
+def _curves(history) -> dict[str, dict[str, str]]:
+    def labels(names):
+        return {name: name.replace("_", " ") for name in names}
+
+    groups = {
+        "Generator": labels(GENERATOR_LOSSES),
+        "Discriminators": labels(DISCRIMINATOR_LOSSES),
+    }
+    if history[-1]["validation_auroc"] is not None:
+        groups["Validation"] = {"validation_auroc": "AUROC"}
+    return groups

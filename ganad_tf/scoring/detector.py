@@ -1,0 +1,197 @@
+"""The detector: images in, named results out. The ONE definition that every runtime repeats."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import losses
+from ganad_tf.artefacts import read_json, replace_dir, write_json
+from ganad_tf.errors import ArtefactError, DataError
+from ganad_tf.losses import Patches
+from ganad_tf.networks import Generator
+from ganad_tf.preprocessing import crop, to_network, to_pixels
+from ganad_tf.scoring.features import FeatureDistance, pool_features
+from ganad_tf.scoring.scorer import FEATURES, PATCH, RECONSTRUCTION, Scorer
+
+# Fixed for all images, so that a normal image never glows: 1 is the 99.9 % quantile of normal
+# pixels.
+MAP_COLOUR_RANGE = (0.0, 2.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What is measured on a batch before it is scored.
+
+    Args:
+        values: each component's value per image, float32 [N].
+        features: pooled bottleneck features, float32 [N, D].
+        errors: |x - G(x)| on the image's own pixels, float32 [N, h, w].
+        reconstruction: uint8 [N, h, w, C].
+    """
+
+    values: dict[str, tf.Tensor]
+    features: tf.Tensor
+    errors: tf.Tensor
+    reconstruction: tf.Tensor
+
+
+def measure(
+    generator: Generator, images: tf.Tensor, feature_distance: FeatureDistance | None
+) -> Measurement:
+    """Measures uint8 images [N, h, w, C]; no result depends on the other images of the batch."""
+    height, width = images.shape[1], images.shape[2]
+    x = to_network(images, generator.image_size)
+    reconstruction, features = generator(x, training=False)
+    errors = losses.pixel_errors(x, reconstruction)
+    pooled = pool_features(features)
+    values = {
+        RECONSTRUCTION: losses.mean_error(errors),
+        PATCH: losses.largest_patch_error(errors, Patches.for_image_size(generator.image_size)),
+    }
+    if feature_distance is not None:
+        values[FEATURES] = feature_distance(pooled)
+    return Measurement(
+        values,
+        pooled,
+        crop(errors, height, width),
+        to_pixels(crop(reconstruction, height, width)),
+    )
+
+
+class Detector:
+    """A trained, fitted anomaly detector.
+
+    Args:
+        generator: the moving-average generator, float32.
+        feature_distance: fitted on normal training images.
+        scorer: fitted on validation images.
+        image_shape: (h, w, C) of the uint8 images it takes.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        feature_distance: FeatureDistance,
+        scorer: Scorer,
+        image_shape: tuple[int, int, int],
+    ):
+        self.generator, self.feature_distance, self.scorer = generator, feature_distance, scorer
+        self.image_shape = tuple(image_shape)
+        self._compiled = tf.function(
+            self.graph, input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)]
+        )
+
+    def graph(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The scoring graph, for evaluation and for export alike.
+
+        Args:
+            images: uint8 [N, h, w, C].
+
+        Returns:
+            `score` float32 [N], higher is more anomalous; `probability` float32 [N];
+            `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], 1 = the 99.9 % quantile of
+            normal pixels; `reconstruction` uint8 [N, h, w, C].
+        """
+        measured = measure(
+            self.generator,
+            images,
+            self.feature_distance if self.scorer.uses(FEATURES) else None,
+        )
+        score = self.scorer.score(measured.values)
+        return {
+            "score": score,
+            "probability": self.scorer.probability(score),
+            "is_anomaly": self.scorer.is_anomaly(score),
+            "anomaly_map": measured.errors / self.scorer.map_scale,
+            "reconstruction": measured.reconstruction,
+        }
+
+    def predict(
+        self,
+        images: np.ndarray,
+        batch_size: int = 256,
+        outputs: tuple[str, ...] = ("score", "probability", "is_anomaly"),
+    ) -> dict[str, np.ndarray]:
+        """Scores images in batches.
+
+        Args:
+            images: uint8 [N, h, w, C], N at least 1.
+            batch_size: images per pass; changes memory, not results.
+            outputs: which of the outputs of `graph` to keep.
+
+        Raises:
+            DataError: if the images are of another type or shape.
+        """
+        self._check(images)
+        parts = []
+        for start in range(0, len(images), batch_size):
+            result = self._compiled(np.asarray(images[start : start + batch_size]))
+            parts.append({name: result[name].numpy() for name in outputs})
+        return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+
+    def _check(self, images) -> None:
+        shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
+        if (
+            dtype != np.uint8
+            or len(shape or ()) != 4
+            or shape[1:] != self.image_shape
+            or not shape[0]
+        ):
+            expected = ", ".join(map(str, self.image_shape))
+            raise DataError(
+                f"images must be uint8 [N, {expected}] with N at least 1. "
+                f"Received: {dtype} {list(shape) if shape is not None else type(images).__name__}"
+            )
+
+    def save(self, folder: str | Path) -> None:
+        """Writes generator.keras, scorer.json and scorer.npz, all or nothing."""
+        with replace_dir(folder) as temporary:
+            self.generator.save(temporary / "generator.keras")
+            write_json(
+                temporary / "scorer.json",
+                {**self.scorer.to_dict(), "image_shape": list(self.image_shape)},
+            )
+            arrays = dataclasses.asdict(self.feature_distance)
+            np.savez(temporary / "scorer.npz", **arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Detector":
+        """Loads what `save` wrote. Keras files are read in safe mode, arrays without pickle.
+
+        Args:
+            folder: the detector's folder, or a run folder that has one named `detector`.
+
+        Raises:
+            ArtefactError: if a file is missing or damaged.
+        """
+        folder = Path(folder)
+        if (folder / "detector").is_dir():
+            folder = folder / "detector"
+        if not folder.is_dir():
+            raise ArtefactError(
+                f"{folder}: expected the folder of a finished run. Received: no such folder"
+            )
+        values = read_json(folder / "scorer.json")
+        try:
+            shape = tuple(values.pop("image_shape"))
+            scorer = Scorer.from_dict(values)
+            with np.load(folder / "scorer.npz", allow_pickle=False) as arrays:
+                distance = FeatureDistance(
+                    arrays["mean"],
+                    arrays["projection"],
+                    arrays["prototypes"],
+                    int(arrays["nearest"]),
+                )
+            generator = keras.saving.load_model(
+                folder / "generator.keras", compile=False, safe_mode=True
+            )
+        except Exception as error:
+            # Keras, zip and numpy readers raise a dozen types on damaged files.
+            raise ArtefactError(
+                f"{folder}: expected generator.keras, scorer.json and scorer.npz of a finished "
+                f"run. Received: {type(error).__name__}: {error}"
+            ) from error
+        return cls(generator, distance, scorer, shape)

@@ -1,0 +1,53 @@
+"""Thresholds: an image is called anomalous when its score is GREATER than the threshold."""
+
+import math
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve
+
+from ganad_tf.errors import UsageError
+
+
+def best_f1_threshold(scores: np.ndarray, is_anomaly: np.ndarray) -> float:
+    """The threshold of greatest F1, anomaly being the positive class.
+
+    Args:
+        scores: [N] anomaly scores.
+        is_anomaly: bool [N], with both values present.
+
+    Returns:
+        The middle between the lowest score called anomalous and the next lower one, so that a
+        rounding difference between two runtimes changes no decision.
+    """
+    precision, recall, cuts = precision_recall_curve(is_anomaly, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    cut = cuts[np.argmax(f1[:-1])]
+    below = scores[scores < cut]
+    return float((cut + below.max()) / 2) if below.size else float(np.nextafter(cut, -np.inf))
+
+
+def conformal_threshold(normal_scores: np.ndarray, max_false_alarms: float) -> float:
+    """The lowest threshold whose false-alarm rate on new normal images is bounded.
+
+    For normal images exchangeable with the given ones, the probability that a new one scores above
+    the k-th smallest of n scores is at most 1 - k / (n + 1); k is the smallest that keeps this at
+    most `max_false_alarms` (split conformal prediction: Vovk et al. 2005; Laxhammar 2014).
+
+    Args:
+        normal_scores: [n] scores of normal images that were not trained on.
+        max_false_alarms: in (0, 1).
+
+    Raises:
+        UsageError: if n is too small to promise that rate.
+    """
+    count = len(normal_scores)
+    if not 0 < max_false_alarms < 1:
+        raise UsageError(f"max_false_alarms must be in (0, 1). Received: {max_false_alarms}")
+    # The tolerance keeps (n + 1)(1 - a) = 99.00000000000001 from becoming k = 100.
+    k = math.ceil((count + 1) * (1 - max_false_alarms) - 1e-9)
+    if k > count:
+        raise UsageError(
+            f"max_false_alarms must be at least {1 / (count + 1):.2g} with {count} normal "
+            f"validation images. Received: {max_false_alarms}"
+        )
+    return float(np.sort(normal_scores)[k - 1])

@@ -1,0 +1,122 @@
+"""Trains the dual-discriminator GAN on the labelled part of a split."""
+
+from pathlib import Path
+
+import keras
+
+from ganad_tf.checkpoint import Checkpoint, restore
+from ganad_tf.config import RunConfig
+from ganad_tf.data.augmentation import Augmentation
+from ganad_tf.data.batches import BalancedBatches
+from ganad_tf.data.clusters import assign_groups
+from ganad_tf.data.splits import Splits
+from ganad_tf.devices import Execution
+from ganad_tf.model import DualDiscriminatorGAN
+from ganad_tf.networks import Generator
+from ganad_tf.progress import History
+
+
+def build_model(config: RunConfig, channels: int, precision: str = "float32"):
+    """Builds and compiles the model of a configuration.
+
+    Args:
+        config: the run's settings.
+        channels: 1 or 3.
+        precision: Keras dtype policy of the networks.
+
+    Returns:
+        A compiled `DualDiscriminatorGAN`, its optimizers built.
+    """
+    keras.utils.set_random_seed(config.seed)
+    model = DualDiscriminatorGAN(
+        image_size=config.image_size,
+        channels=channels,
+        width=config.width,
+        discriminator_width=config.discriminator_width,
+        refine=config.refine,
+        average_momentum=config.average_momentum,
+        abc_scale=config.abc_scale,
+        augmentation=Augmentation(config.flip, config.shift),
+        seed=config.seed,
+        dtype=precision,
+    )
+    steps = config.epochs * config.steps_per_epoch
+
+    def adam(learning_rate):
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        return keras.optimizers.Adam(schedule, beta_1=config.beta_1)
+
+    model.compile(
+        generator_optimizer=adam(config.learning_rate),
+        normal_optimizer=adam(config.discriminator_learning_rate),
+        anomaly_optimizer=adam(config.discriminator_learning_rate),
+        loss_weights=config.loss_weights,
+    )
+    return model
+
+
+def train(
+    config: RunConfig, splits: Splits, execution: Execution, run: Path
+) -> DualDiscriminatorGAN:
+    """Trains, or goes on where a killed run stopped.
+
+    Args:
+        config: the run's settings.
+        splits: the data; only `train` is learnt from, `validation` is watched.
+        execution: device, precision and compilation.
+        run: the run folder; gets `history.jsonl` and, until training ends, `checkpoint.weights.h5`.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        ArtefactError: if the checkpoint is damaged.
+    """
+    labelled = splits.train
+    anomalies = labelled.is_anomaly
+    groups = assign_groups(
+        labelled.images[anomalies],
+        labelled.kinds[anomalies],
+        config.balance,
+        config.clusters,
+        config.seed,
+    )
+    batches = BalancedBatches(
+        labelled, config.batch_size, config.steps_per_epoch, groups, config.seed
+    )
+    with execution.strategy.scope():
+        model = build_model(config, labelled.images.shape[-1], execution.precision)
+        model.jit_compile = execution.jit_compile
+        checkpoint = run / "checkpoint.weights.h5"
+        done = restore(model, checkpoint, config.steps_per_epoch)
+    if done:
+        print(f"resuming after epoch {done}", flush=True)
+    if done < config.epochs:
+        history = History(
+            run / "history.jsonl",
+            splits.validation,
+            config.batch_size * config.steps_per_epoch,
+            done,
+        )
+        order = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
+        )
+        model.fit(
+            batches.dataset(),
+            epochs=config.epochs,
+            initial_epoch=done,
+            shuffle=False,  # the batches come in their own, replayable order
+            callbacks=[order, history, Checkpoint(checkpoint)],
+            verbose=0,
+        )
+    return model
+
+
+def scoring_generator(model: DualDiscriminatorGAN) -> Generator:
+    """The averaged generator as a float32 network, whatever precision it was trained in."""
+    config = {**model.averaged_generator.get_config(), "dtype": "float32", "name": "generator"}
+    generator = Generator.from_config(config)
+    generator.build()
+    generator.set_weights(model.averaged_generator.get_weights())
+    generator.trainable = False
+    return generator

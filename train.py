@@ -1,0 +1,90 @@
+"""Trains and reports an anomaly detector: `python train.py --normal 7`."""
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+
+# TensorFlow's notes on the CPU it runs on are not the user's business; errors still appear.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from ganad_tf.config import add_flags, config_from_flags
+from ganad_tf.errors import run_cli
+
+DESCRIPTION = """\
+Trains a dual-discriminator GAN to tell one class of Fashion-MNIST from all others, fits its
+anomaly score and threshold on validation images, and writes metrics, plots and report.html.
+"""
+
+EXAMPLES = """\
+examples:
+  python train.py --normal 7                      sneakers are normal, the rest anomalous
+  python train.py --normal shirt --baselines      beside the autoencoder and random baselines
+  python train.py --normal 7 --protocol unseen    one kind of anomaly is known, eight are not
+  python train.py --normal 7 --max-false-alarms 0.01
+  python train.py --normal 7 --resume             goes on with a run that was stopped
+"""
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parses the command line; every setting of `RunConfig` is a flag."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_flags(parser)
+    files = parser.add_argument_group("files and devices")
+    files.add_argument("--output", type=Path, help="run folder (default: runs/normal-CLASS...)")
+    again = files.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with a stopped run")
+    again.add_argument("--overwrite", action="store_true", help="replace an earlier run")
+    files.add_argument("--data-dir", type=Path, help="where TFDS keeps prepared data")
+    files.add_argument("--idx-dir", type=Path, help="folder with Fashion-MNIST's four IDX files")
+    files.add_argument(
+        "--devices", default="auto", help="auto, cpu, gpu (all) or gpu:N (default: auto)"
+    )
+    files.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also train an autoencoder and draw random scores, to compare",
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    flags = parse()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("ganad_tf").setLevel(logging.INFO)
+    # Imported late: --help and usage errors should not wait for TensorFlow.
+    from ganad_tf.devices import choose_execution, has_gpu
+    from ganad_tf.experiment import Source, default_folder, run_experiment
+
+    preset = flags.preset
+    if preset == "auto":
+        preset = "paper" if has_gpu() and flags.devices != "cpu" else "small"
+    config = config_from_flags(vars(flags), preset)
+    execution = choose_execution(config.precision, flags.devices)
+    folder = flags.output or default_folder(config)
+    print(f"preset {preset}; {execution.reason}; run folder {folder}", flush=True)
+    metrics = run_experiment(
+        config,
+        execution,
+        Source(flags.data_dir, flags.idx_dir),
+        folder,
+        shlex.join(["python", *sys.argv]),
+        flags.resume,
+        flags.overwrite,
+        flags.baselines,
+    )
+    rate, found = metrics["false_alarm_rate"], metrics["recall"]
+    print(
+        f"test AUROC {metrics['auroc']:.4f}; at the threshold {found:.1%} of the anomalies are "
+        f"found, with {rate:.1%} false alarms\nreport: {folder / 'report.html'}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))
