@@ -13,7 +13,13 @@ from ganad_tf.loss_weights import LossWeights
 # width, for a GPU. Expected figures: README, "What to expect".
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"width": 16, "discriminator_width": 8, "refine": True, "batch_size": 128},
-    "paper": {"width": 64, "discriminator_width": 64, "refine": False, "batch_size": 128},
+    "paper": {
+        "width": 64,
+        "discriminator_width": 64,
+        "refine": False,
+        "batch_size": 128,
+        "loss_weights": LossWeights(feature_abc=0.0),
+    },
 }
 
 
@@ -69,7 +75,7 @@ class RunConfig:
         8, "networks", "channels of each discriminator's first step (paper: 64)", minimum=1
     )
     refine: bool = _setting(
-        True, "networks", "a residual 3x3 convolution after each halving (not in the paper)"
+        True, "networks", "residual 3x3 convolutions deep in the encoder (not in the paper)"
     )
 
     epochs: int = _setting(
@@ -112,7 +118,7 @@ class RunConfig:
         "auto",
         "scoring",
         "what the anomaly score is made of; auto chooses on validation data and says why",
-        choices=("auto", "reconstruction", "features", "joint"),
+        choices=("auto", "reconstruction", "features", "classifier", "joint"),
     )
     max_false_alarms: float | None = _setting(
         None,
@@ -261,11 +267,12 @@ def config_from_flags(arguments: Mapping[str, Any], preset: str) -> RunConfig:
     known = {field.name for field in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in arguments.items() if name in known}
     if "loss_weights" in given:
-        given["loss_weights"] = _parse_loss_weights(given["loss_weights"])
+        weights = PRESETS[preset].get("loss_weights", LossWeights())
+        given["loss_weights"] = _parse_loss_weights(given["loss_weights"], weights)
     return RunConfig(**{**PRESETS[preset], **given})
 
 
-def _parse_loss_weights(texts: list[str]) -> LossWeights:
+def _parse_loss_weights(texts: list[str], weights: LossWeights) -> LossWeights:
     names = [field.name for field in dataclasses.fields(LossWeights)]
     values = {}
     for text in texts:
@@ -281,4 +288,4 @@ def _parse_loss_weights(texts: list[str]) -> LossWeights:
                 f"{', '.join(names)}. Received: {text!r}"
             )
         values[name] = number
-    return LossWeights(**values)
+    return dataclasses.replace(weights, **values)

@@ -16,6 +16,7 @@ from ganad_tf.data.fashion_mnist import load_fashion_mnist
 from ganad_tf.data.protocols import parse_class, split_one_class
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution
+from ganad_tf.errors import UsageError
 from ganad_tf.evaluation.metrics import evaluate
 from ganad_tf.progress import read_history
 from ganad_tf.reporting import write_run_report
@@ -45,6 +46,11 @@ def default_folder(config: RunConfig) -> Path:
 def load_splits(config: RunConfig, source: Source) -> Splits:
     """Loads Fashion-MNIST and splits it as the configuration says."""
     train_images, test_images = load_fashion_mnist(source.data_dir, source.idx_dir)
+    side = max(train_images.images.shape[1:3])
+    if side > config.image_size:
+        raise UsageError(
+            f"--image-size must be at least {side}, the images' size. Received: {config.image_size}"
+        )
     names = train_images.kind_names
     return split_one_class(
         train_images,

@@ -1,4 +1,4 @@
-"""The eight losses of Kim et al. 2020, each a plain function of tensors.
+"""The eight losses of Kim et al. 2020 and one of our own, each a plain function of tensors.
 
 Every function returns one value per image, float32 [N]; the model averages them over the global
 batch and weighs them with `LossWeights`. Images are float32 [N, S, S, C] in [-1, 1]. A
@@ -101,6 +101,29 @@ def abc_loss(errors: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
 def anomaly_adversarial_loss(fake: Judgement) -> tf.Tensor:
     """Loss 6, for G: (D_A(G(x_a)) - 0)^2, so that anomalous reconstructions do not look real."""
     return _squared_distance(fake, 0.0)
+
+
+def classifier_error(logit: tf.Tensor) -> tf.Tensor:
+    """d = softplus(logit): the head's "error" of an image, above 0, with P(normal | x) = exp(-d).
+
+    Args:
+        logit: float32 [N], the generator's head.
+    """
+    return tf.nn.softplus(logit)
+
+
+def feature_abc_loss(logit: tf.Tensor, is_anomaly: bool) -> tf.Tensor:
+    """Our own, for G: the ABC likelihood with the head's error in place of the reconstruction's.
+
+    With d = softplus(logit) and P(normal | x) = exp(-d): d for normal images and
+    -log(1 - exp(-d)) for anomalies, which is softplus(-logit). It teaches the encoder directly what
+    loss 5 teaches it through the decoder.
+
+    Args:
+        logit: float32 [N], the generator's head.
+        is_anomaly: whether these are anomalies.
+    """
+    return tf.nn.softplus(-logit) if is_anomaly else classifier_error(logit)
 
 
 def normal_discriminator_loss(real: Judgement, fake: Judgement) -> tf.Tensor:

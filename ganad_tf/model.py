@@ -20,6 +20,7 @@ GENERATOR_LOSSES = (
     "normal_adversarial",
     "abc",
     "anomaly_adversarial",
+    "feature_abc",
 )
 DISCRIMINATOR_LOSSES = ("normal_discriminator", "anomaly_discriminator")
 
@@ -105,7 +106,7 @@ class DualDiscriminatorGAN(keras.Model):
         self.built = True
 
     def call(self, images, training=None):
-        """The averaged generator's `(reconstruction, features)`: what scoring uses."""
+        """The averaged generator's `(reconstruction, features, logit)`: what scoring uses."""
         return self.averaged_generator(images, training=False)
 
     def reconstruction_errors(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -125,7 +126,7 @@ class DualDiscriminatorGAN(keras.Model):
     @tf.function(reduce_retracing=True)
     def _errors_of(self, pixels):
         images = to_network(pixels, self.generator.image_size)
-        reconstructions, _ = self(images)
+        reconstructions, _, _ = self(images)
         return losses.mean_error(losses.pixel_errors(images, reconstructions))
 
     def compile(
@@ -142,7 +143,7 @@ class DualDiscriminatorGAN(keras.Model):
         Args:
             generator_optimizer: becomes `self.optimizer`, the one that callbacks look at.
             normal_optimizer, anomaly_optimizer: of the two discriminators.
-            loss_weights: weights of the eight losses; a mapping or `LossWeights`.
+            loss_weights: weights of the losses; a mapping or `LossWeights`.
             jit_compile: XLA; slower than oneDNN on CPU, so off unless asked for.
             **kwargs: passed to `keras.Model.compile`.
         """
@@ -198,7 +199,7 @@ class DualDiscriminatorGAN(keras.Model):
         return self._track(values, self._objectives(values)[0])
 
     def _loss_values(self, generator, pixels, normals, training) -> dict[str, tf.Tensor]:
-        """All eight losses, one value per image, from one pass of each network.
+        """All losses, one value per image, from one pass of each network.
 
         Args:
             generator: the trained or the averaged generator.
@@ -207,7 +208,7 @@ class DualDiscriminatorGAN(keras.Model):
             training: whether batch normalisation uses the batch.
         """
         images = to_network(pixels, self.generator.image_size)
-        reconstructions, features = generator(images, training=training)
+        reconstructions, features, logits = generator(images, training=training)
         errors = losses.pixel_errors(images, reconstructions)
         x_n, x_a = images[:normals], images[normals:]
         g_n, g_a = reconstructions[:normals], reconstructions[normals:]
@@ -223,6 +224,14 @@ class DualDiscriminatorGAN(keras.Model):
             "normal_adversarial": losses.normal_adversarial_loss(fake_n),
             "abc": losses.abc_loss(errors[normals:], self.abc_scale),
             "anomaly_adversarial": losses.anomaly_adversarial_loss(fake_a),
+            # Concatenated, so that each image counts alike, as in the mean over a global batch.
+            "feature_abc": tf.concat(
+                [
+                    losses.feature_abc_loss(logits[:normals], is_anomaly=False),
+                    losses.feature_abc_loss(logits[normals:], is_anomaly=True),
+                ],
+                axis=0,
+            ),
             "normal_discriminator": losses.normal_discriminator_loss(real_n, fake_n),
             "anomaly_discriminator": losses.anomaly_discriminator_loss(real_a, fake_a),
         }

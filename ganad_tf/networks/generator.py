@@ -6,6 +6,9 @@ import keras
 INITIALIZER_STDDEV = 0.02
 LEAKY_SLOPE = 0.2
 HALVINGS = 4
+# The bottleneck is averaged to this grid before it is judged or compared, so that a judgement
+# costs the same at any image size.
+GRID = 2
 
 
 def initializer() -> keras.initializers.Initializer:
@@ -131,19 +134,23 @@ class Generator(keras.Model):
     channels; encoder maps are concatenated after the first three (skip connections). About 6.2
     million weights at w = 64 without refinement.
 
+    A linear head on the pooled bottleneck (not in the paper) gives the logit of the feature ABC
+    loss; see `ganad_tf.losses.feature_abc_loss`.
+
     Args:
         image_size: height and width of the square input; a multiple of 16.
         channels: 1 (grey) or 3 (colour).
         width: w, the channels of the first encoder step (paper: 64).
-        refine: a residual 3x3 convolution after each halving (not in the paper).
+        refine: a residual 3x3 convolution after each of the last two halvings, where maps are
+            small and it is nearly free (not in the paper).
 
     Call arguments:
         images: float [N, S, S, C] in [-1, 1].
         training: whether batch normalisation uses (and updates from) the batch's statistics.
 
     Returns:
-        `(reconstruction, features)`: float32 [N, S, S, C] in [-1, 1], and E(x) as
-        [N, S/16, S/16, 8w] in the compute dtype.
+        `(reconstruction, features, logit)`: float32 [N, S, S, C] in [-1, 1]; E(x) as
+        [N, S/16, S/16, 8w] in the compute dtype; float32 [N], the head's logit of "anomaly".
 
     Raises:
         ValueError: if the size is not a positive multiple of 16 or `channels` is not 1 or 3.
@@ -171,11 +178,14 @@ class Generator(keras.Model):
         )
         policy = self.dtype_policy
         self.down = [
-            DownStep(width * factor, normalise=factor > 1, refine=refine, dtype=policy)
+            DownStep(
+                width * factor, normalise=factor > 1, refine=refine and factor > 2, dtype=policy
+            )
             for factor in (1, 2, 4, 8)
         ]
         self.up = [UpStep(width * factor, dtype=policy) for factor in (4, 2, 1)]
         self.output_step = UpStep(channels, last=True, dtype=policy)
+        self.head = keras.layers.Dense(1, kernel_initializer=initializer(), dtype="float32")
 
     def build(self, input_shape=None):
         shape = (None, self.image_size, self.image_size, self.channels)
@@ -189,6 +199,8 @@ class Generator(keras.Model):
             shape = step.compute_output_shape(shape)
             shape = (*shape[:-1], shape[-1] + skip[-1])
         self.output_step.build(shape)
+        side = min(GRID, skips[-1][1])
+        self.head.build((None, side * side * skips[-1][-1]))
         self.built = True
 
     def _encode(self, images, training):
@@ -208,7 +220,8 @@ class Generator(keras.Model):
         x = features
         for step, skip in zip(self.up, reversed(skips), strict=True):
             x = keras.ops.concatenate([step(x, training=training), skip], axis=-1)
-        return self.output_step(x, training=training), features
+        logit = keras.ops.squeeze(self.head(pool_features(features)), axis=-1)
+        return self.output_step(x, training=training), features, logit
 
     def get_config(self):
         own = {
@@ -218,6 +231,20 @@ class Generator(keras.Model):
             "refine": self.refine,
         }
         return {**super().get_config(), **own}
+
+
+def pool_features(features):
+    """Averages a bottleneck map [N, h, w, c] to the grid: float32 [N, GRID * GRID * c]."""
+    features = keras.ops.cast(features, "float32")
+    height, width, channels = features.shape[1:]
+    if height > GRID:
+        stride = height // GRID
+        # Windows a little larger than the stride cover the map also where the grid does not
+        # divide it.
+        window = height - stride * (GRID - 1)
+        features = keras.ops.average_pool(features, window, stride, "valid")
+        height = width = GRID
+    return keras.ops.reshape(features, (-1, height * width * channels))
 
 
 def check_image_shape(image_size: int, channels: int) -> None:

@@ -11,10 +11,10 @@ from ganad_tf import losses
 from ganad_tf.artefacts import read_json, replace_dir, write_json
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.losses import Patches
-from ganad_tf.networks import Generator
+from ganad_tf.networks import Generator, pool_features
 from ganad_tf.preprocessing import crop, to_network, to_pixels
-from ganad_tf.scoring.features import FeatureDistance, pool_features
-from ganad_tf.scoring.scorer import FEATURES, PATCH, RECONSTRUCTION, Scorer
+from ganad_tf.scoring.features import FeatureDistance
+from ganad_tf.scoring.scorer import CLASSIFIER, FEATURES, PATCH, RECONSTRUCTION, Scorer
 
 # Fixed for all images, so that a normal image never glows: 1 is the 99.9 % quantile of normal
 # pixels.
@@ -44,12 +44,13 @@ def measure(
     """Measures uint8 images [N, h, w, C]; no result depends on the other images of the batch."""
     height, width = images.shape[1], images.shape[2]
     x = to_network(images, generator.image_size)
-    reconstruction, features = generator(x, training=False)
+    reconstruction, features, logit = generator(x, training=False)
     errors = losses.pixel_errors(x, reconstruction)
     pooled = pool_features(features)
     values = {
         RECONSTRUCTION: losses.mean_error(errors),
         PATCH: losses.largest_patch_error(errors, Patches.for_image_size(generator.image_size)),
+        CLASSIFIER: losses.classifier_error(logit),
     }
     if feature_distance is not None:
         values[FEATURES] = feature_distance(pooled)

@@ -7,21 +7,6 @@ import tensorflow as tf
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
-# The bottleneck is averaged to this grid, so that the distance keeps its size at any image size.
-GRID = 2
-
-
-def pool_features(features: tf.Tensor) -> tf.Tensor:
-    """Averages a bottleneck map [N, h, w, c] to the grid: float32 [N, GRID * GRID * c]."""
-    features = tf.cast(features, tf.float32)
-    height, width, channels = features.shape[1:]
-    if height > GRID:
-        # Windows that cover the map evenly also where the grid does not divide it.
-        stride = height // GRID
-        features = tf.nn.avg_pool2d(features, height - stride * (GRID - 1), stride, "VALID")
-        height = width = GRID
-    return tf.reshape(features, [-1, height * width * channels])
-
 
 @dataclasses.dataclass(frozen=True)
 class FeatureDistance:

@@ -17,18 +17,21 @@ from sklearn.model_selection import cross_val_predict
 from ganad_tf.errors import DataError
 from ganad_tf.scoring.thresholds import best_f1_threshold, conformal_threshold
 
-RECONSTRUCTION, PATCH, FEATURES = "reconstruction", "patch", "features"
-COMPONENTS = (RECONSTRUCTION, PATCH, FEATURES)
+RECONSTRUCTION, PATCH = "reconstruction", "patch"
+FEATURES, CLASSIFIER = "features", "classifier"
+COMPONENTS = (RECONSTRUCTION, PATCH, FEATURES, CLASSIFIER)
 # What `--score` may name: each is a set of components that are joined.
 CHOICES: dict[str, tuple[str, ...]] = {
     "reconstruction": (RECONSTRUCTION,),
     "features": (FEATURES,),
+    "classifier": (CLASSIFIER,),
     "joint": COMPONENTS,
 }
 DEFAULT_FALSE_ALARMS = 0.05
 # Fewer labelled anomalies than this cannot say which score or threshold is best.
 FEWEST_ANOMALIES = 20
-SMALLEST_COMPONENT = 1e-9
+# Far below any value that occurs, yet a normal number in float32.
+SMALLEST_COMPONENT = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,171 @@
+"""One class is normal; a protocol says which of the others are labelled in training."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
+from ganad_tf.errors import DataError, UsageError
+
+PROTOCOLS = ("seen", "unseen", "none", "few")
+
+# Deep SAD (Ruff et al., ICLR 2020, section 4.2): labelled anomalies are 5 % of the training set.
+UNSEEN_SHARE = 0.05
+
+
+def parse_class(text: str | int, names: Sequence[str]) -> int:
+    """Finds a class by number or by name.
+
+    Names match whatever their case, hyphens and spaces, and each side of a slash stands for the
+    whole: "t-shirt", "TOP" and "T-shirt/top" are the same class.
+
+    Args:
+        text: what the user typed.
+        names: the classes' names, in order.
+
+    Returns:
+        The class's number.
+
+    Raises:
+        UsageError: if no class is called so.
+    """
+    text = str(text).strip()
+    if re.fullmatch("[0-9]{1,9}", text) and int(text) < len(names):
+        return int(text)
+    for number, name in enumerate(names):
+        if _plain(text) in map(_plain, (name, *name.split("/"))):
+            return number
+    raise UsageError(
+        f"The class must be a number from 0 to {len(names) - 1} or one of {', '.join(names)}. "
+        f"Received: {text!r}"
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.casefold())
+
+
+def split_one_class(
+    train: LabelledImages,
+    test: LabelledImages,
+    normal: int,
+    protocol: str = "seen",
+    known: int | None = None,
+    anomalies: int | None = None,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+) -> Splits:
+    """Splits a data set for one normal class.
+
+    The validation part is drawn from `train` alone, from each kind in proportion; the normal
+    images in it are the same under every protocol. `test` stays whole and in order.
+
+    Args:
+        train: the official training set.
+        test: the official test set.
+        normal: the normal class.
+        protocol: whose anomalies are labelled; the rest of `train` is not used.
+            `seen`: all; `unseen`: of the class `known` alone, as many as make up 5 % of the
+            labelled images (Ruff et al. 2020); `few`: `anomalies` of them, evenly from all
+            classes; `none`: no one's.
+        known: the labelled class under `unseen`; by default the one after `normal`.
+        anomalies: how many anomalies are labelled under `few`.
+        validation_fraction: share of the normal and of the labelled anomalous images that is
+            held out; at least one of each.
+        seed: of every draw.
+
+    Raises:
+        UsageError: if an argument is out of its range.
+        DataError: if the training set has too few images of a class.
+    """
+    classes = len(train.kind_names)
+    _check_arguments(classes, normal, protocol, known, anomalies, validation_fraction)
+    rng = np.random.default_rng(seed)
+
+    normals = np.flatnonzero(train.kinds == normal)
+    if len(normals) < 2:
+        raise DataError(
+            "The training set must hold at least 2 images of the normal class "
+            f"{train.kind_names[normal]}. Received: {len(normals)}"
+        )
+    held_normals = _hold_out(train, normals, validation_fraction, rng)
+
+    pool = np.flatnonzero(train.kinds != normal)
+    if protocol == "unseen":
+        known = (normal + 1) % classes if known is None else known
+        pool = np.flatnonzero(train.kinds == known)
+        count = round(len(normals) * UNSEEN_SHARE / (1 - UNSEEN_SHARE))
+    else:
+        count = {"seen": len(pool), "few": anomalies, "none": 0}[protocol]
+    labelled = _draw(train, pool, count, rng)
+    if len(labelled) == 1:
+        raise DataError(
+            "At least 2 anomalies must be labelled, one of them for validation. Received: 1"
+        )
+    held_anomalies = _hold_out(train, labelled, validation_fraction, rng)
+
+    validation = np.union1d(held_normals, held_anomalies)
+    training = np.setdiff1d(np.union1d(normals, labelled), validation)
+    sha256 = hashlib.sha256(f"{train.digest()} {test.digest()} {normal}".encode())
+    sha256.update(training)
+    sha256.update(validation)
+    return Splits(
+        train=train.with_normal(normal).subset(training),
+        validation=train.with_normal(normal).subset(validation),
+        test=test.with_normal(normal),
+        normal_name=train.kind_names[normal],
+        protocol=protocol,
+        fingerprint=sha256.hexdigest(),
+    )
+
+
+def _check_arguments(classes, normal, protocol, known, anomalies, validation_fraction) -> None:
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"protocol must be one of {', '.join(PROTOCOLS)}. Received: {protocol!r}")
+    if not 0 <= normal < classes:
+        raise UsageError(f"normal must be a class from 0 to {classes - 1}. Received: {normal}")
+    if known is not None and (not 0 <= known < classes or known == normal):
+        raise UsageError(
+            f"known must be a class from 0 to {classes - 1} other than the normal one, {normal}. "
+            f"Received: {known}"
+        )
+    if protocol == "few" and (anomalies is None or anomalies < 2):
+        raise UsageError(f"anomalies must be at least 2, for protocol few. Received: {anomalies}")
+    if not 0 < validation_fraction < 1:
+        raise UsageError(
+            f"validation_fraction must lie between 0 and 1. Received: {validation_fraction}"
+        )
+
+
+def _hold_out(data: LabelledImages, indices: np.ndarray, fraction: float, rng) -> np.ndarray:
+    """Draws the validation share of `indices`, leaving at least one for training."""
+    if not len(indices):
+        return indices
+    return _draw(data, indices, min(max(1, round(fraction * len(indices))), len(indices) - 1), rng)
+
+
+def _draw(data: LabelledImages, pool: np.ndarray, count: int, rng) -> np.ndarray:
+    """Draws `count` of the indices in `pool`, from each kind in proportion to its size.
+
+    What proportions leave over goes to the kinds with the largest remainders, ties by lot.
+    """
+    if count > len(pool):
+        raise DataError(
+            f"The training set must hold the {count} anomalies to be labelled. "
+            f"Received: {len(pool)}"
+        )
+    if not count:
+        return pool[:0]
+    kinds, sizes = np.unique(data.kinds[pool], return_counts=True)
+    shares, remainders = np.divmod(count * sizes, len(pool))
+    by_remainder = np.lexsort((rng.random(len(kinds)), -remainders))
+    shares[by_remainder[: count - shares.sum()]] += 1
+    return np.concatenate(
+        [
+            rng.choice(pool[data.kinds[pool] == kind], share, replace=False)
+            for kind, share in zip(kinds, shares, strict=True)
+        ]
+    )

@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pytest
+
+from ganad_tf.errors import DataError
+from ganad_tf.scoring.scorer import Scorer, fit_scorer
+
+
+def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 2.0, 0.0)):
+    """Lognormal components; each separates by its own number of standard deviations."""
+    truth = np.arange(normals + anomalies) >= normals
+    names = ("reconstruction", "patch", "features", "classifier")
+    values = {
+        name: np.exp(rng.normal(size=len(truth)) + separation * truth)
+        for name, separation in zip(names, separations, strict=True)
+    }
+    return values, truth
+
+
+def test_a_typical_normal_image_scores_zero(rng):
+    values, truth = made_values(rng)
+    scorer = fit_scorer(values, truth, 1.0, "features")
+    typical = {name: np.float32([np.median(value[~truth])]) for name, value in values.items()}
+    assert abs(float(scorer.score(typical)[0])) < 1e-5
+
+
+def test_e_times_the_typical_value_scores_one_more(rng):
+    values, truth = made_values(rng)
+    scorer = fit_scorer(values, truth, 1.0, "joint")
+    grown = {name: np.float32(value[:5] * np.e) for name, value in values.items()}
+    before = scorer.score({name: np.float32(value[:5]) for name, value in values.items()})
+    np.testing.assert_allclose(scorer.score(grown) - before, np.ones(5), atol=1e-5)
+
+
+def test_auto_takes_what_separates_best_on_validation(rng):
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0))
+    assert fit_scorer(values, truth, 1.0).explanation["score"] == "reconstruction"
+    values, truth = made_values(rng, separations=(0.0, 0.0, 3.0, 0.0))
+    assert fit_scorer(values, truth, 1.0).explanation["score"] == "features"
+    values, truth = made_values(rng, separations=(1.5, 0.0, 1.5, 0.0))
+    assert fit_scorer(values, truth, 1.0).explanation["score"] == "joint"
+
+
+def test_a_component_that_misleads_gets_no_weight(rng):
+    values, truth = made_values(rng, separations=(2.0, -2.0, 2.0, 1.0))
+    scorer = fit_scorer(values, truth, 1.0, "joint")
+    assert not scorer.uses("patch")
+    assert sum(component.weight for component in scorer.components) == pytest.approx(1)
+
+
+def test_probability_rises_with_the_score_and_is_even_where_classes_are(rng):
+    values, truth = made_values(rng)
+    scorer = fit_scorer(values, truth, 1.0)
+    scores = np.linspace(-2, 4, 50, dtype=np.float32)
+    probabilities = scorer.probability(scores).numpy()
+    assert (np.diff(probabilities) > 0).all()
+    assert 0 < probabilities[0] < 0.5 < probabilities[-1] < 1
+
+
+def test_without_anomalies_the_threshold_keeps_the_false_alarm_rate(rng):
+    values, truth = made_values(rng, anomalies=0)
+    scorer = fit_scorer(values, truth, 1.0, max_false_alarms=0.1)
+    alarms = np.mean(np.array(scorer.normal_scores) > scorer.threshold)
+    assert alarms <= 0.1
+    assert float(scorer.probability(np.float32(scorer.threshold))) == pytest.approx(0.5)
+
+
+def test_a_scorer_survives_json(rng):
+    scorer = fit_scorer(*made_values(rng), 0.3)
+    assert Scorer.from_dict(json.loads(json.dumps(scorer.to_dict()))) == scorer
+
+
+def test_the_threshold_can_be_moved_afterwards(rng):
+    scorer = fit_scorer(*made_values(rng), 0.3)
+    moved = scorer.with_threshold(0.02)
+    assert np.mean(np.array(scorer.normal_scores) > moved.threshold) <= 0.02
+    assert moved.components == scorer.components
+
+
+def test_values_that_cannot_be_scored_are_refused(rng):
+    values, truth = made_values(rng)
+    with pytest.raises(DataError, match="normal validation images"):
+        fit_scorer(values, np.ones_like(truth), 1.0)
+    values["patch"][3] = np.nan
+    with pytest.raises(DataError, match="'patch'"):
+        fit_scorer(values, truth, 1.0)

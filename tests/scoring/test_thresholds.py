@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from ganad_tf.errors import UsageError
+from ganad_tf.scoring import best_f1_threshold, conformal_threshold
+
+scores_and_truth = st.lists(
+    st.tuples(st.floats(-5, 5, width=32), st.booleans()), min_size=2, max_size=30
+).filter(lambda rows: len({truth for _, truth in rows}) == 2)
+
+
+@given(scores_and_truth)
+def test_no_other_threshold_has_a_better_f1(rows):
+    scores = np.array([score for score, _ in rows])
+    truth = np.array([is_anomaly for _, is_anomaly in rows])
+    found = f1_score(truth, scores > best_f1_threshold(scores, truth), zero_division=0)
+    for cut in [*scores, scores.min() - 1]:
+        assert found >= f1_score(truth, scores > cut, zero_division=0) - 1e-9
+
+
+def test_the_conformal_threshold_is_the_order_statistic_of_the_theorem():
+    assert conformal_threshold(np.arange(99.0), 0.1) == 89.0  # k = 100 * 0.9 = 90th smallest
+    assert conformal_threshold(np.arange(99.0), 0.01) == 98.0
+
+
+def test_a_rate_that_so_few_images_cannot_promise_is_refused():
+    with pytest.raises(UsageError, match=r"at least 0\.01 with 99 normal.*Received: 0\.005"):
+        conformal_threshold(np.arange(99.0), 0.005)
+
+
+def test_the_promised_rate_holds_on_average_over_many_draws(rng):
+    """P(a new normal image alarms) <= 5 %, over the draw of both the images and the new one."""
+    rates = []
+    for _ in range(400):
+        threshold = conformal_threshold(rng.normal(size=39), 0.05)
+        rates.append((rng.normal(size=500) > threshold).mean())
+    assert np.mean(rates) == pytest.approx(0.05, abs=0.01)
