@@ -24,7 +24,7 @@ examples:
   python train.py --normal shirt --baselines      beside the autoencoder and random baselines
   python train.py --normal 7 --protocol unseen    one kind of anomaly is known, eight are not
   python train.py --normal 7 --max-false-alarms 0.01
-  python train.py --normal 7 --resume             goes on with a run that was stopped
+  python train.py --resume runs/fashion_mnist-sneaker
 """
 
 
@@ -37,19 +37,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add_flags(parser)
     files = parser.add_argument_group("files and devices")
-    files.add_argument("--output", type=Path, help="run folder (default: runs/normal-CLASS...)")
+    files.add_argument(
+        "--output", type=Path, help="new run's folder (default: runs/fashion_mnist-CLASS...)"
+    )
     again = files.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on with a stopped run")
+    again.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with a stopped run, with its settings"
+    )
     again.add_argument("--overwrite", action="store_true", help="replace an earlier run")
     files.add_argument("--data-dir", type=Path, help="where TFDS keeps prepared data")
     files.add_argument("--idx-dir", type=Path, help="folder with Fashion-MNIST's four IDX files")
     files.add_argument(
         "--devices", default="auto", help="auto, cpu, gpu (all) or gpu:N (default: auto)"
-    )
-    files.add_argument(
-        "--baselines",
-        action="store_true",
-        help="also train an autoencoder and draw random scores, to compare",
     )
     return parser.parse_args(arguments)
 
@@ -60,24 +59,28 @@ def main() -> None:
     logging.getLogger("ganad_tf").setLevel(logging.INFO)
     # Imported late: --help and usage errors should not wait for TensorFlow.
     from ganad_tf.devices import choose_execution, has_gpu
-    from ganad_tf.experiment import Source, default_folder, run_experiment
+    from ganad_tf.experiment import Source, run_experiment
+    from ganad_tf.run_folder import resumed_config
 
-    preset = flags.preset
-    if preset == "auto":
-        preset = "paper" if has_gpu() and flags.devices != "cpu" else "small"
-    config = config_from_flags(vars(flags), preset)
+    if flags.resume:
+        preset = None if flags.preset == "auto" else flags.preset
+        config = resumed_config(flags.resume, vars(flags), preset)
+    else:
+        preset = flags.preset
+        if preset == "auto":
+            preset = "paper" if has_gpu() and flags.devices != "cpu" else "small"
+        config = config_from_flags(vars(flags), preset)
+        print(f"preset {preset}", flush=True)
     execution = choose_execution(config.precision, flags.devices)
-    folder = flags.output or default_folder(config)
-    print(f"preset {preset}; {execution.reason}; run folder {folder}", flush=True)
-    metrics = run_experiment(
+    print(execution.reason, flush=True)
+    folder, metrics = run_experiment(
         config,
         execution,
         Source(flags.data_dir, flags.idx_dir),
-        folder,
         shlex.join(["python", *sys.argv]),
+        flags.output,
         flags.resume,
         flags.overwrite,
-        flags.baselines,
     )
     rate, found = metrics["false_alarm_rate"], metrics["recall"]
     print(

@@ -19,43 +19,38 @@ class Checkpoint(keras.callbacks.Callback):
         path: the checkpoint, ending in `.weights.h5`.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: Path):
         super().__init__()
-        self.path = Path(path)
+        self.path = path
 
     def on_epoch_end(self, epoch, logs=None):
-        with replace_file(self.path.with_suffix(".h5")) as temporary:
-            # Keras insists on its double suffix.
-            whole = temporary.with_name(temporary.stem + ".weights.h5")
-            try:
-                self.model.save_weights(whole)
-                whole.replace(temporary)
-            finally:
-                whole.unlink(missing_ok=True)
+        save_weights(self.model, self.path)
 
 
-def restore(model: keras.Model, path: str | Path, steps_per_epoch: int) -> int:
-    """Restores a checkpoint, if there is one.
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Writes a model's weights to `path`, whole or not at all."""
+    with replace_file(path) as temporary:
+        # Keras insists on its double suffix.
+        whole = temporary.with_name(f"{temporary.stem}.weights.h5")
+        try:
+            model.save_weights(whole)
+            whole.replace(temporary)
+        finally:
+            whole.unlink(missing_ok=True)
 
-    Args:
-        model: built and compiled, with built optimizers.
-        path: what `Checkpoint` wrote.
-        steps_per_epoch: batches in an epoch.
 
-    Returns:
-        The number of finished epochs, 0 without a checkpoint.
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Reads what `save_weights` wrote.
 
     Raises:
-        ArtefactError: if the file is damaged or of another model.
+        ArtefactError: if the file is missing, damaged or of another model.
     """
-    if not Path(path).exists():
-        return 0
     try:
         model.load_weights(path)
     except Exception as error:
         # h5py and Keras raise a dozen types on a damaged file.
+        reason = (str(error).splitlines() or [""])[0]
         raise ArtefactError(
-            f"{path}: expected the checkpoint of this run; start again with --overwrite. "
-            f"Received: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"{path}: expected weights of this run; start again with --overwrite. "
+            f"Received: {type(error).__name__}: {reason}"
         ) from error
-    return int(model.optimizer.iterations.numpy()) // steps_per_epoch

@@ -86,7 +86,7 @@ class RunConfig:
         128, "training", "images in a batch, half normal, half anomalous", minimum=2
     )
     learning_rate: float = _setting(
-        1e-3, "training", "the generator's; falls to zero along a cosine", minimum=1e-8, maximum=1.0
+        2e-3, "training", "the generator's; falls to zero along a cosine", minimum=1e-8, maximum=1.0
     )
     discriminator_learning_rate: float = _setting(
         2e-4, "training", "the discriminators'; falls alike", minimum=1e-8, maximum=1.0
@@ -130,6 +130,9 @@ class RunConfig:
     )
 
     seed: int = _setting(0, "run", "of weights, split, order and augmentation", minimum=0)
+    baselines: bool = _setting(
+        False, "run", "also score an autoencoder and random numbers, to compare"
+    )
     precision: str = _setting(
         "auto",
         "run",
@@ -254,22 +257,27 @@ def _with_default(text: str, field: dataclasses.Field) -> str:
     return text if field.default is None else f"{text} (default: {field.default})"
 
 
-def config_from_flags(arguments: Mapping[str, Any], preset: str) -> RunConfig:
-    """Builds the configuration: a preset first, then whatever flags were given.
+def config_from_flags(
+    arguments: Mapping[str, Any], preset: str | None, base: RunConfig | None = None
+) -> RunConfig:
+    """Builds the configuration: the defaults, then a preset, then whatever flags were given.
 
     Args:
         arguments: the parsed flags, as `vars(namespace)`; other entries are ignored.
-        preset: a name in `PRESETS`.
+        preset: a name in `PRESETS`, or `None` for none.
+        base: what to start from instead of the defaults.
 
     Raises:
         UsageError: if a loss weight or a value is wrong.
     """
+    base = base or RunConfig()
+    if preset:
+        base = dataclasses.replace(base, **PRESETS[preset])
     known = {field.name for field in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in arguments.items() if name in known}
     if "loss_weights" in given:
-        weights = PRESETS[preset].get("loss_weights", LossWeights())
-        given["loss_weights"] = _parse_loss_weights(given["loss_weights"], weights)
-    return RunConfig(**{**PRESETS[preset], **given})
+        given["loss_weights"] = _parse_loss_weights(given["loss_weights"], base.loss_weights)
+    return dataclasses.replace(base, **given)
 
 
 def _parse_loss_weights(texts: list[str], weights: LossWeights) -> LossWeights:

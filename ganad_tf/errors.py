@@ -24,6 +24,16 @@ class ArtefactError(GanadError):
     """A run folder, checkpoint or exported model is missing, unfinished or damaged. Exit code 1."""
 
 
+class TrainingError(GanadError):
+    """Training itself failed, as when a loss is no longer finite. Exit code 1."""
+
+
+class Interrupted(GanadError):
+    """The user pressed Ctrl-C; the message says how to go on. Exit code 130, as shells use."""
+
+    exit_code = 130
+
+
 def run_cli(main: Callable[[], int | None]) -> int:
     """Runs a command's `main` and turns expected errors into one line on stderr.
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import platform
+import re
 import resource
 import time
 from pathlib import Path
@@ -16,13 +17,13 @@ from ganad_tf.data.fashion_mnist import load_fashion_mnist
 from ganad_tf.data.protocols import parse_class, split_one_class
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution
-from ganad_tf.errors import UsageError
+from ganad_tf.errors import Interrupted, UsageError
 from ganad_tf.evaluation.metrics import evaluate
-from ganad_tf.progress import read_history
+from ganad_tf.progress import best_epoch, read_history
 from ganad_tf.reporting import write_run_report
-from ganad_tf.run_folder import METRICS, is_finished, open_run
+from ganad_tf.run_folder import METRICS, create_run, is_finished
 from ganad_tf.scoring import Detector, fit_detector
-from ganad_tf.training import scoring_generator, train
+from ganad_tf.training import BEST, CHECKPOINT, scoring_generator, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Source:
     idx_dir: Path | None = None
 
 
-def default_folder(config: RunConfig) -> Path:
-    """`runs/normal-7`, with whatever tells this run from the default one."""
-    parts = [f"normal-{config.normal.replace('/', '-').replace(' ', '-')}"]
+def default_folder(config: RunConfig, normal_name: str) -> Path:
+    """`runs/fashion_mnist-sneaker`, and whatever tells this run from a plain one."""
+    parts = ["fashion_mnist", re.sub("[^a-z0-9]+", "-", normal_name.lower())]
     if config.protocol != "seen":
         parts.append(config.protocol)
     if config.seed:
-        parts.append(f"seed-{config.seed}")
+        parts.append(f"seed{config.seed}")
     return Path("runs") / "-".join(parts)
 
 
@@ -68,35 +69,45 @@ def run_experiment(
     config: RunConfig,
     execution: Execution,
     source: Source,
-    folder: Path,
     command: str,
-    resume: bool = False,
+    output: Path | None = None,
+    resume: Path | None = None,
     overwrite: bool = False,
-    baselines: bool = False,
-) -> dict:
+) -> tuple[Path, dict]:
     """Trains, fits the scorer on validation data, and reads the test set once, to report.
 
     Args:
         config: the run's settings.
         execution: device, precision and compilation.
         source: where the data comes from.
-        folder: the run folder; see the README for its files.
         command: the command line, for the report.
-        resume, overwrite: see `open_run`.
-        baselines: also score with the two baselines of Ferrari and Enneifer.
+        output: the new run's folder; see the README for its files (default: `default_folder`).
+        resume: the folder of the run to go on with, instead of a new one.
+        overwrite: replace an earlier run in `output`.
 
     Returns:
-        What `metrics.json` holds.
+        The run folder, and what its `metrics.json` holds.
 
     Raises:
-        UsageError, DataError, ArtefactError: as their names say.
+        UsageError, DataError, ArtefactError, TrainingError: as their names say.
+        Interrupted: on Ctrl-C; the run can be resumed.
     """
     # Data first: a mistake in the data flags must not leave or destroy a run folder.
     splits = load_splits(config, source)
-    open_run(folder, config, resume, overwrite)
+    folder = resume or output or default_folder(config, splits.normal_name)
+    if not resume:
+        create_run(folder, config, overwrite)
+    print(f"run folder {folder}", flush=True)
     if is_finished(folder):
-        print(f"{folder} is finished; its report is {folder / 'report.html'}")
-        return read_json(folder / METRICS)
+        print("this run is finished already")
+        return folder, read_json(folder / METRICS)
+    try:
+        return folder, _run(config, execution, splits, folder, command)
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; go on with: python train.py --resume {folder}") from None
+
+
+def _run(config, execution, splits, folder, command) -> dict:
     write_json(
         folder / "split.json",
         {
@@ -116,26 +127,28 @@ def run_experiment(
         config.max_false_alarms,
         config.seed,
     )
-    model.save(folder / "model.keras")
+    with replace_file(folder / "model.keras") as temporary:
+        model.save(temporary)
     detector.save(folder / "detector")
-    return _report(config, splits, detector, execution, folder, command, baselines)
+    write_json(folder / "calibration.json", detector.scorer.calibration())
+    return _report(config, splits, detector, execution, folder, command)
 
 
-def _report(config, splits, detector: Detector, execution, folder, command, baselines) -> dict:
+def _report(config, splits, detector: Detector, execution, folder, command) -> dict:
     print(f"scoring {len(splits.test)} test images", flush=True)
     began = time.monotonic()
     results = detector.predict(splits.test.images)
     per_second = len(splits.test) / (time.monotonic() - began)
     _write_scores(folder / "scores.csv", splits, results)
     scores = {"dual-discriminator GAN": (results["score"], detector.scorer.threshold)}
-    if baselines:
+    if config.baselines:
         scores.update(score_baselines(config, splits))
     test = splits.test
     models = {
         name: evaluate(values, test.is_anomaly, test.kinds, test.kind_names, threshold)
         for name, (values, threshold) in scores.items()
     }
-    history = read_history(folder / "history.jsonl")
+    history = read_history(folder / "history.csv")
     metrics = {
         **next(iter(models.values())),
         "scorer": detector.scorer.explanation,
@@ -143,9 +156,11 @@ def _report(config, splits, detector: Detector, execution, folder, command, base
         "normal": splits.normal_name,
         "protocol": splits.protocol,
         "fingerprint": splits.fingerprint,
+        "images_seen": len(history) * config.steps_per_epoch * config.batch_size,
+        "best_epoch": best_epoch(history),
         "training_seconds": history[-1]["seconds"],
         "scored_per_second": per_second,
-        "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
         "execution": execution.reason,
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }
@@ -161,7 +176,8 @@ def _report(config, splits, detector: Detector, execution, folder, command, base
     )
     # The last two: metrics.json says that the run is whole, then nothing is left to resume.
     write_json(folder / METRICS, metrics)
-    (folder / "checkpoint.weights.h5").unlink(missing_ok=True)
+    for file in (CHECKPOINT, BEST):
+        (folder / file).unlink(missing_ok=True)
     return metrics
 
 
@@ -169,7 +185,7 @@ def _write_scores(path: Path, splits: Splits, results: dict[str, np.ndarray]) ->
     test = splits.test
     with replace_file(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["index", "kind", "is_anomaly", "score", "probability", "decision"])
+        writer.writerow(["index", "class", "label", "score", "probability", "is_anomaly"])
         for i in range(len(test)):
             writer.writerow(
                 [

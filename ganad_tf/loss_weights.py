@@ -19,4 +19,4 @@ class LossWeights:
     anomaly_adversarial: float = 1.0
     normal_discriminator: float = 1.0
     anomaly_discriminator: float = 0.5
-    feature_abc: float = 1.0
+    feature_abc: float = 3.0

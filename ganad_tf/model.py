@@ -109,24 +109,26 @@ class DualDiscriminatorGAN(keras.Model):
         """The averaged generator's `(reconstruction, features, logit)`: what scoring uses."""
         return self.averaged_generator(images, training=False)
 
-    def reconstruction_errors(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
-        """L1(x, G(x)) by the averaged generator.
+    def validation_scores(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """A quick anomaly score to watch training by, from the averaged generator.
 
         Args:
             images: uint8 [N, h, w, C].
             batch_size: images per pass.
 
         Returns:
-            float32 [N].
+            float32 [N]: the head's error where the head is trained, else L1(x, G(x)).
         """
         starts = range(0, len(images), batch_size)
-        parts = [self._errors_of(images[i : i + batch_size]).numpy() for i in starts]
+        parts = [self._validation_scores(images[i : i + batch_size]).numpy() for i in starts]
         return np.concatenate(parts)
 
     @tf.function(reduce_retracing=True)
-    def _errors_of(self, pixels):
+    def _validation_scores(self, pixels):
         images = to_network(pixels, self.generator.image_size)
-        reconstructions, _, _ = self(images)
+        reconstructions, _, logits = self(images)
+        if self.weights_of_losses.feature_abc:
+            return losses.classifier_error(logits)
         return losses.mean_error(losses.pixel_errors(images, reconstructions))
 
     def compile(

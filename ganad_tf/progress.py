@@ -1,28 +1,56 @@
-"""Tells the person who waits how training goes, and keeps the history."""
+"""Watches training: one line an epoch, a progress bar, the history, and the best epoch."""
 
-import json
+import csv
+import math
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
 
 from ganad_tf.artefacts import replace_file
+from ganad_tf.checkpoint import save_weights
 from ganad_tf.data.images import LabelledImages
+from ganad_tf.errors import TrainingError
 from ganad_tf.model import DualDiscriminatorGAN
 
-# Enough to see where training goes; scoring all of validation would cost more than it tells.
-MOST_IMAGES = 1000
+# Enough to tell epochs apart; scoring all of validation would cost more than it tells.
+MOST_IMAGES = 2000
+WATCHED = "validation_auroc"
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+    """Stops a run whose losses are lost, and names the loss.
+
+    Raises:
+        TrainingError: as soon as a loss is NaN or infinite.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name, value in (logs or {}).items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"loss {name!r} must stay finite; try a lower --learning-rate or "
+                    f"--precision float32. Received: {value} in epoch {self.epoch}, "
+                    f"batch {batch + 1}"
+                )
 
 
 class History(keras.callbacks.Callback):
-    """Prints one line and keeps one JSON record for each epoch.
+    """Keeps a record of each epoch, prints it, and keeps the best epoch's averaged generator.
+
+    The best epoch is the one whose averaged generator has the highest AUROC on validation images,
+    the later of equals; without labelled anomalies there, it is the last.
 
     Args:
-        path: the history, one JSON object a line: the epoch, every loss, the AUROC of the
-            reconstruction error on validation images (`None` without labelled anomalies there),
-            images per second, and the seconds of training so far.
+        path: the history, a CSV file: the epoch, every loss, `validation_auroc` (empty without
+            labelled anomalies), images per second, and the seconds of training so far.
+        best: where the best epoch's weights are written, ending in `.weights.h5`.
         validation: labelled images that are not trained on.
         images_per_epoch: training images in an epoch.
         epochs_done: where training starts; later records of an earlier attempt are dropped.
@@ -30,14 +58,15 @@ class History(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: str | Path,
+        path: Path,
+        best: Path,
         validation: LabelledImages,
         images_per_epoch: int,
         epochs_done: int = 0,
     ):
         super().__init__()
-        self.path, self.images_per_epoch = Path(path), images_per_epoch
-        self.records = read_history(path)[:epochs_done] if epochs_done else []
+        self.path, self.best, self.images_per_epoch = path, best, images_per_epoch
+        self.records = read_history(path)[:epochs_done]
         rng = np.random.default_rng(0)
         halves = [
             rng.permutation(np.flatnonzero(part))[: MOST_IMAGES // 2]
@@ -45,44 +74,78 @@ class History(keras.callbacks.Callback):
         ]
         chosen = validation.subset(np.sort(np.concatenate(halves)))
         self.images, self.is_anomaly = chosen.images, chosen.is_anomaly
-        self.seconds_before = self.records[-1]["seconds"] if self.records else 0.0
 
     def on_train_begin(self, logs=None):
+        self.seconds_before = self.records[-1]["seconds"] if self.records else 0.0
         self.began = time.monotonic()
+        # No bar in a file or a pipe; the lines are enough there.
+        self.bar = tqdm(
+            total=self.params["epochs"] * self.params["steps"],
+            initial=len(self.records) * self.params["steps"],
+            unit="batch",
+            disable=None,
+            leave=False,
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_began = time.monotonic()
 
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
     def on_epoch_end(self, epoch, logs=None):
         now = time.monotonic()
+        auroc = self._auroc()
+        if logs is not None and auroc is not None:
+            logs[WATCHED] = auroc  # for TensorBoard
+        earlier = [record[WATCHED] for record in self.records]
+        if auroc is None or auroc >= max(earlier, default=0.0):
+            save_weights(self.model.averaged_generator, self.best)
         record = {
             "epoch": epoch + 1,
             **{name: float(value) for name, value in (logs or {}).items()},
-            "validation_auroc": self._auroc(),
+            WATCHED: auroc,
             "images_per_second": self.images_per_epoch / (now - self.epoch_began),
             "seconds": self.seconds_before + time.monotonic() - self.began,
         }
         self.records.append(record)
-        with replace_file(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self.records))
-        left = (self.params["epochs"] - epoch - 1) * (record["seconds"] / (epoch + 1))
-        print(_line(record, self.params["epochs"], left), flush=True)
+        with replace_file(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, record)
+            writer.writeheader()
+            writer.writerows(self.records)
+        left = (self.params["epochs"] - epoch - 1) * record["seconds"] / (epoch + 1)
+        self.bar.write(_line(record, self.params["epochs"], left))
+        if auroc is not None:
+            self.bar.set_postfix_str(f"validation AUROC {auroc:.4f}")
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
 
     def _auroc(self) -> float | None:
         if self.is_anomaly.all() or not self.is_anomaly.any():
             return None
         model: DualDiscriminatorGAN = self.model
-        return float(roc_auc_score(self.is_anomaly, model.reconstruction_errors(self.images)))
+        return float(roc_auc_score(self.is_anomaly, model.validation_scores(self.images)))
 
 
-def read_history(path: str | Path) -> list[dict]:
+def read_history(path: Path) -> list[dict]:
     """Reads what `History` wrote: one record for each epoch; empty without a file."""
-    path = Path(path)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {name: float(value) if value else None for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def best_epoch(records: list[dict]) -> int:
+    """Number of the epoch whose weights were kept."""
+    return max(range(len(records)), key=lambda i: (records[i][WATCHED] or 0.0, i)) + 1
 
 
 def _line(record: dict, epochs: int, seconds_left: float) -> str:
-    auroc = record["validation_auroc"]
+    auroc = record[WATCHED]
     quality = "" if auroc is None else f"  validation AUROC {auroc:.4f}"
     minutes, seconds = divmod(round(seconds_left), 60)
     return (

@@ -72,6 +72,7 @@ def write_run_report(
             ("at scoring time, on the exported model", "export/runtime.py --threshold T"),
         ],
         scorer=scorer["score"],
+        scorer_why=scorer["why"],
         scorer_candidates=scorer["validation_auroc"],
         counts=counts,
         normal_kinds=[splits.normal_name],
@@ -82,8 +83,7 @@ def write_run_report(
             "Epochs": str(len(history)),
             "Executed on": metrics["execution"],
             "Images scored per second": f"{metrics['scored_per_second']:.0f}",
-            "Peak memory": f"{metrics['peak_memory_gib']:.1f} GiB",
-            "Why this score": scorer["why"],
+            "Peak memory": f"{metrics['peak_memory_mb'] / 1024:.1f} GiB",
         },
         config=config.to_dict(),
         versions={
@@ -144,9 +144,9 @@ def _figures(splits, detector, models, history, scores) -> dict[str, ReportFigur
         ),
         "training": ReportFigure(
             "Training",
-            "Every loss, averaged over each epoch, and the AUROC of the reconstruction error on "
-            "validation images.",
-            plots.training_curves(history, _curves(history)),
+            "Every loss, averaged over each epoch, and the AUROC on validation images, by "
+            "which the epoch is chosen.",
+            plots.training_curves(history, _curves(history), metrics["best_epoch"]),
         ),
     }
 

@@ -1,44 +1,37 @@
 """The folder of one run: what lies where, and who may write into it."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ganad_tf.artefacts import read_json, write_json
-from ganad_tf.config import RunConfig
+from ganad_tf.config import RunConfig, config_from_flags
 from ganad_tf.errors import ArtefactError, UsageError
 
 CONFIG, METRICS = "config.json", "metrics.json"
 
 
-def open_run(folder: Path, config: RunConfig, resume: bool, overwrite: bool) -> Path:
-    """Prepares a run folder and writes `config.json` into it.
+def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
+    """Makes a run folder and writes `config.json` into it.
 
     Args:
         folder: where the run's files go.
         config: the run's settings.
-        resume: go on with the run in `folder`, if there is one.
         overwrite: remove the run in `folder`, if there is one.
 
-    Returns:
-        `folder`.
-
     Raises:
-        UsageError: if the folder holds something and neither flag fits, or the run to resume has
-            other settings.
+        UsageError: if the folder holds something that may not be removed.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output must be a folder. Received: {folder}, a file")
-    is_run = (folder / CONFIG).is_file()
     if folder.is_dir() and any(folder.iterdir()):
-        if resume and is_run:
-            _check_same(folder, config)
-            return folder
+        is_run = (folder / CONFIG).is_file()
         if not (overwrite and is_run):
-            hint = "add --resume or --overwrite" if is_run else "it holds other files"
+            hint = f"add --overwrite, or use --resume {folder}" if is_run else "holds other files"
             raise UsageError(f"--output must be a new or empty folder. Received: {folder} ({hint})")
         shutil.rmtree(folder)
     write_json(folder / CONFIG, config.to_dict())
-    return folder
 
 
 def is_finished(folder: Path) -> bool:
@@ -60,10 +53,24 @@ def load_config(folder: Path) -> RunConfig:
     return RunConfig.from_dict(values)
 
 
-def _check_same(folder: Path, config: RunConfig) -> None:
-    differences = load_config(folder).differences(config)
+def resumed_config(folder: Path, given: Mapping[str, Any], preset: str | None) -> RunConfig:
+    """Reads the settings of the run to resume, and checks that no flag contradicts them.
+
+    Args:
+        folder: the run folder.
+        given: the flags that were given, by name.
+        preset: the preset, if one was given.
+
+    Raises:
+        ArtefactError: if the folder is not a run's.
+        UsageError: if a given flag differs from the run's setting.
+    """
+    config = load_config(folder)
+    wanted = config_from_flags(given, preset, base=config)
+    differences = config.differences(wanted)
     if differences:
         raise UsageError(
-            f"--resume needs the settings that {folder} was begun with. "
-            f"Received (begun != now): {'; '.join(differences)}"
+            f"--resume goes on with the settings that {folder} was begun with. "
+            f"Received other ones (begun != now): {'; '.join(differences)}"
         )
+    return config

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from ganad_tf.checkpoint import Checkpoint, restore
+from ganad_tf.checkpoint import Checkpoint, load_weights
 from ganad_tf.config import RunConfig
 from ganad_tf.data.augmentation import Augmentation
 from ganad_tf.data.batches import BalancedBatches
@@ -13,7 +13,10 @@ from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution
 from ganad_tf.model import DualDiscriminatorGAN
 from ganad_tf.networks import Generator
-from ganad_tf.progress import History
+from ganad_tf.progress import History, StopWhenNotFinite
+
+WARM_UP_STEPS = 100
+CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
 
 
 def build_model(config: RunConfig, channels: int, precision: str = "float32"):
@@ -43,7 +46,14 @@ def build_model(config: RunConfig, channels: int, precision: str = "float32"):
     steps = config.epochs * config.steps_per_epoch
 
     def adam(learning_rate):
-        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        # Warm-up: the first, large steps of Adam are what a GAN does not recover from.
+        warm_up = min(WARM_UP_STEPS, steps // 10)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            learning_rate / WARM_UP_STEPS,
+            max(1, steps - warm_up),
+            warmup_target=learning_rate,
+            warmup_steps=warm_up,
+        )
         return keras.optimizers.Adam(schedule, beta_1=config.beta_1)
 
     model.compile(
@@ -64,13 +74,15 @@ def train(
         config: the run's settings.
         splits: the data; only `train` is learnt from, `validation` is watched.
         execution: device, precision and compilation.
-        run: the run folder; gets `history.jsonl` and, until training ends, `checkpoint.weights.h5`.
+        run: the run folder; gets `history.csv`, `tensorboard/` and, until the run ends, the
+            checkpoint and the best weights.
 
     Returns:
-        The trained model.
+        The trained model; its averaged generator is the best epoch's.
 
     Raises:
         ArtefactError: if the checkpoint is damaged.
+        TrainingError: if a loss is no longer finite.
     """
     labelled = splits.train
     anomalies = labelled.is_anomaly
@@ -87,13 +99,15 @@ def train(
     with execution.strategy.scope():
         model = build_model(config, labelled.images.shape[-1], execution.precision)
         model.jit_compile = execution.jit_compile
-        checkpoint = run / "checkpoint.weights.h5"
-        done = restore(model, checkpoint, config.steps_per_epoch)
+        if (run / CHECKPOINT).exists():
+            load_weights(model, run / CHECKPOINT)
+    done = int(model.optimizer.iterations.numpy()) // config.steps_per_epoch
     if done:
         print(f"resuming after epoch {done}", flush=True)
     if done < config.epochs:
         history = History(
-            run / "history.jsonl",
+            run / "history.csv",
+            run / BEST,
             splits.validation,
             config.batch_size * config.steps_per_epoch,
             done,
@@ -106,9 +120,16 @@ def train(
             epochs=config.epochs,
             initial_epoch=done,
             shuffle=False,  # the batches come in their own, replayable order
-            callbacks=[order, history, Checkpoint(checkpoint)],
+            callbacks=[
+                order,
+                StopWhenNotFinite(),
+                history,
+                keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False),
+                Checkpoint(run / CHECKPOINT),
+            ],
             verbose=0,
         )
+    load_weights(model.averaged_generator, run / BEST)
     return model
 
 

@@ -1,4 +1,4 @@
-"""What every test shares: quiet TensorFlow, no GPU surprises, tiny labelled images."""
+"""What every test shares: quiet TensorFlow, tiny labelled images."""
 
 import os
 
@@ -7,6 +7,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A busy machine is not a failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -111,7 +111,7 @@ def test_evaluation_changes_nothing(batch):
     model = compiled()
     before = model.get_weights()
     model.test_step(batch)
-    model.reconstruction_errors(batch["normal"].numpy())
+    model.validation_scores(batch["normal"].numpy())
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

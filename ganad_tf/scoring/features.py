@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,9 @@ class FeatureDistance:
         projection = pca.components_.T / np.sqrt(variance)
         projected = (features - pca.mean_) @ projection
         count = min(prototypes, len(projected))
-        centres = MiniBatchKMeans(count, random_state=seed, n_init=1).fit(projected)
+        # One thread: sums that threads reorder would make two runs differ.
+        with threadpool_limits(1):
+            centres = MiniBatchKMeans(count, random_state=seed, n_init=1).fit(projected)
         return cls(
             pca.mean_.astype(np.float32),
             projection.astype(np.float32),

@@ -95,6 +95,16 @@ class Scorer:
         """Whether a component is part of the score."""
         return any(component.name == name for component in self.components)
 
+    def calibration(self) -> dict:
+        """What turns a score into a decision and a probability, for `calibration.json`."""
+        return {
+            "threshold": self.threshold,
+            "threshold_rule": self.explanation["threshold"],
+            "slope": self.slope,
+            "intercept": self.intercept,
+            "normal_scores": list(self.normal_scores),
+        }
+
     def with_threshold(self, max_false_alarms: float) -> "Scorer":
         """The same scorer with the conformal threshold for another false-alarm rate."""
         threshold = conformal_threshold(np.array(self.normal_scores), max_false_alarms)

@@ -1,0 +1,66 @@
+"""A tiny run, untrained but fitted, that stands for a finished one in every export test."""
+
+import os
+
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+import keras
+import numpy as np
+import pytest
+
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.networks import Generator
+from ganad_tf.scoring import Detector, fit_detector
+
+
+def make_images(count: int, shape=(28, 28, 1), seed: int = 0) -> LabelledImages:
+    """Half smooth blobs (normal), half of them with a bright square (anomalous)."""
+    rng = np.random.default_rng(seed)
+    height, width, channels = shape
+    y, x = np.mgrid[:height, :width]
+    centre = rng.uniform(0.3, 0.7, (count, 2, 1, 1)) * [[[height]], [[width]]]
+    distance = (y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2
+    images = 200 * np.exp(-distance / (0.05 * height * width))
+    kinds = np.arange(count) % 2
+    for image in images[kinds == 1]:
+        top, left = rng.integers(0, height - 8), rng.integers(0, width - 8)
+        image[top : top + 8, left : left + 8] = 255
+    images = np.repeat(images[..., None], channels, axis=-1) + rng.uniform(0, 20, (count, *shape))
+    return LabelledImages(
+        np.clip(images, 0, 255).astype(np.uint8),
+        kinds.astype(np.int64),
+        ("blob", "square"),
+        frozenset([0]),
+    )
+
+
+def make_detector(shape=(28, 28, 1), image_size=32, score="joint", **generator) -> Detector:
+    """A detector around a generator of random weights and random batch statistics."""
+    keras.utils.set_random_seed(0)
+    network = Generator(image_size, shape[-1], **{"width": 4, "refine": True, **generator})
+    network.build()
+    rng = np.random.default_rng(0)
+    for variable in network.variables:
+        shape_of = variable.shape
+        if variable.path.endswith(("moving_variance", "gamma")):
+            variable.assign(rng.uniform(0.5, 1.5, shape_of))
+        elif variable.path.endswith(("moving_mean", "beta", "bias")):
+            variable.assign(rng.normal(0, 0.1, shape_of))
+        else:
+            # Large enough that activations, and so scores, differ between images.
+            variable.assign(rng.normal(0, 1.4 / np.sqrt(np.prod(shape_of[:3])), shape_of))
+    validation = make_images(120, shape, seed=1)
+    # Without anomalies a joint score weighs all its components alike, so that each is tested.
+    normals = validation.subset(np.flatnonzero(~validation.is_anomaly))
+    return fit_detector(network, make_images(120, shape), normals, score=score)
+
+
+@pytest.fixture(scope="session")
+def detector() -> Detector:
+    return make_detector()
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """Test images of the tiny run, uint8 [200, 28, 28, 1]."""
+    return make_images(200, seed=2).images

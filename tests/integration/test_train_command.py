@@ -1,0 +1,142 @@
+"""`train.py` as a user runs it, on the real Fashion-MNIST, for seconds."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import ganad_tf.model  # noqa: F401  registers the classes that model.keras names
+
+ROOT = Path(__file__).parents[2]
+SHORT = ("--epochs", "2", "--steps-per-epoch", "4", "--width", "4", "--discriminator-width", "4")
+
+
+def train(*flags, **kwargs):
+    return subprocess.run(
+        [sys.executable, "train.py", *map(str, flags)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        **kwargs,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "normal 7"
+    result = train("--normal", "sneaker", "--output", folder, "--baselines", *SHORT)
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def test_a_run_ends_with_metrics_scores_plots_and_a_report(run):
+    folder, output = run
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert f"test AUROC {metrics['auroc']:.4f}" in output
+    assert (metrics["n_normal"], metrics["n_anomaly"]) == (1000, 9000)
+    assert set(metrics["baselines"]) == {"autoencoder (normal images only)", "random scores"}
+    assert metrics["baselines"]["random scores"]["auroc"] == pytest.approx(0.5, abs=0.05)
+    assert len(list((folder / "plots").glob("*.png"))) == 7
+    report = (folder / "report.html").read_text()
+    assert "Sneaker" in report
+    assert "http" not in report.split("base64,")[0]
+
+
+def test_the_written_scores_give_the_reported_decisions(run):
+    folder, _ = run
+    metrics = json.loads((folder / "metrics.json").read_text())
+    with (folder / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    alarms = sum(int(row["is_anomaly"]) for row in rows if row["label"] == "0")
+    assert len(rows) == 10000
+    assert alarms == metrics["confusion"]["fp"]
+    assert all(
+        (float(row["score"]) > metrics["threshold"]) == int(row["is_anomaly"]) for row in rows
+    )
+
+
+def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
+    """Weights and scores are those of an unbroken run, bit for bit."""
+    folder, _ = run
+    broken = tmp_path / "broken"
+    code = (
+        "import sys, runpy, ganad_tf.checkpoint as c\n"
+        "save = c.Checkpoint.on_epoch_end\n"
+        "def then_die(self, epoch, logs=None):\n"
+        "    save(self, epoch, logs)\n"
+        "    import os; os._exit(9)\n"
+        "c.Checkpoint.on_epoch_end = then_die\n"
+        "runpy.run_path('train.py', run_name='__main__')\n"
+    )
+    flags = ["--normal", "sneaker", "--output", str(broken), *SHORT]
+    killed = subprocess.run(
+        [sys.executable, "-c", code, *flags], cwd=ROOT, capture_output=True, timeout=600
+    )
+    assert killed.returncode == 9
+    assert not (broken / "metrics.json").exists()
+    different = train("--resume", broken, "--seed", 1)
+    assert different.returncode == 2
+    assert "seed: 0 != 1" in different.stderr
+    resumed = train("--resume", broken)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming after epoch 1" in resumed.stdout
+    unbroken, resumed = (keras.saving.load_model(f / "model.keras") for f in (folder, broken))
+    for ours, theirs in zip(unbroken.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (folder / "scores.csv").read_bytes() == (broken / "scores.csv").read_bytes()
+    assert not (broken / "checkpoint.weights.h5").exists()
+
+
+def test_a_corrupt_checkpoint_is_named(run, tmp_path):
+    folder = tmp_path / "corrupt"
+    folder.mkdir()
+    shutil.copy(run[0] / "config.json", folder)
+    (folder / "checkpoint.weights.h5").write_bytes(b"not a checkpoint")
+    result = train("--resume", folder)
+    assert result.returncode == 1
+    assert "checkpoint.weights.h5" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--normal", "10"], 2, "Received: '10'"),
+        (["--normal", "kimono"], 2, "Received: 'kimono'"),
+        (["--image-size", "40"], 2, "--image-size must be a multiple of 16"),
+        (["--image-size", "16"], 2, "--image-size must be at least 28"),
+        (["--batch-size", "7"], 2, "--batch-size must be even"),
+        (["--loss-weight", "abc=-1"], 2, "Received: 'abc=-1'"),
+        (["--devices", "gpu:99"], 2, "--devices gpu:99 needs 99 GPU"),
+        (["--idx-dir", "/nowhere"], 1, "/nowhere"),
+        (["--output", "/proc/1/nope"], 1, "/proc"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(flags, code, message, tmp_path):
+    result = train("--output", tmp_path / "run", *flags)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_earlier_run_is_not_overwritten_by_accident(run):
+    folder, _ = run
+    before = (folder / "metrics.json").read_bytes()
+    result = train("--normal", "sneaker", "--output", folder, *SHORT)
+    assert result.returncode == 2
+    assert "add --overwrite" in result.stderr
+    assert (folder / "metrics.json").read_bytes() == before
+
+
+def test_help_teaches_and_waits_for_nothing():
+    result = train("--help")
+    assert result.returncode == 0
+    assert "python train.py --normal 7" in result.stdout
