@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from export import onnx_model, saved_model
 from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator
 from ganad_tf.scoring import Detector, fit_detector
 
@@ -64,3 +66,25 @@ def detector() -> Detector:
 def images() -> np.ndarray:
     """Test images of the tiny run, uint8 [200, 28, 28, 1]."""
     return make_images(200, seed=2).images
+
+
+@pytest.fixture(scope="session")
+def splits() -> Splits:
+    train, validation, test = (make_images(count, seed=count) for count in (120, 121, 200))
+    return Splits(train, validation, test, "blob", "seen", "0" * 64)
+
+
+@pytest.fixture(scope="session")
+def model_path(detector, tmp_path_factory):
+    """The tiny run as model.onnx."""
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    onnx_model.save(onnx_model.build(detector, "0" * 64, "blob"), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def saved_model_path(detector, tmp_path_factory):
+    """The tiny run as a SavedModel, version 1."""
+    folder = tmp_path_factory.mktemp("serving") / "saved_model" / "1"
+    saved_model.write(detector, folder, {"threshold": detector.scorer.threshold}, "ganad")
+    return folder

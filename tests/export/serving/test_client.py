@@ -1,0 +1,114 @@
+"""The client against the real stubs on loopback: no loss, no mix-up, clear errors."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.saved_model import png_bytes
+from export.serving.client import Client, main
+from export.serving.transports import ServingError
+from ganad_tf.errors import UsageError, run_cli
+
+CODES = grpc.StatusCode
+
+
+@pytest.fixture
+def folder(tmp_path, images):
+    for i, image in enumerate(images[:100]):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+def test_arrays_and_bytes_are_scored_as_by_keras(service, detector, images):
+    client = Client(service.address)
+    expected = detector.predict(images)
+    for given in (images, [png_bytes(image) for image in images]):
+        results = client.score(given)
+        np.testing.assert_allclose(results["score"], expected["score"], atol=1e-5)
+        assert np.array_equal(results["is_anomaly"], expected["is_anomaly"])
+
+
+def test_rest_scores_alike(rest_address, detector, images):
+    results = Client(rest_address, rest=True).score(images)
+    np.testing.assert_allclose(results["score"], detector.predict(images)["score"], atol=1e-5)
+
+
+def test_the_server_tells_the_image_shape(service, rest_address):
+    assert Client(service.address).image_shape() == (28, 28, 1)
+    assert Client(rest_address, rest=True).image_shape() == (28, 28, 1)
+
+
+def test_eight_callers_lose_and_mix_up_nothing(service, detector, images):
+    client = Client(service.address)
+    expected = detector.predict(images)["score"]
+    parts = [np.arange(start, len(images), 40) for start in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda part: client.score(images[part])["score"], parts))
+    for part, answer in zip(parts, answers, strict=True):
+        np.testing.assert_allclose(answer, expected[part], atol=1e-5)
+
+
+def test_passing_failures_are_tried_again(service, images):
+    service.refusals = [CODES.UNAVAILABLE, CODES.RESOURCE_EXHAUSTED]
+    assert len(Client(service.address).score(images[:3])["score"]) == 3
+    assert service.requests == 3
+
+
+@pytest.mark.parametrize("bad", [[b"no image"], [b""]])
+def test_a_request_that_is_wrong_is_not_repeated(service, bad):
+    with pytest.raises(ServingError, match="Received: INVALID_ARGUMENT"):
+        Client(service.address).score(bad)
+    assert service.requests == 1
+
+
+def test_an_unknown_model_is_named(service, rest_address, images):
+    with pytest.raises(
+        ServingError, match=r"expected model 'other' to answer\. Received: NOT_FOUND"
+    ):
+        Client(service.address, model="other").score(images)
+    with pytest.raises(
+        ServingError, match=r"expected model 'other' to answer\. Received: HTTP 404"
+    ):
+        Client(rest_address, model="other", rest=True).score(images)
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_no_server_is_a_clear_error(rest, images):
+    client = Client("127.0.0.1:9", rest=rest, timeout=1, attempts=2)
+    with pytest.raises(ServingError, match=r"127\.0\.0\.1:9: expected an answer .*2 attempts"):
+        client.score(images)
+
+
+@pytest.mark.parametrize("server", ["localhost", ":8500", "host:", "host:99999", "host:http"])
+def test_an_address_without_a_port_is_refused(server):
+    with pytest.raises(UsageError, match="--server must be HOST:PORT"):
+        Client(server)
+
+
+def test_the_command_writes_a_line_per_image(service, folder, detector, images, capsys):
+    (folder / "broken.png").write_bytes(b"broken")
+    assert main([str(folder), "--server", service.address, "--batch-size", "16"]) == 1
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    scores = {record["path"]: record.get("score") for record in records}
+    assert len(records) == 101
+    assert scores.pop(str(folder / "broken.png")) is None
+    expected = detector.predict(images[:100])["score"]
+    for i, score in enumerate(expected):
+        assert scores[str(folder / f"{i}.png")] == pytest.approx(float(score), abs=1e-5)
+
+
+def test_a_server_that_dies_half_way_is_reported_after_what_was_scored(service, folder, capsys):
+    service.limit = 5
+    command = ["--server", service.address, "--batch-size", "10", "--concurrency", "1"]
+    arguments = [str(folder), *command, "--attempts", "2", "--timeout", "2"]
+    assert run_cli(lambda: main(arguments)) == 1
+    out, err = capsys.readouterr()
+    records = [json.loads(line) for line in out.splitlines()]
+    assert 10 <= len(records) <= 50
+    assert all("score" in record for record in records)
+    assert "UNAVAILABLE" in err
+    assert f"{len(records)} images were scored before" in err

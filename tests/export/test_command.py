@@ -1,0 +1,46 @@
+"""The commands' bad input: one clear line and the right exit code."""
+
+import json
+
+import pytest
+
+from export import __main__ as command
+from export import verify
+from ganad_tf.config import RunConfig
+from ganad_tf.errors import run_cli
+
+
+def run(monkeypatch, main, *arguments):
+    monkeypatch.setattr("sys.argv", ["export", *map(str, arguments)])
+    return run_cli(main)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--formats", "tflite"],
+        ["--formats", ""],
+        ["--opset", "3"],
+        ["--version", "0"],
+    ],
+)
+def test_wrong_flags_are_usage_errors(monkeypatch, capsys, flags):
+    assert run(monkeypatch, command.main, "run", *flags) == 2
+    assert "Received: " in capsys.readouterr().err
+
+
+def test_a_missing_run_is_named(monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, command.main, tmp_path / "no") == 1
+    assert "no: expected a run folder of train.py" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_is_refused(monkeypatch, capsys, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(RunConfig().to_dict()))
+    assert run(monkeypatch, command.main, tmp_path) == 1
+    assert "expected a finished run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_verifying_needs_an_export(monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, verify.main, tmp_path) == 1
+    assert "Received: no export.json" in capsys.readouterr().err

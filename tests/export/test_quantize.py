@@ -1,0 +1,61 @@
+"""Int8: faster graphs with a threshold of their own."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from export.onnx_model import convert
+from export.quantize import quantize, refit_threshold
+from export.runtime import Scorer
+
+
+@pytest.fixture(scope="module")
+def quantized(detector, splits, model_path, tmp_path_factory):
+    path = tmp_path_factory.mktemp("int8") / "model.int8.onnx"
+    floating = Scorer(model_path)
+    quantize(convert(detector), floating.metadata, splits.train, splits.validation, floating, path)
+    return path
+
+
+def test_the_int8_model_ranks_images_like_the_float_one(quantized, model_path, splits):
+    ours, floats = (
+        Scorer(path).score(splits.test.images)["score"] for path in (quantized, model_path)
+    )
+    assert np.corrcoef(ours, floats)[0, 1] > 0.98
+    assert not np.array_equal(ours, floats)
+
+
+def test_no_transposed_convolution_is_left_but_the_last(quantized):
+    operators = [node.op_type for node in onnx.load(quantized).graph.node]
+    assert operators.count("ConvTranspose") == 1
+    assert "QuantizeLinear" in operators
+
+
+def test_threshold_and_normal_scores_are_those_of_int8(quantized, splits):
+    scorer = Scorer(quantized)
+    results = scorer.score(splits.validation.images)
+    assert np.array_equal(results["is_anomaly"], results["score"] > np.float32(scorer.threshold))
+    normal = np.sort(results["score"][~splits.validation.is_anomaly])
+    np.testing.assert_allclose(json.loads(scorer.metadata["normal_scores"]), normal, atol=1e-6)
+
+
+class Float32:
+    """As much of a scorer as the threshold's fit looks at."""
+
+    def __init__(self, threshold, normal_scores):
+        self.threshold, self.normal_scores = threshold, np.array(normal_scores)
+
+
+def test_a_conformal_threshold_keeps_its_rank():
+    scores, is_anomaly = np.array([0.1, 0.4, 0.2, 9.0]), np.array([False, False, False, True])
+    decided = {"is_anomaly": np.array([False, True, False, True])}
+    assert refit_threshold(scores, decided, is_anomaly, Float32(2.0, [1.0, 2.0, 3.0])) == 0.2
+
+
+def test_any_other_threshold_repeats_the_decisions():
+    scores = np.array([0.1, 0.4, 0.2, 0.9], np.float32)
+    decided = {"is_anomaly": np.array([False, True, False, True])}
+    threshold = refit_threshold(scores, decided, decided["is_anomaly"], Float32(2.5, [1.0, 2.0]))
+    assert np.array_equal(scores > threshold, decided["is_anomaly"])
