@@ -1,0 +1,96 @@
+"""Keeps the figures of finished runs, and writes the README's tables from what is kept.
+
+python -m benchmarks.figures keep runs/fashion_mnist-sneaker ...
+python -m benchmarks.figures write
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from benchmarks.results_file import RESULTS, save
+from ganad_tf.artefacts import read_json, replace_file
+from ganad_tf.errors import UsageError, run_cli
+from ganad_tf.run_folder import METRICS, is_finished, load_config
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def keep(runs: list[Path]) -> None:
+    """Copies each finished run's metrics and settings to `benchmarks/results/`."""
+    for run in runs:
+        if not is_finished(run):
+            raise UsageError(f"expected the folder of a finished run. Received: {run}")
+        metrics, config = read_json(run / METRICS), load_config(run)
+        name = f"train-{config.protocol}-{metrics['normal'].lower().replace('/', '-')}"
+        print(save(f"{name}-seed{config.seed}", {"config": config.to_dict(), **metrics}))
+
+
+def _quality_table() -> str:
+    rows = [
+        "| normal class | test AUROC | average precision | anomalies found | false alarms "
+        "| score chosen | training | peak memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted(RESULTS.glob("train-seen-*.json")):
+        m = json.loads(path.read_text())
+        rows.append(
+            f"| {m['normal']} | {m['auroc']:.4f} | {m['average_precision']:.4f} "
+            f"| {m['recall']:.1%} | {m['false_alarm_rate']:.1%} | {m['scorer']['score']} "
+            f"| {m['training_seconds'] / 60:.1f} min | {m['peak_memory_mb'] / 1024:.1f} GiB |"
+        )
+    return "\n".join(rows)
+
+
+def _baseline_table() -> str:
+    rows = ["| normal class | this model | baseline | its AUROC |", "|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("train-seen-*.json")):
+        m = json.loads(path.read_text())
+        for name, baseline in m["baselines"].items():
+            rows.append(f"| {m['normal']} | {m['auroc']:.4f} | {name} | {baseline['auroc']:.4f} |")
+    return "\n".join(rows)
+
+
+def _step_table() -> str:
+    results = json.loads((RESULTS / "train_step.json").read_text())
+    rows = [
+        "| preset | width | full step | generator-only step | cost ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for preset in ("small", "paper"):
+        m = results[preset]
+        speeds = m["images_per_second"]
+        rows.append(
+            f"| {preset} | {m['width']} | {speeds['full']:.0f} images/s "
+            f"| {speeds['reconstruction']:.0f} images/s | {m['cost_ratio']:.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def write() -> None:
+    """Replaces each table between its markers in the README."""
+    text = README.read_text(encoding="utf-8")
+    tables = {"quality": _quality_table, "baselines": _baseline_table, "step": _step_table}
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+        if begin not in text or end not in text:
+            raise UsageError(f"README.md must hold {begin} and {end}. Received: neither or one")
+        pattern = re.escape(begin) + ".*?" + re.escape(end)
+        text = re.sub(pattern, lambda _, t=table: f"{begin}\n{t()}\n{end}", text, flags=re.DOTALL)
+    with replace_file(README) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    keeping = commands.add_parser("keep", help="keep the figures of finished runs")
+    keeping.add_argument("runs", nargs="+", type=Path)
+    commands.add_parser("write", help="write the README's tables from what is kept")
+    flags = parser.parse_args()
+    keep(flags.runs) if flags.command == "keep" else write()
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_cli(main))
