@@ -6,7 +6,6 @@ python -m benchmarks.figures write
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 from benchmarks.results_file import RESULTS, save
@@ -73,11 +72,11 @@ def write() -> None:
     text = README.read_text(encoding="utf-8")
     tables = {"quality": _quality_table, "baselines": _baseline_table, "step": _step_table}
     for name, table in tables.items():
-        begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
-        if begin not in text or end not in text:
-            raise UsageError(f"README.md must hold {begin} and {end}. Received: neither or one")
-        pattern = re.escape(begin) + ".*?" + re.escape(end)
-        text = re.sub(pattern, lambda _, t=table: f"{begin}\n{t()}\n{end}", text, flags=re.DOTALL)
+        before, begin, rest = text.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- end {name} -->")
+        if not end:
+            raise UsageError(f"README.md must hold the markers of table {name!r}. Received: none")
+        text = f"{before}{begin}\n{table()}\n{end}{after}"
     with replace_file(README) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -43,8 +43,8 @@ class RunConfig:
         "seen",
         "data",
         "which anomalies are labelled in training: all nine classes (seen), one class (unseen), "
-        "a few of all nine (few), or none",
-        choices=("seen", "unseen", "few", "none"),
+        "or a few of all nine (few)",
+        choices=("seen", "unseen", "few"),
     )
     known: str | None = _setting(
         None, "data", "the labelled anomaly class under --protocol unseen (default: normal + 1)"
@@ -124,7 +124,7 @@ class RunConfig:
         None,
         "scoring",
         "set the threshold for at most this share of false alarms among normal images "
-        "(default: the threshold of best F1 on validation; 0.05 where no anomaly is labelled)",
+        "(default: the threshold of best F1 on validation)",
         minimum=1e-6,
         maximum=0.999,
     )
