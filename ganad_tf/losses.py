@@ -13,6 +13,8 @@ Judgement = tuple[tf.Tensor, tf.Tensor]
 
 # Keeps -log(1 - exp(-error)) finite when a reconstruction is perfect.
 SMALLEST_ERROR = 1e-6
+# Here the series of softplus is exact to float32, and so is the plain formula.
+SERIES_BELOW = -5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +108,15 @@ def anomaly_adversarial_loss(fake: Judgement) -> tf.Tensor:
 def classifier_error(logit: tf.Tensor) -> tf.Tensor:
     """d = softplus(logit): the head's "error" of an image, above 0, with P(normal | x) = exp(-d).
 
+    Far below 0 it is computed by its series, because some runtimes evaluate softplus as
+    log(1 + exp(x)), which keeps no digits there, and scores are logarithms of this.
+
     Args:
         logit: float32 [N], the generator's head.
     """
-    return tf.nn.softplus(logit)
+    small = tf.exp(tf.minimum(logit, SERIES_BELOW))
+    series = small * (1 - small * (1 / 2 - small / 3))
+    return tf.where(logit < SERIES_BELOW, series, tf.nn.softplus(logit))
 
 
 def feature_abc_loss(logit: tf.Tensor, is_anomaly: bool) -> tf.Tensor:
@@ -123,7 +130,7 @@ def feature_abc_loss(logit: tf.Tensor, is_anomaly: bool) -> tf.Tensor:
         logit: float32 [N], the generator's head.
         is_anomaly: whether these are anomalies.
     """
-    return tf.nn.softplus(-logit) if is_anomaly else classifier_error(logit)
+    return tf.nn.softplus(-logit if is_anomaly else logit)
 
 
 def normal_discriminator_loss(real: Judgement, fake: Judgement) -> tf.Tensor:

@@ -113,3 +113,10 @@ def test_feature_abc_is_the_likelihood_of_a_classifier(rng):
     np.testing.assert_allclose(
         losses.feature_abc_loss(logit, is_anomaly=True), -np.log(1 - np.exp(-d)), rtol=1e-4
     )
+
+
+def test_the_classifier_error_keeps_its_digits_far_below_zero():
+    logit = np.linspace(-30, 10, 401)
+    expected = np.log1p(np.exp(logit))
+    actual = losses.classifier_error(tf.constant(logit, tf.float32))
+    np.testing.assert_allclose(np.log(actual), np.log(expected), atol=3e-6)

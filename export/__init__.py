@@ -1,0 +1,1 @@
+"""From a finished run to models that score anywhere, and the check that they all agree."""

@@ -1,0 +1,67 @@
+"""The detector as an ONNX file, with all that a scorer needs to know inside it."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import tensorflow as tf
+
+import ganad_tf
+from export.fast_graph import speed_up
+from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
+
+OPSET = 18
+OUTPUTS = ("score", "probability", "is_anomaly", "anomaly_map", "reconstruction")
+
+
+def convert(detector: Detector, opset: int = OPSET) -> onnx.ModelProto:
+    """The converter's plain graph: input `images`, outputs by the names in `OUTPUTS`."""
+    import tf2onnx
+
+    images = tf.TensorSpec((None, *detector.image_shape), tf.uint8, name="images")
+    function = tf.function(detector.graph, input_signature=[images])
+    model, _ = tf2onnx.convert.from_function(function, input_signature=[images], opset=opset)
+    # Free sizes get the converter's invented names; a reader of the file should see N.
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    return model
+
+
+def build(detector: Detector, fingerprint: str, normal_name: str, opset: int = OPSET):
+    """The float32 model that is exported: converted, sped up, with metadata."""
+    model = speed_up(convert(detector, opset))
+    scorer = detector.scorer
+    set_metadata(
+        model,
+        {
+            "ganad_version": ganad_tf.__version__,
+            "threshold": as_float32(scorer.threshold),
+            "normal_name": normal_name,
+            "image_shape": ",".join(map(str, detector.image_shape)),
+            "calibration": json.dumps({"slope": scorer.slope, "intercept": scorer.intercept}),
+            "normal_scores": json.dumps(list(scorer.normal_scores)),
+            "map_colour_range": ",".join(f"{limit:g}" for limit in MAP_COLOUR_RANGE),
+            "fingerprint": fingerprint,
+        },
+    )
+    return model
+
+
+def as_float32(value: float) -> str:
+    """A number as text that gives exactly the float32 the graph compares with."""
+    return repr(float(np.float32(value)))
+
+
+def set_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
+    """Writes or replaces entries of the model's metadata."""
+    merged = {entry.key: entry.value for entry in model.metadata_props} | values
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, merged)
+
+
+def save(model: onnx.ModelProto, path: str | os.PathLike) -> None:
+    """Writes a model after checking it."""
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(Path(path)))

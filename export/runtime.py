@@ -1,0 +1,530 @@
+"""Scores images with an exported model: numpy and onnxruntime alone, in ONE file to copy away.
+
+    python runtime.py model.onnx photo.png folder/ --jsonl
+    python runtime.py model.int8.onnx folder/ --csv scores.csv --maps overlays/
+
+or, as a library:
+
+    from runtime import Scorer
+    result = Scorer("model.onnx").score(images)    # uint8 [N, h, w, C]
+    result["score"], result["is_anomaly"]
+
+Pillow is needed only to read image files. Exit codes: 0 all scored; 1 an image could not be scored
+or the model could not be used; 2 wrong usage.
+"""
+
+import argparse
+import collections
+import csv
+import itertools
+import json
+import math
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime
+
+# Sixteen times a 4-megapixel photo. Larger files are refused before they are decoded.
+MAX_PIXELS = 64_000_000
+# Measured on two cores: 32 to 128 are alike; small batches keep the memory of a worker small.
+BATCH = 64
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".pgm", ".ppm", ".pbm"),
+)
+FIELDS = ("path", "score", "probability", "is_anomaly", "map", "error")
+# Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
+HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
+
+
+class ScoringError(ValueError):
+    """A model or image cannot be used; the message says what was expected and what came."""
+
+    exit_code = 1
+
+
+class SettingError(ScoringError):
+    """A threshold or rate makes no sense."""
+
+    exit_code = 2
+
+
+def conformal_threshold(normal_scores, max_false_alarms: float) -> float:
+    """The lowest threshold that promises at most this share of false alarms on new normal images.
+
+    Args:
+        normal_scores: scores of n normal images that the model was not trained on.
+        max_false_alarms: in (0, 1); at least 1 / (n + 1).
+
+    Source: split conformal prediction (Vovk et al. 2005); the k-th smallest of the n scores with
+    k = ceil((n + 1)(1 - max_false_alarms)).
+    """
+    count = len(normal_scores)
+    if not 0 < max_false_alarms < 1:
+        raise SettingError(f"max_false_alarms must be in (0, 1). Received: {max_false_alarms}")
+    # The tolerance keeps (n + 1)(1 - a) = 99.00000000000001 from becoming k = 100.
+    k = math.ceil((count + 1) * (1 - max_false_alarms) - 1e-9)
+    if k > count:
+        raise SettingError(
+            f"max_false_alarms must be at least {1 / (count + 1):.2g} with the model's {count} "
+            f"normal validation scores. Received: {max_false_alarms}"
+        )
+    return float(np.sort(np.asarray(normal_scores))[k - 1])
+
+
+def prepare(image, image_shape) -> np.ndarray:
+    """Turns a Pillow image into what the model takes. Training on folders uses this too.
+
+    The first frame of animations; 16-bit grey is scaled (not clipped) to 8 bits; transparency is
+    laid over black, the colour the networks are padded with; palette, CMYK and other modes become
+    grey (ITU-R 601 luma) or RGB; other sizes are stretched to (h, w) with Pillow's bilinear
+    filter, which averages over all pixels when shrinking. EXIF rotation is not applied.
+
+    Args:
+        image: a `PIL.Image.Image`.
+        image_shape: (h, w, C), C = 1 (grey) or 3 (RGB).
+
+    Returns:
+        uint8 [h, w, C].
+
+    Raises:
+        ScoringError: if the image is too large or holds floats or 32-bit numbers.
+    """
+    from PIL import Image
+
+    height, width, channels = image_shape
+    if image.width * image.height > MAX_PIXELS:
+        raise ScoringError(
+            f"expected at most {MAX_PIXELS:,} pixels. Received: {image.width}x{image.height}"
+        )
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ScoringError(
+                "expected 8-bit or 16-bit pixels. "
+                f"Received: values from {values.min()} to {values.max()}"
+            )
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    elif image.mode == "F":
+        raise ScoringError("expected 8-bit or 16-bit pixels. Received: floating-point pixels")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def open_image(path):
+    """Opens an image file with Pillow, refusing huge ones before they are decoded."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ScoringError("reading image files needs Pillow: pip install pillow") from None
+    image = Image.open(path, formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise ScoringError(
+            f"expected at most {MAX_PIXELS:,} pixels. Received: {image.width}x{image.height}"
+        )
+    return image
+
+
+class Scorer:
+    """An exported model.
+
+    Args:
+        path: `model.onnx` or `model.int8.onnx`, as written by `python -m export`.
+        threads: images are scored in batches on this many threads; by default, one for each core
+            that this process may use. Each batch runs on one thread: on small networks that is
+            about 1.5 times as fast as several threads sharing each operator, and one image alone
+            is answered sooner.
+
+    Attributes:
+        image_shape: (h, w, C) of the images.
+        threshold: an image is an anomaly if its score is greater.
+        normal_name: what the model takes for normal.
+        normal_scores: scores of normal validation images, sorted.
+        map_colour_range: the fixed (low, high) of anomaly maps.
+        metadata: everything stored in the file, as strings.
+
+    Raises:
+        ScoringError: if the file is not such a model.
+    """
+
+    def __init__(self, path, threads: int | None = None):
+        self.threads = threads or available_cores()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        path = os.fspath(path)
+        if not os.path.isfile(path):
+            raise ScoringError(f"{path}: expected an ONNX file. Received: no such file")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+            self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        except Exception as error:  # onnxruntime raises a dozen types of its own
+            reason = str(error).strip().splitlines()[0]
+            raise ScoringError(f"{path}: expected an ONNX model. Received: {reason}") from None
+        try:
+            self.image_shape = tuple(map(int, self.metadata["image_shape"].split(",")))
+            self.threshold = float(self.metadata["threshold"])
+            self.normal_name = self.metadata["normal_name"]
+            self.normal_scores = np.asarray(json.loads(self.metadata["normal_scores"]))
+            low, high = map(float, self.metadata["map_colour_range"].split(","))
+            self.map_colour_range = (low, high)
+        except (KeyError, ValueError) as error:
+            raise ScoringError(
+                f"{path}: expected a model written by `python -m export`, with its metadata. "
+                f"Received: {type(error).__name__} {error}"
+            ) from None
+        self._pool = ThreadPoolExecutor(self.threads)
+
+    def threshold_for(self, max_false_alarms: float) -> float:
+        """The threshold for at most this share of false alarms; see `conformal_threshold`."""
+        return conformal_threshold(self.normal_scores, max_false_alarms)
+
+    def score(
+        self,
+        images,
+        threshold: float | None = None,
+        outputs=("score", "probability", "is_anomaly"),
+    ) -> dict[str, np.ndarray]:
+        """Scores images; no result depends on the other images.
+
+        Args:
+            images: uint8 [N, h, w, C] with N at least 1; [N, h, w] will do for grey models.
+            threshold: decide by this one instead of the model's; scores stay what they are.
+            outputs: which of `score` float32 [N], `probability` float32 [N], `is_anomaly` bool
+                [N], `anomaly_map` float32 [N, h, w] and `reconstruction` uint8 [N, h, w, C].
+
+        Raises:
+            ScoringError: if the images are of another type or shape, or the threshold is NaN.
+        """
+        images = self._check(images)
+        threshold = check_threshold(threshold)
+        names = list(dict.fromkeys(["score", *outputs]))
+        known = [output.name for output in self._session.get_outputs()]
+        if not set(names) <= set(known):
+            raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
+        chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        # One batch is scored right here: handing it to a thread would only cost time.
+        spread = map if len(chunks) == 1 else self._pool.map
+        columns = zip(*spread(self._run, itertools.repeat(names), chunks), strict=True)
+        result = dict(zip(names, map(np.concatenate, columns), strict=True))
+        if threshold is not None:
+            result["is_anomaly"] = result["score"] > threshold
+        return {name: result[name] for name in outputs}
+
+    def score_files(self, paths, threshold: float | None = None, maps=None):
+        """Scores image files, yielding one record each, in order, in constant memory.
+
+        Args:
+            paths: file names, or pairs (file name, name of the map below `maps`); any iterable.
+            threshold: as for `score`.
+            maps: folder for overlays (PNG, at the input's resolution) of the anomaly maps.
+
+        Yields:
+            dicts with `path` and either `score`, `probability`, `is_anomaly` (and `map`) or
+            `error`.
+        """
+        threshold = check_threshold(threshold)
+        pairs = (p if isinstance(p, tuple) else (os.fspath(p), os.path.basename(p)) for p in paths)
+        pending = collections.deque()
+        # A bounded queue of batches: reading, decoding and scoring one is one task, so that cores
+        # stay busy and memory does not grow with the folder.
+        while batch := list(itertools.islice(pairs, BATCH)):
+            pending.append(self._pool.submit(self._score_batch, batch, threshold, maps))
+            if len(pending) > self.threads:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+
+    def _run(self, names, images):
+        return self._session.run(names, {"images": images})
+
+    def _score_batch(self, batch, threshold, maps) -> list[dict]:
+        records, images = [], []
+        for path, _ in batch:
+            record = {"path": path}
+            records.append(record)
+            try:
+                with open_image(path) as image:
+                    images.append(prepare(image, self.image_shape))
+            except Exception as error:
+                # Pillow's readers raise anything from OSError to struct.error on damaged files.
+                record["error"] = describe(error)
+        if not images:
+            return records
+        names = ["score", "probability", "is_anomaly"] + (["anomaly_map"] if maps else [])
+        results = iter(zip(*self._run(names, np.stack(images)), strict=True))
+        for record, (path, map_name) in zip(records, batch, strict=True):
+            if "error" in record:
+                continue
+            score, probability, is_anomaly, *heat = next(results)
+            if threshold is not None:
+                is_anomaly = score > threshold
+            record.update(
+                score=float(score), probability=float(probability), is_anomaly=bool(is_anomaly)
+            )
+            if heat:
+                try:
+                    record["map"] = os.path.join(maps, map_name + ".png")
+                    self._write_overlay(path, heat[0], record["map"])
+                except Exception as error:
+                    record["error"] = f"{record.pop('map')}: {describe(error)}"
+        return records
+
+    def _write_overlay(self, path, heat, destination) -> None:
+        # The file is read again rather than kept: a batch of large photos would fill the memory.
+        with open_image(path) as image:
+            pixels = prepare(image, (image.height, image.width, 3))
+        from PIL import Image
+
+        os.makedirs(os.path.dirname(destination) or ".", exist_ok=True)
+        Image.fromarray(overlay(pixels, heat, self.map_colour_range)).save(destination)
+
+    def _check(self, images) -> np.ndarray:
+        h, w, c = self.image_shape
+        expected = f"images must be uint8 [N, {h}, {w}, {c}] with N at least 1"
+        try:
+            images = np.asarray(images)
+        except Exception as error:
+            raise ScoringError(f"{expected}. Received: {describe(error)}") from None
+        if images.dtype != np.uint8:
+            hint = ", in 0..255: give the stored pixels, unscaled" * (images.dtype.kind == "f")
+            raise ScoringError(f"{expected}{hint}. Received: {images.dtype} {list(images.shape)}")
+        if c == 1 and images.ndim == 3:
+            images = images[..., None]
+        if images.ndim != 4 or images.shape[1:] != self.image_shape or not len(images):
+            raise ScoringError(f"{expected}. Received: uint8 {list(images.shape)}")
+        return np.ascontiguousarray(images)
+
+
+def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range) -> np.ndarray:
+    """Lays an anomaly map over its image, on a colour scale that is the same for all images.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        heat: float [h, w], stretched to H x W.
+        colour_range: (low, high) of the scale; the heat's opacity grows along with its colour.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    from PIL import Image
+
+    low, high = colour_range
+    size = (pixels.shape[1], pixels.shape[0])
+    heat = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(size, 2))
+    heat = np.clip((heat - low) / (high - low), 0, 1)
+    anchors = np.linspace(0, 1, len(HEAT))
+    colours = np.stack([np.interp(heat, anchors, band) for band in zip(*HEAT, strict=True)], -1)
+    # Grey underneath, so that the image's own colours are not taken for heat.
+    grey = pixels.mean(axis=-1, keepdims=True)
+    opacity = 0.85 * np.sqrt(heat)[..., None]
+    return np.rint(grey * (1 - opacity) + colours * opacity).astype(np.uint8)
+
+
+def check_threshold(threshold):
+    """Returns the threshold as float64, or None; refuses what is not a number."""
+    if threshold is None:
+        return None
+    try:
+        # A float64 of NumPy's: a Python float would be rounded to the scores' float32 first.
+        value = np.float64(threshold)
+    except (TypeError, ValueError):
+        value = np.nan
+    if not np.ndim(value) == 0 or np.isnan(value):
+        raise SettingError(f"threshold must be a number. Received: {threshold!r}")
+    return value
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def describe(error: Exception) -> str:
+    """One line for an error, with its type where the message alone would not tell."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ScoringError) else f"{type(error).__name__}: {text}"
+
+
+def find_images(arguments, problems):
+    """Yields (path, map name) for each image named or found in a folder, at any depth.
+
+    Folders are read entry by entry, unsorted, so that one of millions of files costs no memory;
+    links to folders are not followed, since they may lead in circles. Folders that cannot be read
+    or hold no image are appended to `problems` as error records.
+    """
+    for number, argument in enumerate(arguments, 1):
+        prefix = str(number) if len(arguments) > 1 else ""
+        if not os.path.isdir(argument):
+            yield argument, os.path.join(prefix, os.path.basename(argument))
+            continue
+        found, folders = 0, [argument]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        elif entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
+                            found += 1
+                            yield (
+                                entry.path,
+                                os.path.join(prefix, os.path.relpath(entry.path, argument)),
+                            )
+            except OSError as error:
+                problems.append({"path": folder, "error": describe(error)})
+        if not found:
+            message = f"expected images ({' '.join(SUFFIXES)}). Received: a folder without any"
+            problems.append({"path": argument, "error": message})
+
+
+class Progress:
+    """Counts on stderr, with the time left; silent for what is done in two seconds."""
+
+    def __init__(self, total: int, quiet: bool):
+        self.total, self.quiet, self.done = total, quiet, 0
+        self.start = time.monotonic()
+        self.terminal = sys.stderr.isatty()
+        self.next = self.start + 2
+        self.printed = False
+
+    def __enter__(self):
+        return self
+
+    def step(self) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if self.quiet or now < self.next:
+            return
+        self.next = now + (0.5 if self.terminal else 10)
+        rate = self.done / (now - self.start)
+        left = max(self.total - self.done, 0) / rate
+        text = f"{self.done:,} of {self.total:,} images, {rate:,.0f}/s, {left:.0f} s left"
+        start, end = ("\r", "   ") if self.terminal else ("", "\n")
+        print(start + text, end=end, file=sys.stderr, flush=True)
+        self.printed = True
+
+    def __exit__(self, *_):
+        if self.printed and self.terminal:
+            print(file=sys.stderr)
+
+
+class Output:
+    """Writes records to stdout, or to a CSV file that appears when it is whole."""
+
+    def __init__(self, arguments):
+        self.jsonl, self.csv, self.failures = arguments.jsonl, arguments.csv, 0
+        if self.csv:
+            self.temporary = f"{self.csv}.{os.getpid()}.part"
+            self.file = open(  # noqa: SIM115
+                self.temporary, "w", newline="", encoding="utf-8", errors="backslashreplace"
+            )
+            self.table = csv.DictWriter(self.file, FIELDS)
+            self.table.writeheader()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.csv:
+            self.file.close()
+            if kind is None:
+                os.replace(self.temporary, self.csv)
+            else:
+                os.remove(self.temporary)
+
+    def write(self, record) -> None:
+        if self.csv:
+            self.table.writerow(record)
+        elif self.jsonl:
+            print(json.dumps(record, ensure_ascii=False))
+        elif "error" not in record:
+            decision = "anomaly" if record["is_anomaly"] else "normal"
+            numbers = f"{record['score']:.5f}\t{record['probability']:.3f}"
+            print(f"{record['path']}\t{decision}\t{numbers}")
+        if "error" in record:
+            self.failures += 1
+            if not self.jsonl:
+                print(f"\r{record['path']}: {record['error']}", file=sys.stderr)
+
+
+def run(arguments) -> int:
+    """Scores what the command line names; returns the exit code."""
+    threshold = check_threshold(arguments.threshold)
+    scorer = Scorer(arguments.model, arguments.threads)
+    if arguments.max_false_alarms is not None:
+        threshold = scorer.threshold_for(arguments.max_false_alarms)
+    problems: list[dict] = []
+    total = sum(1 for _ in find_images(arguments.images, []))
+    with Progress(total, arguments.quiet) as progress, Output(arguments) as output:
+        found = find_images(arguments.images, problems)
+        for record in scorer.score_files(found, threshold, arguments.maps):
+            output.write(record)
+            progress.step()
+        for record in problems:
+            output.write(record)
+    return 1 if output.failures else 0
+
+
+def main(argv=None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="runtime.py", description="Scores images with an exported anomaly detector."
+    )
+    parser.add_argument("model", help="model.onnx or model.int8.onnx")
+    parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument("--threshold", type=float, help="decide by this instead of the model's own")
+    limit.add_argument(
+        "--max-false-alarms",
+        type=float,
+        metavar="A",
+        help="set the threshold for at most this share of false alarms among normal images",
+    )
+    parser.add_argument("--maps", metavar="DIR", help="write an overlay of each anomaly map here")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", metavar="FILE", help="write a table instead of lines")
+    form.add_argument("--jsonl", action="store_true", help="write one JSON object a line")
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    arguments = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        # A file name of any bytes must not stop the run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        if arguments.threads is not None and arguments.threads < 1:
+            parser.error(f"--threads must be at least 1. Received: {arguments.threads}")
+        return run(arguments)
+    except ScoringError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (such as `head`) has seen enough; nothing is left to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

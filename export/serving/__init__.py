@@ -1,0 +1,1 @@
+"""TensorFlow Serving: its configuration files and a client."""

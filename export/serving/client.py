@@ -1,0 +1,214 @@
+"""Asks TensorFlow Serving for scores: a command and a library.
+
+    python -m export.serving.client photo.png folder/ --server 127.0.0.1:8500
+    python -m export.serving.client folder/ --server 127.0.0.1:8501 --rest
+
+One JSON object per image on stdout, as from export/runtime.py. Exit codes: 0 all scored; 1 an image
+could not be read or the server did not answer; 2 wrong usage.
+"""
+
+import argparse
+import collections
+import itertools
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from export.runtime import check_threshold, describe, find_images, open_image, prepare
+from export.serving.transports import OUTPUTS, Grpc, Rest, ServingError, Unavailable
+from ganad_tf.errors import UsageError, run_cli
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class Client:
+    """A connection to one model of a TensorFlow Serving server; may be shared by threads.
+
+    Args:
+        server: "host:port"; TensorFlow Serving's ports are 8500 (gRPC) and 8501 (REST).
+        model: its name in models.config.
+        label: ask for the version of this label, for example `stable`; by default the newest.
+        rest: use the REST interface; gRPC is several times faster.
+        timeout: seconds for each attempt.
+        attempts: how often to try while the server is unreachable or overloaded. Between attempts
+            the client waits for a random time below 0.1 s, 0.2 s, 0.4 s ... at most 5 s, so that
+            many clients do not return all at once.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        model: str = "ganad",
+        label: str | None = None,
+        rest: bool = False,
+        timeout: float = 10.0,
+        attempts: int = 5,
+    ):
+        host, separator, port = server.rpartition(":")
+        if not (separator and host and port.isdecimal() and 0 < int(port) < 65536):
+            raise UsageError(f"--server must be HOST:PORT. Received: {server!r}")
+        if timeout <= 0 or attempts < 1:
+            raise UsageError(
+                "--timeout must be above 0 and --attempts at least 1. "
+                f"Received: {timeout} and {attempts}"
+            )
+        self.server, self.model, self.label = server, model, label
+        self.timeout, self.attempts = timeout, attempts
+        self._transport = Rest(self) if rest else Grpc(self)
+
+    def image_shape(self) -> tuple[int, int, int]:
+        """(h, w, C) of the images that the model takes, as the server says."""
+        return self._try(self._transport.image_shape)
+
+    def score(
+        self, images: np.ndarray | Sequence[bytes], threshold: float | None = None
+    ) -> dict[str, np.ndarray]:
+        """Scores one batch.
+
+        Args:
+            images: uint8 [N, h, w, C], or N PNG or JPEG files as bytes. One file that the server
+                cannot decode makes it refuse them all.
+            threshold: decide by this one instead of the model's.
+
+        Returns:
+            `score` and `probability` float32 [N], `is_anomaly` bool [N].
+
+        Raises:
+            ServingError: if the server refuses, or does not answer in all attempts.
+        """
+        if len(images) == 0:
+            raise ServingError("images must be at least one. Received: none")
+        results = self._try(self._transport.predict, images)
+        for name in OUTPUTS:
+            if name not in results or np.shape(results[name]) != (len(images),):
+                raise ServingError(
+                    f"{self.server}: expected {name!r} for {len(images)} images. "
+                    f"Received: {np.shape(results[name]) if name in results else 'no such output'}"
+                )
+        if threshold is not None:
+            results["is_anomaly"] = results["score"] > threshold
+        return results
+
+    def score_files(
+        self,
+        paths: Iterable[str],
+        batch_size: int = 32,
+        concurrency: int = 4,
+        threshold: float | None = None,
+    ) -> Iterator[dict]:
+        """Scores image files in constant memory, yielding one record each, in order.
+
+        Files are decoded here, by the same rules as in export/runtime.py, so that a broken one is
+        an error record and not a refused batch.
+
+        Raises:
+            ServingError: as soon as a batch fails for good; earlier records have been yielded.
+        """
+        shape = self.image_shape()
+        paths, pending = iter(paths), collections.deque()
+        with ThreadPoolExecutor(concurrency) as pool:
+            try:
+                while batch := list(itertools.islice(paths, batch_size)):
+                    pending.append(pool.submit(self._score_batch, batch, shape, threshold))
+                    if len(pending) > concurrency:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._transport.close()
+
+    def _score_batch(self, paths, shape, threshold) -> list[dict]:
+        records, images = [], []
+        for path in paths:
+            record = {"path": path}
+            records.append(record)
+            try:
+                with open_image(path) as image:
+                    images.append(prepare(image, shape))
+            except Exception as error:
+                # Pillow's readers raise anything from OSError to struct.error on damaged files.
+                record["error"] = describe(error)
+        if images:
+            results = self.score(np.stack(images), threshold)
+            rows = zip(*(results[name].tolist() for name in OUTPUTS), strict=True)
+            for record in records:
+                if "error" not in record:
+                    record.update(zip(OUTPUTS, next(rows), strict=True))
+        return records
+
+    def _try(self, call, *arguments):
+        for attempt in range(self.attempts):
+            try:
+                return call(*arguments)
+            except Unavailable as error:
+                reason = error
+            if attempt + 1 < self.attempts:
+                limit = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+                time.sleep(random.uniform(0, limit))
+        raise ServingError(
+            f"{self.server}: expected an answer within {self.timeout:g} s. "
+            f"Received: {reason} ({self.attempts} attempts)"
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.serving.client",
+        description="Scores images with a model on TensorFlow Serving, one JSON line per image.",
+    )
+    parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
+    parser.add_argument("--server", default="127.0.0.1:8500", help="(default: 127.0.0.1:8500)")
+    parser.add_argument("--rest", action="store_true", help="REST instead of gRPC (port 8501)")
+    parser.add_argument("--model", default="ganad", help="its name there (default: ganad)")
+    parser.add_argument("--label", help="version label, such as stable (default: newest)")
+    parser.add_argument("--threshold", type=float, help="decide by this instead of the model's")
+    parser.add_argument("--batch-size", type=int, default=32, help="(default: 32)")
+    parser.add_argument("--concurrency", type=int, default=4, help="requests at once (default: 4)")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds (default: 10)")
+    parser.add_argument("--attempts", type=int, default=5, help="(default: 5)")
+    flags = parser.parse_args(arguments)
+    if flags.batch_size < 1 or flags.concurrency < 1:
+        parser.error(
+            "--batch-size and --concurrency must be at least 1. "
+            f"Received: {flags.batch_size} and {flags.concurrency}"
+        )
+    for stream in (sys.stdout, sys.stderr):
+        # A file name of any bytes must not stop the run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    threshold = check_threshold(flags.threshold)
+    client = Client(
+        flags.server, flags.model, flags.label, flags.rest, flags.timeout, flags.attempts
+    )
+    problems: list[dict] = []
+    scored = failed = 0
+    try:
+        paths = (path for path, _ in find_images(flags.images, problems))
+        records = client.score_files(paths, flags.batch_size, flags.concurrency, threshold)
+        for record in itertools.chain(records, problems):
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+            failed += "error" in record
+            scored += "error" not in record
+    except ServingError as error:
+        raise ServingError(f"{error}; {scored} images were scored before") from None
+    finally:
+        client.close()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

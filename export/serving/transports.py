@@ -1,0 +1,153 @@
+"""How requests travel to TensorFlow Serving: gRPC or REST."""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+
+import numpy as np
+
+from export.runtime import describe
+from ganad_tf.errors import GanadError, UsageError
+
+OUTPUTS = ("score", "probability", "is_anomaly")
+MOST_MESSAGE_BYTES = 256 * 2**20
+
+
+class ServingError(GanadError):
+    """The server refused a request or did not answer; the message says which and why."""
+
+
+class Unavailable(Exception):
+    """A failure that another attempt may not meet."""
+
+
+class Grpc:
+    """The gRPC interface.
+
+    Args:
+        client: the `Client` whose server, model, label and timeout count.
+
+    Raises:
+        UsageError: if tensorflow-serving-api is not installed.
+    """
+
+    def __init__(self, client):
+        try:
+            import grpc
+            from tensorflow_serving.apis import prediction_service_pb2_grpc
+        except ImportError as error:
+            raise UsageError(
+                "gRPC needs the extra `serving` (pip install ganad_tf[serving]), or use --rest. "
+                f"Received: {error}"
+            ) from None
+        self.client = client
+        options = [
+            ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MOST_MESSAGE_BYTES),
+            # Or attempts would fail at once while the channel itself still waits to reconnect.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ]
+        self.channel = grpc.insecure_channel(client.server, options)
+        self.stub = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+        codes = grpc.StatusCode
+        self.error, self.passing = (
+            grpc.RpcError,
+            {codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED, codes.DEADLINE_EXCEEDED, codes.ABORTED},
+        )
+
+    def predict(self, images) -> dict[str, np.ndarray]:
+        """One request for `OUTPUTS`; arrays and file bytes go to different signatures."""
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        arrays = isinstance(images, np.ndarray) and images.dtype == np.uint8
+        request = predict_pb2.PredictRequest(
+            # Maps and reconstructions would be thousands of times as long as the scores.
+            output_filter=OUTPUTS,
+        )
+        self._address(request.model_spec, "serve" if arrays else "serve_encoded")
+        name = "images" if arrays else "encoded"
+        tensor = tf.make_tensor_proto(images if arrays else list(images))
+        request.inputs[name].CopyFrom(tensor)
+        answer = self._call(self.stub.Predict, request)
+        return {name: tf.make_ndarray(value) for name, value in answer.outputs.items()}
+
+    def image_shape(self) -> tuple[int, int, int]:
+        """(h, w, C), from the signature that the server reports."""
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._address(request.model_spec)
+        answer = self._call(self.stub.GetModelMetadata, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(signatures)
+        shape = signatures.signature_def["serve"].inputs["images"].tensor_shape
+        return tuple(size.size for size in shape.dim[1:])
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self.channel.close()
+
+    def _address(self, model_spec, signature: str = "") -> None:
+        model_spec.name, model_spec.signature_name = self.client.model, signature
+        if self.client.label:
+            model_spec.version_label = self.client.label
+
+    def _call(self, method, request):
+        try:
+            return method(request, timeout=self.client.timeout)
+        except self.error as error:
+            text = f"{error.code().name}: {error.details()}"
+            if error.code() in self.passing:
+                raise Unavailable(text) from None
+            raise ServingError(
+                f"{self.client.server}: expected model {self.client.model!r} to answer. "
+                f"Received: {text}"
+            ) from None
+
+
+class Rest:
+    """The REST interface: JSON, no other library needed; the answers hold all outputs."""
+
+    def __init__(self, client):
+        label = f"/labels/{client.label}" if client.label else ""
+        self.client = client
+        self.address = f"http://{client.server}/v1/models/{client.model}{label}"
+
+    def predict(self, images) -> dict[str, np.ndarray]:
+        """As `Grpc.predict`."""
+        if isinstance(images, np.ndarray) and images.dtype == np.uint8:
+            body = {"signature_name": "serve", "inputs": {"images": images.tolist()}}
+        else:
+            files = [{"b64": base64.b64encode(file).decode("ascii")} for file in images]
+            body = {"signature_name": "serve_encoded", "inputs": {"encoded": files}}
+        outputs = self._call(self.address + ":predict", json.dumps(body).encode())["outputs"]
+        types = {"score": np.float32, "probability": np.float32, "is_anomaly": bool}
+        return {name: np.asarray(outputs[name], types[name]) for name in types if name in outputs}
+
+    def image_shape(self) -> tuple[int, int, int]:
+        """As `Grpc.image_shape`."""
+        answer = self._call(self.address + "/metadata")
+        signatures = answer["metadata"]["signature_def"]["signature_def"]
+        sizes = signatures["serve"]["inputs"]["images"]["tensor_shape"]["dim"]
+        return tuple(int(size["size"]) for size in sizes[1:])
+
+    def close(self) -> None:
+        """Nothing: each request has its own connection."""
+
+    def _call(self, address: str, body: bytes | None = None) -> dict:
+        request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=self.client.timeout) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = f"HTTP {error.code}: {error.read(500).decode('utf-8', 'replace')}"
+            if error.code in (429, 502, 503, 504):
+                raise Unavailable(text) from None
+            raise ServingError(
+                f"{address}: expected model {self.client.model!r} to answer. Received: {text}"
+            ) from None
+        except (OSError, ValueError) as error:  # refused, cut off, timed out, or half an answer
+            raise Unavailable(describe(error)) from None
