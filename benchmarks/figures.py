@@ -67,10 +67,36 @@ def _step_table() -> str:
     return "\n".join(rows)
 
 
+def keep_export(run: Path) -> None:
+    """Copies what an export found out to `benchmarks/results/`."""
+    name = load_config(run).protocol, read_json(run / METRICS)["normal"].lower().replace("/", "-")
+    print(save("-".join(("export", *name)), read_json(run / "export.json")))
+
+
+def _parity_table() -> str:
+    rows = [
+        "| format | greatest score difference | other decisions | AUROC | images/s | cold start |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in json.loads((RESULTS / "export-seen-sneaker.json").read_text())["parity"]:
+        cold = row["cold_start"]
+        rows.append(
+            f"| {row['name']} | {row['score_difference']:.1e} | {row['differing']} "
+            f"| {row['auroc']:.5f} | {row['per_second']:,.0f} "
+            f"| {'' if cold is None else f'{cold:.2f} s'} |"
+        )
+    return "\n".join(rows)
+
+
 def write() -> None:
     """Replaces each table between its markers in the README."""
     text = README.read_text(encoding="utf-8")
-    tables = {"quality": _quality_table, "baselines": _baseline_table, "step": _step_table}
+    tables = {
+        "parity": _parity_table,
+        "quality": _quality_table,
+        "baselines": _baseline_table,
+        "step": _step_table,
+    }
     for name, table in tables.items():
         before, begin, rest = text.partition(f"<!-- {name} -->")
         _, end, after = rest.partition(f"<!-- end {name} -->")
@@ -86,9 +112,16 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     keeping = commands.add_parser("keep", help="keep the figures of finished runs")
     keeping.add_argument("runs", nargs="+", type=Path)
+    exporting = commands.add_parser("keep-export", help="keep the parity figures of an export")
+    exporting.add_argument("run", type=Path)
     commands.add_parser("write", help="write the README's tables from what is kept")
     flags = parser.parse_args()
-    keep(flags.runs) if flags.command == "keep" else write()
+    if flags.command == "keep":
+        keep(flags.runs)
+    elif flags.command == "keep-export":
+        keep_export(flags.run)
+    else:
+        write()
 
 
 if __name__ == "__main__":

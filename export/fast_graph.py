@@ -14,7 +14,7 @@ import onnx
 from export.graph import Graph, attribute
 
 ACTIVATIONS = ("LeakyRelu", "Relu")
-# 32 MiB of float32: the innermost maps at the paper's width. Beyond, reading the weights costs more.
+# 32 MiB of float32: the innermost maps at the paper's width. Beyond, reading weights costs more.
 MOST_DENSE_WEIGHTS = 2**23
 
 
