@@ -88,11 +88,64 @@ def _parity_table() -> str:
     return "\n".join(rows)
 
 
+def _speed_table() -> str:
+    results = json.loads((RESULTS / "scoring_speed.json").read_text())
+    rows = [
+        "| preset | format | images/s | share of the matrix-product rate |",
+        "|---|---|---|---|",
+    ]
+    for preset in ("small", "paper"):
+        m = results[preset]
+        for name, speed in m["images_per_second"].items():
+            rows.append(f"| {preset} | {name} | {speed:,.0f} | {m['share_of_gemm'][name]:.0%} |")
+    rows += ["", "| ratio of speeds | small | paper |", "|---|---|---|"]
+    for name in results["small"]["ratios"]:
+        small, paper = (results[preset]["ratios"][name] for preset in ("small", "paper"))
+        rows.append(f"| {name} | {small:.2f} | {paper:.2f} |")
+    latency = results["small"]["one_image_ms"]
+    rows += [
+        "",
+        f"One image at preset `small`: {latency['median']:.2f} ms in the median, "
+        f"{latency['p99']:.2f} ms in the 99th percentile.",
+    ]
+    return "\n".join(rows)
+
+
+def _deployment_table() -> str:
+    alone, folder, serving = (
+        json.loads((RESULTS / f"deployment-{name}.json").read_text())
+        for name in ("alone", "folder", "serving")
+    )
+    return "\n".join(
+        [
+            "| tried | outcome |",
+            "|---|---|",
+            f"| `alone`: runtime.py copied into an empty folder and environment | "
+            f"{alone['images']:,} images, scores within "
+            f"{alone['greatest_score_difference']:.1e} of training's, "
+            f"{alone['other_decisions']} other decisions; "
+            f"{alone['process_start_to_first_score_seconds']:.2f} s from process start to the end "
+            "of one image |",
+            f"| `folder`: {folder['images']:,} PNG files | "
+            f"{folder['images_per_second']:,.0f} images/s; resident memory at most "
+            f"{folder['resident_mib_first_quarter']:.0f} MiB in the first quarter and "
+            f"{folder['resident_mib_last_quarter']:.0f} MiB in the last |",
+            f"| `serving`: the client with {serving['callers']} callers against the stand-in | "
+            f"{serving['images']:,} images in {serving['requests']} requests, "
+            f"{serving['images_per_second']:,.0f} images/s, scores within "
+            f"{serving['greatest_score_difference']:.1e}, "
+            f"{serving['other_decisions']} other decisions |",
+        ]
+    )
+
+
 def write() -> None:
     """Replaces each table between its markers in the README."""
     text = README.read_text(encoding="utf-8")
     tables = {
         "parity": _parity_table,
+        "speed": _speed_table,
+        "deployment": _deployment_table,
         "quality": _quality_table,
         "baselines": _baseline_table,
         "step": _step_table,
