@@ -13,7 +13,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Not keras.callbacks.BackupAndRestore, which writes the weights and the epoch's number one after
     the other: killed in between, it replays an epoch on weights that have already seen it. Here
-    the number is the optimizer's own step count, inside the one file that is renamed into place.
+    the number is the model's own step count, inside the one file that is renamed into place.
 
     Args:
         path: the checkpoint, ending in `.weights.h5`.

@@ -92,6 +92,15 @@ class DualDiscriminatorGAN(keras.Model):
                 *DISCRIMINATOR_LOSSES,
             )
         }
+        # Counts every step, also those that loss scaling skips and optimizers do not count.
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
         self.build()
 
     def build(self, input_shape=None):
@@ -176,8 +185,7 @@ class DualDiscriminatorGAN(keras.Model):
 
     def train_step(self, data):
         batch = [data["normal"], data["anomaly"]]
-        seed = tf.stack([self.seed, tf.cast(self.optimizer.iterations, tf.int32)])
-        images = self.augmentation(tf.concat(batch, axis=0), seed)
+        images = self.augmentation(tf.concat(batch, axis=0), self._step_seed())
         with tf.GradientTape(persistent=True) as tape:
             values = self._loss_values(self.generator, images, tf.shape(batch[0])[0], training=True)
             objectives = self._objectives(values)
@@ -185,12 +193,24 @@ class DualDiscriminatorGAN(keras.Model):
                 optimizer.scale_loss(objective)
                 for (_, optimizer), objective in zip(self._trained(), objectives, strict=True)
             ]
-        for (network, optimizer), loss in zip(self._trained(), scaled, strict=True):
-            gradients = tape.gradient(loss, network.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+        gradients = [
+            tape.gradient(loss, network.trainable_variables)
+            for (network, _), loss in zip(self._trained(), scaled, strict=True)
+        ]
         del tape
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients = agree_on_overflow(gradients)
+        for (network, optimizer), own in zip(self._trained(), gradients, strict=True):
+            optimizer.apply_gradients(zip(own, network.trainable_variables, strict=True))
+        self.step.assign_add(1)
         self._update_average()
         return self._track(values, objectives[0])
+
+    def _step_seed(self) -> tf.Tensor:
+        """A seed of its own for each step and replica, the same whenever the step is replayed."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        first = tf.cast(self.seed, tf.int32) + 7919 * tf.cast(replica, tf.int32)
+        return tf.stack([first, tf.cast(self.step.value, tf.int32)])
 
     def test_step(self, data):
         """Every loss on the given images, with the averaged generator in inference mode."""
@@ -266,7 +286,7 @@ class DualDiscriminatorGAN(keras.Model):
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def _update_average(self):
-        step = tf.cast(self.optimizer.iterations, tf.float32)
+        step = tf.cast(self.step.value, tf.float32)
         momentum = tf.minimum(self.average_momentum, (1 + step) / (10 + step))
         averages = [weight.value for weight in self.averaged_generator.weights]
         currents = [weight.value for weight in self.generator.weights]
@@ -312,3 +332,25 @@ class DualDiscriminatorGAN(keras.Model):
         for name in ("generator_optimizer", "normal_optimizer", "anomaly_optimizer"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         self.compile(**config)
+
+
+def agree_on_overflow(gradients: list[list[tf.Tensor]]) -> list[list[tf.Tensor]]:
+    """Makes an overflow anywhere one everywhere, so that all networks and replicas skip together.
+
+    keras.optimizers.LossScaleOptimizer looks for overflow before gradients are summed over
+    replicas, and trusts the first replica: an overflow on another one would reach the weights.
+
+    Args:
+        gradients: for each network, the gradients of its weights.
+
+    Returns:
+        The same gradients, or infinite ones in all places if any value on any replica is not
+        finite. In a replica context only.
+    """
+    finite = [tf.reduce_all(tf.math.is_finite(g)) for own in gradients for g in own]
+    overflow = tf.cast(tf.logical_not(tf.reduce_all(tf.stack(finite))), tf.float32)
+    context = tf.distribute.get_replica_context()
+    overflow = context.all_reduce(tf.distribute.ReduceOp.SUM, overflow) > 0
+    return [
+        [tf.where(overflow, tf.cast(float("inf"), g.dtype), g) for g in own] for own in gradients
+    ]

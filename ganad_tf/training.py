@@ -101,7 +101,7 @@ def train(
         model.jit_compile = execution.jit_compile
         if (run / CHECKPOINT).exists():
             load_weights(model, run / CHECKPOINT)
-    done = int(model.optimizer.iterations.numpy()) // config.steps_per_epoch
+    done = int(model.step.value.numpy()) // config.steps_per_epoch
     if done:
         print(f"resuming after epoch {done}", flush=True)
     if done < config.epochs:

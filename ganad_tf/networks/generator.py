@@ -1,6 +1,7 @@
 """The generator: a U-Net autoencoder without pooling (Kim et al. 2020, Fig. 1)."""
 
 import keras
+import tensorflow as tf
 
 # Weights of both networks start from N(0, 0.02), as in the reference code and in DCGAN.
 INITIALIZER_STDDEV = 0.02
@@ -14,6 +15,12 @@ GRID = 2
 def initializer() -> keras.initializers.Initializer:
     """Returns a fresh N(0, 0.02) initializer; layers must not share one, or they share its seed."""
     return keras.initializers.RandomNormal(stddev=INITIALIZER_STDDEV)
+
+
+def normalisation(dtype) -> keras.layers.Layer:
+    """Batch normalisation over the GLOBAL batch, so that replicas compute what one device would."""
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return keras.layers.BatchNormalization(synchronized=several, dtype=dtype)
 
 
 @keras.saving.register_keras_serializable("ganad_tf")
@@ -40,7 +47,7 @@ class DownStep(keras.layers.Layer):
             kernel_initializer=initializer(),
             dtype=policy,
         )
-        self.normalisation = keras.layers.BatchNormalization(dtype=policy) if normalise else None
+        self.normalisation = normalisation(policy) if normalise else None
         self.activation = keras.layers.LeakyReLU(LEAKY_SLOPE, dtype=policy)
         if refine:
             self.refinement = keras.layers.Conv2D(
@@ -51,7 +58,7 @@ class DownStep(keras.layers.Layer):
                 kernel_initializer=initializer(),
                 dtype=policy,
             )
-            self.refinement_normalisation = keras.layers.BatchNormalization(dtype=policy)
+            self.refinement_normalisation = normalisation(policy)
 
     def build(self, input_shape):
         self.convolution.build(input_shape)
@@ -103,7 +110,7 @@ class UpStep(keras.layers.Layer):
             kernel_initializer=initializer(),
             dtype=policy,
         )
-        self.normalisation = None if last else keras.layers.BatchNormalization(dtype=policy)
+        self.normalisation = None if last else normalisation(policy)
         self.activation = keras.layers.Activation(
             "tanh" if last else "relu", dtype="float32" if last else policy
         )
