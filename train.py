@@ -82,6 +82,8 @@ def main() -> None:
         flags.resume,
         flags.overwrite,
     )
+    if not metrics:
+        return  # a helping worker
     rate, found = metrics["false_alarm_rate"], metrics["recall"]
     print(
         f"test AUROC {metrics['auroc']:.4f}; at the threshold {found:.1%} of the anomalies are "

@@ -1,6 +1,8 @@
 """Picks device, precision and compilation for the hardware, and says what it picked and why."""
 
 import dataclasses
+import json
+import os
 
 import tensorflow as tf
 
@@ -43,6 +45,13 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
     Raises:
         UsageError: if GPUs are asked for that are not there, or `devices` is malformed.
     """
+    _, workers = worker_index()
+    if workers > 1:
+        # Before anything else touches TensorFlow: the strategy starts this process's server.
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        chosen = "float32" if precision == "auto" else precision
+        reason = f"{workers} workers (TF_CONFIG), {chosen}, without XLA"
+        return Execution(strategy, chosen, False, reason)
     gpus = _choose_gpus(devices)
     if not gpus:
         chosen = "float32" if precision == "auto" else precision
@@ -69,6 +78,32 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
         strategy = tf.distribute.MirroredStrategy(names)
     reason = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}, {chosen} ({why}), with XLA"
     return Execution(strategy, chosen, True, reason)
+
+
+def worker_index() -> tuple[int, int]:
+    """This process's number among the workers, and how many there are: (0, 1) without TF_CONFIG.
+
+    Raises:
+        UsageError: if TF_CONFIG is not what TensorFlow defines, or names other roles.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return 0, 1
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        count, kind, index = len(cluster["worker"]), task["type"], int(task["index"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            'TF_CONFIG must be {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
+            f'"worker", "index": i}}}}. Received: {type(error).__name__} {error} in {text!r}'
+        ) from None
+    if set(cluster) != {"worker"} or kind != "worker" or not 0 <= index < count:
+        raise UsageError(
+            "TF_CONFIG must name workers only, and a task among them. "
+            f"Received: roles {sorted(cluster)}, task {kind} {index}"
+        )
+    return index, count
 
 
 def _choose_gpus(devices: str) -> list:

@@ -5,6 +5,7 @@ import dataclasses
 import platform
 import re
 import resource
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ganad_tf.config import RunConfig
 from ganad_tf.data.fashion_mnist import load_fashion_mnist
 from ganad_tf.data.protocols import parse_class, split_one_class
 from ganad_tf.data.splits import Splits
-from ganad_tf.devices import Execution
+from ganad_tf.devices import Execution, worker_index
 from ganad_tf.errors import Interrupted, UsageError
 from ganad_tf.evaluation.metrics import evaluate
 from ganad_tf.progress import best_epoch, read_history
@@ -24,6 +25,7 @@ from ganad_tf.reporting import write_run_report
 from ganad_tf.run_folder import METRICS, create_run, is_finished
 from ganad_tf.scoring import Detector, fit_detector
 from ganad_tf.training import BEST, CHECKPOINT, scoring_generator, train
+from ganad_tf.workers import weights_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +88,8 @@ def run_experiment(
         overwrite: replace an earlier run in `output`.
 
     Returns:
-        The run folder, and what its `metrics.json` holds.
+        The run folder, and what its `metrics.json` holds; nothing on a worker that is not the
+        first, which only helps to train.
 
     Raises:
         UsageError, DataError, ArtefactError, TrainingError: as their names say.
@@ -95,6 +98,10 @@ def run_experiment(
     # Data first: a mistake in the data flags must not leave or destroy a run folder.
     splits = load_splits(config, source)
     folder = resume or output or default_folder(config, splits.normal_name)
+    index, workers = worker_index()
+    if index:
+        _help_train(config, execution, splits, folder, resume, index, workers)
+        return folder, {}
     if not resume:
         create_run(folder, config, overwrite)
     print(f"run folder {folder}", flush=True)
@@ -105,6 +112,15 @@ def run_experiment(
         return folder, _run(config, execution, splits, folder, command)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; go on with: python train.py --resume {folder}") from None
+
+
+def _help_train(config, execution, splits, folder, resume, index, workers) -> None:
+    """The part of a worker that is not the chief: it trains, and what it writes is thrown away."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = train(config, splits, execution, Path(scratch), resume)
+        model.save(Path(scratch) / "model.keras")  # saving may need values from all workers
+    print(f"worker {index} of {workers} is done; worker 0 reports in {folder}; weights ", end="")
+    print(weights_digest(model), flush=True)
 
 
 def _run(config, execution, splits, folder, command) -> dict:
@@ -118,6 +134,10 @@ def _run(config, execution, splits, folder, command) -> dict:
         },
     )
     model = train(config, splits, execution, folder)
+    with replace_file(folder / "model.keras") as temporary:
+        model.save(temporary)
+    if worker_index()[1] > 1:
+        print(f"worker 0 is done; weights {weights_digest(model)}", flush=True)
     print("fitting the scorer on validation images", flush=True)
     detector = fit_detector(
         scoring_generator(model),
@@ -127,8 +147,6 @@ def _run(config, execution, splits, folder, command) -> dict:
         config.max_false_alarms,
         config.seed,
     )
-    with replace_file(folder / "model.keras") as temporary:
-        model.save(temporary)
     detector.save(folder / "detector")
     write_json(folder / "calibration.json", detector.scorer.calibration())
     return _report(config, splits, detector, execution, folder, command)

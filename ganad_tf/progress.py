@@ -53,7 +53,7 @@ class History(keras.callbacks.Callback):
         best: where the best epoch's weights are written, ending in `.weights.h5`.
         validation: labelled images that are not trained on.
         images_per_epoch: training images in an epoch.
-        epochs_done: where training starts; later records of an earlier attempt are dropped.
+        records: those of the epochs that are done already.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class History(keras.callbacks.Callback):
         best: Path,
         validation: LabelledImages,
         images_per_epoch: int,
-        epochs_done: int = 0,
+        records: list[dict],
     ):
         super().__init__()
         self.path, self.best, self.images_per_epoch = path, best, images_per_epoch
-        self.records = read_history(path)[:epochs_done]
+        self.records = list(records)
         rng = np.random.default_rng(0)
         halves = [
             rng.permutation(np.flatnonzero(part))[: MOST_IMAGES // 2]

@@ -10,10 +10,11 @@ from ganad_tf.data.augmentation import Augmentation
 from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.data.clusters import assign_groups
 from ganad_tf.data.splits import Splits
-from ganad_tf.devices import Execution
+from ganad_tf.devices import Execution, worker_index
 from ganad_tf.model import DualDiscriminatorGAN
 from ganad_tf.networks import Generator
-from ganad_tf.progress import History, StopWhenNotFinite
+from ganad_tf.progress import History, StopWhenNotFinite, read_history
+from ganad_tf.workers import fit_on_workers
 
 WARM_UP_STEPS = 100
 CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
@@ -66,7 +67,7 @@ def build_model(config: RunConfig, channels: int, precision: str = "float32"):
 
 
 def train(
-    config: RunConfig, splits: Splits, execution: Execution, run: Path
+    config: RunConfig, splits: Splits, execution: Execution, run: Path, resumed: Path | None = None
 ) -> DualDiscriminatorGAN:
     """Trains, or goes on where a killed run stopped.
 
@@ -76,6 +77,7 @@ def train(
         execution: device, precision and compilation.
         run: the run folder; gets `history.csv`, `tensorboard/` and, until the run ends, the
             checkpoint and the best weights.
+        resumed: the folder with the checkpoint to go on from; by default `run`.
 
     Returns:
         The trained model; its averaged generator is the best epoch's.
@@ -99,8 +101,9 @@ def train(
     with execution.strategy.scope():
         model = build_model(config, labelled.images.shape[-1], execution.precision)
         model.jit_compile = execution.jit_compile
-        if (run / CHECKPOINT).exists():
-            load_weights(model, run / CHECKPOINT)
+        resumed = resumed or run
+        if (resumed / CHECKPOINT).exists():
+            load_weights(model, resumed / CHECKPOINT)
     done = int(model.step.value.numpy()) // config.steps_per_epoch
     if done:
         print(f"resuming after epoch {done}", flush=True)
@@ -110,26 +113,31 @@ def train(
             run / BEST,
             splits.validation,
             config.batch_size * config.steps_per_epoch,
-            done,
+            read_history(resumed / "history.csv")[:done],
         )
-        order = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
-        )
-        model.fit(
-            batches.dataset(),
-            epochs=config.epochs,
-            initial_epoch=done,
-            shuffle=False,  # the batches come in their own, replayable order
-            callbacks=[
-                order,
-                StopWhenNotFinite(),
-                history,
-                keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False),
-                Checkpoint(run / CHECKPOINT),
-            ],
-            verbose=0,
-        )
-    load_weights(model.averaged_generator, run / BEST)
+        callbacks = [
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
+            ),
+            StopWhenNotFinite(),
+            history,
+            keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False),
+            Checkpoint(run / CHECKPOINT),
+        ]
+        with execution.strategy.scope():
+            if worker_index()[1] > 1:
+                fit_on_workers(model, batches, config.epochs, done, callbacks)
+            else:
+                model.fit(
+                    batches.dataset(),
+                    epochs=config.epochs,
+                    initial_epoch=done,
+                    shuffle=False,  # the batches come in their own, replayable order
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+    best = run / BEST if (run / BEST).exists() else resumed / BEST
+    load_weights(model.averaged_generator, best)
     return model
 
 

@@ -84,24 +84,39 @@ class BalancedBatches:
             anomaly[turn] = self._take(pool, draws, stream=1 + number)
         return normal.reshape(-1, self._half), anomaly.reshape(-1, self._half)
 
-    def dataset(self) -> tf.data.Dataset:
+    def dataset(self, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         """One epoch of batches, that of `self.epoch` at the time an iteration begins.
+
+        Args:
+            worker, workers: take only this worker's share of each batch, every `workers`-th image.
 
         Returns:
             `{"normal": uint8 [B/2, H, W, C], "anomaly": uint8 [B/2, H, W, C]}` per batch, shapes
-            static.
+            static; B / workers with several workers.
+
+        Raises:
+            ValueError: if the halves of a batch can't be shared evenly.
         """
-        half = tf.TensorSpec([self._half, *self._images.shape[1:]], tf.uint8)
+        if self._half % workers:
+            raise ValueError(
+                f"batch_size must be a multiple of {2 * workers} for {workers} workers. "
+                f"Received: {2 * self._half}"
+            )
+        half = tf.TensorSpec([self._half // workers, *self._images.shape[1:]], tf.uint8)
         batches = tf.data.Dataset.from_generator(
-            self._batches, output_signature={"normal": half, "anomaly": half}
+            lambda: self._batches(worker, workers),
+            output_signature={"normal": half, "anomaly": half},
         )
         return batches.apply(
             tf.data.experimental.assert_cardinality(self.steps_per_epoch)
         ).prefetch(tf.data.AUTOTUNE)
 
-    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
+    def _batches(self, worker: int, workers: int) -> Iterator[dict[str, np.ndarray]]:
         for normal, anomaly in zip(*self.epoch_indices(self.epoch), strict=True):
-            yield {"normal": self._images[normal], "anomaly": self._images[anomaly]}
+            yield {
+                "normal": self._images[normal[worker::workers]],
+                "anomaly": self._images[anomaly[worker::workers]],
+            }
 
     def _take(self, pool: np.ndarray, draws: np.ndarray, stream: int) -> np.ndarray:
         """The consecutive `draws` from the endless sequence of permutations of `pool`."""
