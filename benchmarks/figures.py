@@ -111,6 +111,27 @@ def _speed_table() -> str:
     return "\n".join(rows)
 
 
+def _precision_table() -> str:
+    rows = ["| precision | images | test AUROC | ONNX against Keras |", "|---|---|---|---|"]
+    for precision in ("float32", "mixed_bfloat16", "mixed_float16"):
+        m = json.loads((RESULTS / f"precision-{precision}.json").read_text())
+        onnx = next(row for row in m["parity"] if row["name"] == "ONNX float32")
+        rows.append(
+            f"| {precision} | {m['images_seen']:,} | {m['auroc']:.4f} "
+            f"| scores within {onnx['score_difference']:.1e} |"
+        )
+    return "\n".join(rows)
+
+
+def _devices_table() -> str:
+    results = json.loads((RESULTS / "speed.json").read_text())
+    rows = ["| what | images/s | ratio |", "|---|---|---|"]
+    for part, reference in (("small", "training step, float32"), ("scoring", "SavedModel")):
+        for name, speed in results[part].items():
+            rows.append(f"| {name} | {speed:,.0f} | {speed / results[part][reference]:.2f} |")
+    return "\n".join(rows)
+
+
 def _deployment_table() -> str:
     alone, folder, serving = (
         json.loads((RESULTS / f"deployment-{name}.json").read_text())
@@ -146,6 +167,8 @@ def write() -> None:
         "parity": _parity_table,
         "speed": _speed_table,
         "deployment": _deployment_table,
+        "precision": _precision_table,
+        "devices": _devices_table,
         "quality": _quality_table,
         "baselines": _baseline_table,
         "step": _step_table,

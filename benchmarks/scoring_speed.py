@@ -123,6 +123,15 @@ def operators(path: Path, images: np.ndarray) -> dict[str, float]:
     return {name: round(t / times.total(), 3) for name, t in times.most_common(8)}
 
 
+def median_seconds(formats: dict, images: np.ndarray, rounds: int) -> dict[str, float]:
+    """Median seconds that each format takes for all images, all taking turns."""
+    times = {name: [] for name in formats}
+    for _ in range(rounds + 1):  # the first round warms up
+        for name, run in formats.items():
+            times[name].append(_seconds(lambda run=run: run(images)))
+    return {name: float(np.median(values[1:])) for name, values in times.items()}
+
+
 def measure(preset: str, splits, rounds: int, count: int) -> dict:
     """Times all formats of a preset, alternating."""
     images = splits.test.images[:count]
@@ -130,11 +139,7 @@ def measure(preset: str, splits, rounds: int, count: int) -> dict:
         folder = Path(name)
         generator, formats = make_formats(preset, splits, folder)
         formats.pop("_keep")
-        times = {name: [] for name in formats}
-        for _ in range(rounds + 1):  # the first round warms up
-            for format_name, run in formats.items():
-                times[format_name].append(_seconds(lambda run=run: run(images)))
-        medians = {name: float(np.median(values[1:])) for name, values in times.items()}
+        medians = median_seconds(formats, images, rounds)
         scorer = Scorer(folder / "model.onnx")
         single = [_seconds(lambda i=i: scorer.score(images[i : i + 1])) for i in range(count)]
         rate, cost = gemm_rate(5), multiply_adds(generator)
