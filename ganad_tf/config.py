@@ -43,8 +43,8 @@ class RunConfig:
         "seen",
         "data",
         "which anomalies are labelled in training: all nine classes (seen), one class (unseen), "
-        "or a few of all nine (few)",
-        choices=("seen", "unseen", "few"),
+        "a few of all nine (few), or none",
+        choices=("seen", "unseen", "few", "none"),
     )
     known: str | None = _setting(
         None, "data", "the labelled anomaly class under --protocol unseen (default: normal + 1)"
@@ -103,6 +103,14 @@ class RunConfig:
     shift: int = _setting(
         1, "training", "shift training images by up to this many pixels", minimum=0
     )
+    synthetic: float | None = _setting(
+        None,
+        "training",
+        "share of the anomalous half that is made from normal images by turning, shuffling, and "
+        "cutting and pasting (default: 1 under --protocol none, else 0)",
+        minimum=0.0,
+        maximum=1.0,
+    )
     abc_scale: float = _setting(
         1.0,
         "training",
@@ -124,7 +132,7 @@ class RunConfig:
         None,
         "scoring",
         "set the threshold for at most this share of false alarms among normal images "
-        "(default: the threshold of best F1 on validation)",
+        "(default: the threshold of best F1 on validation; 0.05 where no anomaly is labelled)",
         minimum=1e-6,
         maximum=0.999,
     )
@@ -154,6 +162,19 @@ class RunConfig:
                 "--image-size must be a multiple of 16, because the U-Net halves it four times. "
                 f"Received: {self.image_size}"
             )
+
+        if self.protocol == "none" and self.synthetic not in (None, 1):
+            raise UsageError(
+                "--synthetic must be 1 under --protocol none: no other anomalies are there. "
+                f"Received: {self.synthetic}"
+            )
+
+    @property
+    def synthetic_share(self) -> float:
+        """`synthetic`, or its default for the protocol."""
+        if self.synthetic is None:
+            return 1.0 if self.protocol == "none" else 0.0
+        return self.synthetic
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for config.json."""

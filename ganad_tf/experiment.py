@@ -146,6 +146,7 @@ def _run(config, execution, splits, folder, command) -> dict:
         config.score,
         config.max_false_alarms,
         config.seed,
+        all_kinds_known=config.protocol in ("seen", "few"),
     )
     detector.save(folder / "detector")
     write_json(folder / "calibration.json", detector.scorer.calibration())

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ganad_tf import losses
 from ganad_tf.data.augmentation import Augmentation
+from ganad_tf.data.synthetic import synthesise
 from ganad_tf.loss_weights import LossWeights
 from ganad_tf.losses import Patches
 from ganad_tf.networks import Discriminator, Generator
@@ -46,6 +47,8 @@ class DualDiscriminatorGAN(keras.Model):
             less, so that the average does not remember the initial weights.
         abc_scale: factor on the error inside the ABC loss.
         augmentation: random flips and shifts of training images.
+        synthetic_share: share of the anomalous half of a batch that is replaced by synthetic
+            anomalies, made of normal images. With 1, `data["anomaly"]` must hold normal images.
         seed: of the augmentation.
 
     Data for `fit` and `evaluate`: `{"normal": uint8 [N, h, w, C], "anomaly": uint8 [M, h, w, C]}`.
@@ -61,6 +64,7 @@ class DualDiscriminatorGAN(keras.Model):
         average_momentum: float = 0.998,
         abc_scale: float = 1.0,
         augmentation: Augmentation | dict | None = None,
+        synthetic_share: float = 0.0,
         seed: int = 0,
         **kwargs,
     ):
@@ -70,6 +74,12 @@ class DualDiscriminatorGAN(keras.Model):
                 "Argument `average_momentum` must be in [0, 1). "
                 f"Received: average_momentum={average_momentum}"
             )
+        if not 0 <= synthetic_share <= 1:
+            raise ValueError(
+                "Argument `synthetic_share` must be in [0, 1]. "
+                f"Received: synthetic_share={synthetic_share}"
+            )
+        self.synthetic_share = synthetic_share
         if isinstance(augmentation, dict):
             augmentation = Augmentation(**augmentation)
         self.augmentation = augmentation or Augmentation()
@@ -185,7 +195,10 @@ class DualDiscriminatorGAN(keras.Model):
 
     def train_step(self, data):
         batch = [data["normal"], data["anomaly"]]
-        images = self.augmentation(tf.concat(batch, axis=0), self._step_seed())
+        seed = self._step_seed()
+        if self.synthetic_share:
+            batch[1] = self._with_synthetic(*batch, tf.random.fold_in(seed, 1))
+        images = self.augmentation(tf.concat(batch, axis=0), seed)
         with tf.GradientTape(persistent=True) as tape:
             values = self._loss_values(self.generator, images, tf.shape(batch[0])[0], training=True)
             objectives = self._objectives(values)
@@ -205,6 +218,13 @@ class DualDiscriminatorGAN(keras.Model):
         self.step.assign_add(1)
         self._update_average()
         return self._track(values, objectives[0])
+
+    def _with_synthetic(self, normal, anomaly, seed) -> tf.Tensor:
+        """The anomalous half with its share of synthetic anomalies."""
+        if self.synthetic_share == 1:
+            return synthesise(anomaly, seed)
+        chosen = tf.random.stateless_uniform([tf.shape(anomaly)[0], 1, 1, 1], seed)
+        return tf.where(chosen < self.synthetic_share, synthesise(normal, seed), anomaly)
 
     def _step_seed(self) -> tf.Tensor:
         """A seed of its own for each step and replica, the same whenever the step is replayed."""
@@ -312,6 +332,7 @@ class DualDiscriminatorGAN(keras.Model):
             "average_momentum": self.average_momentum,
             "abc_scale": self.abc_scale,
             "augmentation": dataclasses.asdict(self.augmentation),
+            "synthetic_share": self.synthetic_share,
             "seed": self.seed,
         }
 

@@ -41,6 +41,7 @@ def build_model(config: RunConfig, channels: int, precision: str = "float32"):
         average_momentum=config.average_momentum,
         abc_scale=config.abc_scale,
         augmentation=Augmentation(config.flip, config.shift),
+        synthetic_share=config.synthetic_share,
         seed=config.seed,
         dtype=precision,
     )

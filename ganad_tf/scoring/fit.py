@@ -22,6 +22,7 @@ def fit_detector(
     score: str = "auto",
     max_false_alarms: float | None = None,
     seed: int = 0,
+    all_kinds_known: bool = True,
 ) -> Detector:
     """Fits the feature distance on normal training images, everything else on validation.
 
@@ -32,6 +33,7 @@ def fit_detector(
         score: `auto`, `reconstruction`, `features` or `joint`.
         max_false_alarms: see `fit_scorer`.
         seed: of the k-means and the draw of training images.
+        all_kinds_known: see `fit_scorer`.
 
     Raises:
         DataError: if a split has no normal images.
@@ -52,6 +54,7 @@ def fit_detector(
         float(np.quantile(errors, MAP_QUANTILE)),
         score,
         max_false_alarms,
+        all_kinds_known,
     )
     return Detector(generator, distance, scorer, validation.images.shape[1:])
 

@@ -128,6 +128,7 @@ def fit_scorer(
     map_scale: float,
     choice: str = "auto",
     max_false_alarms: float | None = None,
+    all_kinds_known: bool = True,
 ) -> Scorer:
     """Fits a scorer on VALIDATION images.
 
@@ -138,6 +139,8 @@ def fit_scorer(
         choice: a key of `CHOICES`, or `auto` for the best of them on these images.
         max_false_alarms: the threshold's promise; `None` for the best F1, or for
             `DEFAULT_FALSE_ALARMS` where there are too few anomalies to know.
+        all_kinds_known: whether the anomalies here stand for those to come. If not, `auto` takes
+            the feature distance, which knows of normal images alone.
 
     Raises:
         DataError: if there is no normal image or a value is not finite.
@@ -161,9 +164,12 @@ def fit_scorer(
         else {}
     )
     if choice == "auto":
-        # Simpler first: a join must earn its place.
-        choice = max(aurocs, key=aurocs.get) if aurocs else "features"
-        why = "highest AUROC on validation" if aurocs else "too few labelled anomalies to compare"
+        if not all_kinds_known:
+            choice, why = "features", "other kinds of anomalies than the labelled ones are expected"
+        elif aurocs:
+            choice, why = max(aurocs, key=aurocs.get), "highest AUROC on validation"
+        else:
+            choice, why = "features", "too few labelled anomalies to compare"
     else:
         why = "as asked for"
     weights = candidates[choice]

@@ -42,6 +42,12 @@ def test_auto_takes_what_separates_best_on_validation(rng):
     assert fit_scorer(values, truth, 1.0).explanation["score"] == "joint"
 
 
+def test_auto_trusts_the_feature_distance_where_other_kinds_are_expected(rng):
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0))
+    scorer = fit_scorer(values, truth, 1.0, all_kinds_known=False)
+    assert scorer.explanation["score"] == "features"
+
+
 def test_a_component_that_misleads_gets_no_weight(rng):
     values, truth = made_values(rng, separations=(2.0, -2.0, 2.0, 1.0))
     scorer = fit_scorer(values, truth, 1.0, "joint")
