@@ -1,0 +1,154 @@
+"""How well each method finds anomalies, under four protocols, on Fashion-MNIST.
+
+    python -m benchmarks.quality --protocols none --classes 0 6 7 --methods knn ganad
+    python -m benchmarks.quality                        everything (many hours)
+
+Each finished cell is kept at once as benchmarks/results/quality/CELL.json; a second call goes on
+with those that are missing.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.results_file import RESULTS, save
+from ganad_tf.artefacts import read_json
+from ganad_tf.baselines.autoencoder import autoencoder_errors
+from ganad_tf.baselines.classical import CLASSICAL, pixels
+from ganad_tf.baselines.classifier import classifier_scores
+from ganad_tf.config import RunConfig, config_from_flags
+from ganad_tf.errors import UsageError, run_cli
+from ganad_tf.experiment import Source, load_splits
+from ganad_tf.run_folder import METRICS
+
+# Epochs of 12,800 images: `seen` learns from many anomalies and takes longest.
+EPOCHS = {"seen": 30, "few": 15, "unseen": 10, "none": 10}
+FEW = (600, 60)
+PROTOCOLS = ("seen", "unseen", "none", *(f"few{count}" for count in FEW))
+METHODS = ("random", *CLASSICAL, "autoencoder", "cnn", "ganad")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One experiment: a protocol (with its number of anomalies), a class, a seed and a method."""
+
+    protocol: str
+    normal: int
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.protocol}-{self.normal}-{self.method}-seed{self.seed}"
+
+    @property
+    def known(self) -> int | None:
+        """The labelled anomaly class, where there is one only."""
+        return (self.normal + 1) % 10 if self.protocol == "unseen" else None
+
+    def config(self) -> RunConfig:
+        """The settings of preset `small` for this cell."""
+        protocol = "few" if self.protocol.startswith("few") else self.protocol
+        flags = {
+            "normal": str(self.normal),
+            "protocol": protocol,
+            "epochs": EPOCHS[protocol],
+            "seed": self.seed,
+        }
+        if protocol == "few":
+            flags["anomalies"] = int(self.protocol.removeprefix("few"))
+        if self.known is not None:
+            flags["known"] = str(self.known)
+        return config_from_flags(flags, "small")
+
+    def possible(self) -> bool:
+        """A classifier needs labelled anomalies."""
+        return not (self.method == "cnn" and self.protocol == "none")
+
+
+def run_cell(cell: Cell, source: Source) -> dict:
+    """Runs one cell; returns its AUROC and what it took."""
+    config = cell.config()
+    began = time.monotonic()
+    if cell.method == "ganad":
+        measured = _run_ganad(config, source)
+    else:
+        splits = load_splits(config, source)
+        scores = _baseline(cell, config, splits)
+        measured = {"auroc": float(roc_auc_score(splits.test.is_anomaly, scores))}
+    return {
+        **dataclasses.asdict(cell),
+        "known": cell.known,
+        **measured,
+        "seconds": time.monotonic() - began,
+        "config": config.to_dict(),
+    }
+
+
+def _baseline(cell: Cell, config: RunConfig, splits) -> np.ndarray:
+    if cell.method == "random":
+        return np.random.default_rng(cell.seed).random(len(splits.test))
+    if cell.method == "autoencoder":
+        return autoencoder_errors(config, splits)[1]
+    if cell.method == "cnn":
+        return classifier_scores(config, splits)[1]
+    normal = pixels(splits.train.images[~splits.train.is_anomaly])
+    return CLASSICAL[cell.method](normal, pixels(splits.test.images), cell.seed)
+
+
+def _run_ganad(config: RunConfig, source: Source) -> dict:
+    """Runs train.py as a user would, in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        flags = ["--normal", config.normal, "--protocol", config.protocol, "--preset", "small"]
+        flags += ["--epochs", config.epochs, "--seed", config.seed]
+        flags += ["--anomalies", config.anomalies]
+        flags += ["--known", config.known] if config.known else []
+        flags += ["--data-dir", source.data_dir] if source.data_dir else []
+        flags += ["--idx-dir", source.idx_dir] if source.idx_dir else []
+        folder = Path(name) / "run"
+        command = [sys.executable, "train.py", "--output", folder, *flags]
+        root = Path(__file__).parents[1]
+        subprocess.run([str(part) for part in command], cwd=root, check=True, stdout=sys.stderr)
+        metrics = read_json(folder / METRICS)
+    kept = ("auroc", "auroc_by_kind", "scorer", "training_seconds", "fingerprint")
+    return {name: metrics[name] for name in kept}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
+    parser.add_argument("--classes", nargs="+", type=int, default=range(10))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--idx-dir", type=Path)
+    flags = parser.parse_args()
+    if not set(flags.classes) <= set(range(10)):
+        raise UsageError(f"--classes must be from 0 to 9. Received: {flags.classes}")
+    product = itertools.product(flags.protocols, flags.classes, flags.methods, flags.seeds)
+    cells = [cell for cell in itertools.starmap(Cell, product) if cell.possible()]
+    missing = [c for c in cells if not (RESULTS / "quality" / f"{c.name}.json").exists()]
+    print(f"{len(cells)} cells, {len(cells) - len(missing)} kept already", flush=True)
+    began = time.monotonic()
+    for number, cell in enumerate(missing, 1):
+        result = run_cell(cell, Source(flags.data_dir, flags.idx_dir))
+        save(f"quality/{cell.name}", result)
+        left = (time.monotonic() - began) / number * (len(missing) - number)
+        print(f"{cell.name:32} AUROC {result['auroc']:.4f}  {left / 60:.0f} min left", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_cli(main))
