@@ -1,5 +1,6 @@
 """Decoded images, kept on disk: every file is decoded once, whatever is done with it later."""
 
+import errno
 import hashlib
 import itertools
 import logging
@@ -144,7 +145,13 @@ def _decode(
                     colours = pixels if channels == 3 else prepare(image, (size, size, 3))
                     grey = bool((colours == colours[..., :1]).all())
                 return pixels, grey, ""
+        except MemoryError:
+            raise
         except Exception as error:  # Pillow's readers raise dozens of types on damaged files
+            # A failing disk is not the file's fault; its damage must not be kept. Damaged files
+            # make Pillow seek to where no file reaches.
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise
             return None, True, describe(error)
 
     looks, is_grey, reasons = [], [], []

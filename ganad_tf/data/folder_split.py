@@ -33,7 +33,6 @@ class SplitEntry:
 
 def draw_parts(
     kinds: np.ndarray,
-    is_anomaly: np.ndarray,
     looks: np.ndarray,
     validation_fraction: float,
     test_fraction: float,
@@ -42,8 +41,7 @@ def draw_parts(
     """Splits images at random, every kind in proportion, equal images always together.
 
     Args:
-        kinds: int [N].
-        is_anomaly: bool [N].
+        kinds: int [N], 0 for normal images, others for kinds of anomalies.
         looks: str [N], equal for equal images.
         validation_fraction: share of what is not test, normal and anomalous ones apart.
         test_fraction: share of all, likewise; 0 for no test part.
@@ -57,16 +55,17 @@ def draw_parts(
     Raises:
         DataError: if there are too few different normal images.
     """
-    names, first, group = np.unique(looks, return_index=True, return_inverse=True)
+    names, group = np.unique(looks, return_inverse=True)
+    group_kinds = np.zeros(len(names), np.int64)
+    np.maximum.at(group_kinds, group, kinds)
     # A group with both labels, different pictures that look alike when they are small, goes with
-    # the anomalies: it cannot take the place of a part's only anomaly.
-    anomalous = np.bincount(group, is_anomaly, len(names)) > 0
+    # the anomalies: it then cannot be a part's only normal images.
     sizes = np.bincount(group, minlength=len(names))
     rng = np.random.default_rng(seed)
     parts = np.full(len(names), "train", "U10")
     needed = 3 if test_fraction else 2
     for label in (False, True):
-        chosen = np.flatnonzero(anomalous == label)
+        chosen = np.flatnonzero((group_kinds > 0) == label)
         if len(chosen) < needed:
             if not label:
                 raise DataError(
@@ -75,7 +74,7 @@ def draw_parts(
                 )
             parts[chosen] = "test" if test_fraction else "unused"
             continue
-        chosen = chosen[_interleaved(kinds[first[chosen]], rng)]
+        chosen = chosen[_interleaved(group_kinds[chosen], rng)]
         total = sizes[chosen].sum()
         middles = np.cumsum(sizes[chosen]) - sizes[chosen] / 2
         for_test = round(test_fraction * total)
