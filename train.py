@@ -14,8 +14,9 @@ from ganad_tf.config import add_flags, config_from_flags
 from ganad_tf.errors import run_cli
 
 DESCRIPTION = """\
-Trains a dual-discriminator GAN to tell one class of Fashion-MNIST from all others, fits its
-anomaly score and threshold on validation images, and writes metrics, plots and report.html.
+Trains a dual-discriminator GAN to tell normal images from anomalous ones: one class of
+Fashion-MNIST from all others, or your own images. Fits its anomaly score and threshold on
+validation images, and writes metrics, plots and report.html.
 """
 
 EXAMPLES = """\
@@ -24,6 +25,7 @@ examples:
   python train.py --normal shirt --baselines      beside the autoencoder and random baselines
   python train.py --normal 7 --protocol unseen    one kind of anomaly is known, eight are not
   python train.py --normal 7 --max-false-alarms 0.01
+  python train.py --data photos --image-size 64   photos/normal, and photos/anomaly if any
   python train.py --resume runs/fashion_mnist-sneaker
 """
 

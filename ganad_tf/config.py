@@ -65,6 +65,27 @@ class RunConfig:
         9, "data", "number of k-means clusters (Ferrari and Enneifer: 3)", minimum=1
     )
 
+    data: str | None = _setting(
+        None,
+        "own images",
+        "folder of images instead of Fashion-MNIST: normal/ and anomaly/[KIND/], or the layout of "
+        "MVTec AD",
+    )
+    channels: int | None = _setting(
+        None, "own images", "1 grey, 3 colour (default: grey if all images are)", choices=(1, 3)
+    )
+    test_fraction: float = _setting(
+        0.3,
+        "own images",
+        "share of the images held out for testing, where the layout has no test part",
+        minimum=0.01,
+        maximum=0.9,
+    )
+    skip_bad: bool = _setting(False, "own images", "go on without files that cannot be used")
+    split: str | None = _setting(
+        None, "own images", "split.csv of an earlier run, to repeat its split"
+    )
+
     image_size: int = _setting(
         32, "networks", "the networks' square input in pixels, a multiple of 16", minimum=16
     )
@@ -107,7 +128,7 @@ class RunConfig:
         None,
         "training",
         "share of the anomalous half that is made from normal images by turning, shuffling, and "
-        "cutting and pasting (default: 1 under --protocol none, else 0)",
+        "cutting and pasting (default: 1 without labelled anomalies, 0.5 on own images, else 0)",
         minimum=0.0,
         maximum=1.0,
     )
@@ -163,17 +184,28 @@ class RunConfig:
                 f"Received: {self.image_size}"
             )
 
+        if self.data and self.protocol not in ("seen", "none"):
+            raise UsageError(
+                "--protocol must be seen or none with --data: whoever is labelled stands in the "
+                f"folders. Received: {self.protocol}"
+            )
         if self.protocol == "none" and self.synthetic not in (None, 1):
             raise UsageError(
                 "--synthetic must be 1 under --protocol none: no other anomalies are there. "
                 f"Received: {self.synthetic}"
             )
 
-    @property
-    def synthetic_share(self) -> float:
-        """`synthetic`, or its default for the protocol."""
+    def synthetic_share(self, protocol: str) -> float:
+        """`synthetic`, or its default: all without labelled anomalies, half on own images.
+
+        Args:
+            protocol: of the split; a folder without usable anomalies is `none`, whatever was asked.
+        """
+        if protocol == "none":
+            return 1.0
         if self.synthetic is None:
-            return 1.0 if self.protocol == "none" else 0.0
+            # Own images come with few kinds of anomalies, and others are to be expected.
+            return 0.5 if self.data else 0.0
         return self.synthetic
 
     def to_dict(self) -> dict[str, Any]:
@@ -211,8 +243,10 @@ class RunConfig:
 def _check(field: dataclasses.Field, value) -> None:
     flag = flag_of(field.name)
     choices = field.metadata.get("choices")
-    if choices and value not in choices:
-        raise UsageError(f"{flag} must be one of {', '.join(choices)}. Received: {value!r}")
+    if choices and value is not None and value not in choices:
+        raise UsageError(
+            f"{flag} must be one of {', '.join(map(str, choices))}. Received: {value!r}"
+        )
     low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
     if value is None or (low is None and high is None):
         return

@@ -15,6 +15,8 @@ from ganad_tf.artefacts import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines
 from ganad_tf.config import RunConfig
 from ganad_tf.data.fashion_mnist import load_fashion_mnist
+from ganad_tf.data.folder import FolderSplits, load_folder
+from ganad_tf.data.folder_split import write_split
 from ganad_tf.data.protocols import parse_class, split_one_class
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution, worker_index
@@ -38,7 +40,10 @@ class Source:
 
 def default_folder(config: RunConfig, normal_name: str) -> Path:
     """`runs/fashion_mnist-sneaker`, and whatever tells this run from a plain one."""
-    parts = ["fashion_mnist", re.sub("[^a-z0-9]+", "-", normal_name.lower())]
+    if config.data:
+        parts = [_slug(Path(config.data).resolve().name) or "images"]
+    else:
+        parts = ["fashion_mnist", _slug(normal_name)]
     if config.protocol != "seen":
         parts.append(config.protocol)
     if config.seed:
@@ -46,8 +51,29 @@ def default_folder(config: RunConfig, normal_name: str) -> Path:
     return Path("runs") / "-".join(parts)
 
 
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "-", name.lower()).strip("-")
+
+
 def load_splits(config: RunConfig, source: Source) -> Splits:
-    """Loads Fashion-MNIST and splits it as the configuration says."""
+    """Loads the images that the configuration names, and splits them.
+
+    Args:
+        config: with `data`, a folder of images; without, a class of Fashion-MNIST.
+        source: where Fashion-MNIST comes from.
+    """
+    if config.data:
+        return load_folder(
+            Path(config.data),
+            config.image_size,
+            config.channels,
+            config.seed,
+            config.validation_fraction,
+            config.test_fraction,
+            config.skip_bad,
+            split_file=Path(config.split) if config.split else None,
+            learn_anomalies=config.protocol != "none",
+        )
     train_images, test_images = load_fashion_mnist(source.data_dir, source.idx_dir)
     side = max(train_images.images.shape[1:3])
     if side > config.image_size:
@@ -133,6 +159,8 @@ def _run(config, execution, splits, folder, command) -> dict:
             "counts": splits.summary(),
         },
     )
+    if isinstance(splits, FolderSplits):
+        write_split(splits.entries, folder / "split.csv")
     model = train(config, splits, execution, folder)
     with replace_file(folder / "model.keras") as temporary:
         model.save(temporary)
@@ -146,7 +174,7 @@ def _run(config, execution, splits, folder, command) -> dict:
         config.score,
         config.max_false_alarms,
         config.seed,
-        all_kinds_known=config.protocol in ("seen", "few"),
+        all_kinds_known=splits.protocol in ("seen", "few"),
     )
     detector.save(folder / "detector")
     write_json(folder / "calibration.json", detector.scorer.calibration())

@@ -51,12 +51,12 @@ def write_run_report(
     minutes, seconds = divmod(round(metrics["training_seconds"]), 60)
     counts = {part: values["kinds"] for part, values in splits.summary().items()}
     data = ReportData(
-        title=f"Fashion-MNIST: {splits.normal_name} against the rest",
+        title=f"{_data_name(config)}: {splits.normal_name} against the rest",
         summary=(
             f"A dual-discriminator GAN learnt what {splits.normal_name} looks like from "
             f"{splits.summary()['train']['normal']:,} normal and "
             f"{splits.summary()['train']['anomaly']:,} labelled anomalous images "
-            f"(protocol {splits.protocol!r})."
+            f"(protocol {splits.protocol!r}). " + " ".join(getattr(splits, "notes", ()))
         ),
         models=models,
         threshold_rule=scorer["threshold"],
@@ -93,6 +93,10 @@ def write_run_report(
         },
     )
     write_report(data, folder / "report.html")
+
+
+def _data_name(config: RunConfig) -> str:
+    return Path(config.data).resolve().name if config.data else "Fashion-MNIST"
 
 
 def _figures(splits, detector, models, history, scores) -> dict[str, ReportFigure]:

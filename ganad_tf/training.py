@@ -20,13 +20,16 @@ WARM_UP_STEPS = 100
 CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
 
 
-def build_model(config: RunConfig, channels: int, precision: str = "float32"):
+def build_model(
+    config: RunConfig, channels: int, precision: str = "float32", protocol: str = "seen"
+) -> DualDiscriminatorGAN:
     """Builds and compiles the model of a configuration.
 
     Args:
         config: the run's settings.
         channels: 1 or 3.
         precision: Keras dtype policy of the networks.
+        protocol: of the split; decides the default share of synthetic anomalies.
 
     Returns:
         A compiled `DualDiscriminatorGAN`, its optimizers built.
@@ -41,7 +44,7 @@ def build_model(config: RunConfig, channels: int, precision: str = "float32"):
         average_momentum=config.average_momentum,
         abc_scale=config.abc_scale,
         augmentation=Augmentation(config.flip, config.shift),
-        synthetic_share=config.synthetic_share,
+        synthetic_share=config.synthetic_share(protocol),
         seed=config.seed,
         dtype=precision,
     )
@@ -100,7 +103,8 @@ def train(
         labelled, config.batch_size, config.steps_per_epoch, groups, config.seed
     )
     with execution.strategy.scope():
-        model = build_model(config, labelled.images.shape[-1], execution.precision)
+        channels = labelled.images.shape[-1]
+        model = build_model(config, channels, execution.precision, splits.protocol)
         model.jit_compile = execution.jit_compile
         resumed = resumed or run
         if (resumed / CHECKPOINT).exists():

@@ -1,0 +1,78 @@
+"""`train.py --data` on a folder of generated images, in colour."""
+
+import csv
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganad_tf.errors import run_cli
+from ganad_tf.scoring import Detector
+
+ROOT = Path(__file__).parents[2]
+SHORT = ("--epochs", "1", "--steps-per-epoch", "3", "--batch-size", "16", "--width", "4")
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    """60 normal and 12 anomalous photos, of several sizes."""
+    for kind, count in (("normal", 60), ("anomaly/big scratch", 6), ("anomaly/löcher", 6)):
+        folder = tmp_path / "my photos" / kind
+        folder.mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(90, 160, (40 + i, 50, 3), dtype=np.uint8)
+            if kind != "normal":
+                pixels[10:20] = 255
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "my photos"
+
+
+@pytest.fixture
+def train(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    command = importlib.import_module("train")
+
+    def run(*flags):
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, flags)])
+        return run_cli(command.main)
+
+    return run
+
+
+@pytest.mark.parametrize("protocol", ["seen", "none"])
+def test_a_folder_is_trained_on_and_scored(photos, train, tmp_path, protocol):
+    run = tmp_path / "run"
+    assert train("--data", photos, "--output", run, "--protocol", protocol, *SHORT) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["protocol"] == protocol
+    assert metrics["n_normal"] == 18
+    assert set(metrics["auroc_by_kind"]) <= {"anomaly/big scratch", "anomaly/löcher"} | {
+        "big scratch",
+        "löcher",
+    }
+    assert "my photos" in (run / "report.html").read_text()
+    with (run / "split.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["part"] for row in csv.DictReader(file)} >= {"train", "validation", "test"}
+    assert Detector.load(run).image_shape == (32, 32, 3)
+    again = tmp_path / "again"
+    flags = ("--data", photos, "--output", again, "--protocol", protocol)
+    assert train(*flags, "--split", run / "split.csv", *SHORT) == 0
+    assert (again / "scores.csv").read_bytes() == (run / "scores.csv").read_bytes()
+
+
+def test_bad_files_are_listed_before_training(photos, train, tmp_path, capsys):
+    (photos / "normal" / "broken.png").write_bytes(b"no image")
+    run = tmp_path / "run"
+    assert train("--data", photos, "--output", run, *SHORT) == 1
+    assert "broken.png" in capsys.readouterr().err
+    assert not run.exists()
+    assert train("--data", photos, "--output", run, "--skip-bad", *SHORT) == 0
+
+
+def test_a_protocol_of_fashion_mnist_is_refused(photos, train, capsys):
+    assert train("--data", photos, "--protocol", "few") == 2
+    assert "Received: few" in capsys.readouterr().err
