@@ -18,7 +18,9 @@ from export import runtime
 from ganad_tf.errors import ArtefactError, run_cli
 
 # float32 formats: the same numbers up to the order of additions.
-MOST_SCORE_DIFFERENCE = 1e-5
+# 1e-5 holds on Fashion-MNIST. Where normal images are few and nearly equal, whitening magnifies
+# what float32 rounds, and a user's export should not fail for a fifth digit; decisions must agree.
+MOST_SCORE_DIFFERENCE = 1e-4
 # OpenVINO approximates logarithms and exponentials; it checks that the files mean what we think.
 MOST_OPENVINO_DIFFERENCE = 1e-3
 MOST_AUROC_DROP = 0.001
@@ -126,10 +128,12 @@ def failures(rows: list[Row], count: int, most_auroc_drop: float = MOST_AUROC_DR
                 f"{row.name}: expected Keras's decisions. "
                 f"Received: {row.differing} of {count} differ"
             )
-        if not exact and row.differing > (1 - LEAST_AGREEMENT) * count:
+        # One decision is more than 0.5 % of a small test set, and says nothing yet.
+        if not exact and row.differing > max(1, (1 - LEAST_AGREEMENT) * count):
             found.append(
                 f"{row.name}: expected at least {LEAST_AGREEMENT:.1%} of Keras's decisions. "
-                f"Received: {1 - row.differing / count:.2%}"
+                f"Received: {1 - row.differing / count:.2%} "
+                "(--formats saved_model,onnx leaves int8 out)"
             )
         if row.auroc is not None and rows[0].auroc - row.auroc > most_auroc_drop:
             found.append(

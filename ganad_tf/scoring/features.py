@@ -45,7 +45,8 @@ class FeatureDistance:
             rank, prototypes, nearest: upper limits; fewer where there are fewer images.
         """
         features = features.astype(np.float64)
-        rank = min(rank, *features.shape)
+        # A direction needs several images to tell its variance from chance.
+        rank = max(1, min(rank, features.shape[1], len(features) // 4))
         pca = PCA(rank, random_state=seed).fit(features)
         # Shrinking towards the mean variance keeps directions of almost no variance from ruling.
         variance = pca.explained_variance_ + 0.1 * pca.explained_variance_.mean() + 1e-12
