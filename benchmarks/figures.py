@@ -160,6 +160,79 @@ def _deployment_table() -> str:
     )
 
 
+def _own_table() -> str:
+    """The figures of benchmarks.own_images, as far as there are any."""
+    kept = {path.stem: json.loads(path.read_text()) for path in (RESULTS / "own").glob("*.json")}
+    rows = [
+        "| images | test AUROC | pixel AUROC | AUPRO | training |",
+        "|---|---|---|---|---|",
+        _own_row("sneakers, `--normal 7`", [kept.get("fashion-class")]),
+        _own_row("sneakers, the same as PNG files", [kept.get("fashion-folder")]),
+    ]
+    textures = ("brick", "grass", "gravel")
+    for count, known in ((20, "20 labelled defects"), (0, "no labelled defect")):
+        cells = [kept.get(f"texture-{texture}-{count}") for texture in textures]
+        for texture, cell in zip(textures, cells, strict=True):
+            rows.append(_own_row(f"{texture}, synthetic, {known}", [cell]))
+        rows.append(_own_row(f"*mean of the three, {known}*", cells))
+    alarms = [cell["alarms"] for name, cell in kept.items() if name.startswith("alarms-")]
+    if not alarms:
+        return "\n".join([*rows, "", "False-alarm rate against its promise: not measured yet."])
+    inside = sum(one["inside"] for one in alarms)
+    observed = sorted(one["observed"] for one in alarms)
+    return "\n".join(
+        [
+            *rows,
+            "",
+            f"`--max-false-alarms {alarms[0]['promised']}` on unseen normal images, "
+            f"{len(alarms)} random splits and seeds: observed {observed[0]:.1%} to "
+            f"{observed[-1]:.1%}, {sum(observed) / len(observed):.1%} in the mean (expected: "
+            f"{sum(one['mean'] for one in alarms) / len(alarms):.1%}); {inside} of {len(alarms)} "
+            f"within the {alarms[0]['confidence']:.0%} interval that the numbers of validation and "
+            "test images leave.",
+        ]
+    )
+
+
+def _own_row(name: str, cells: list[dict | None]) -> str:
+    """One line of means; unmeasured cells make it say so."""
+    if None in cells:
+        return f"| {name} | not measured yet | | | |"
+
+    def mean(key: str) -> float | None:
+        values = [cell.get(key) for cell in cells]
+        return None if None in values else sum(values) / len(values)
+
+    shown = [mean(key) for key in ("auroc", "pixel_auroc", "aupro")]
+    texts = ["" if value is None else f"{value:.4f}" for value in shown]
+    return f"| {name} | {' | '.join(texts)} | {mean('training_seconds') / 60:.1f} min |"
+
+
+def _batch_table() -> str:
+    m = json.loads((RESULTS / "batch.json").read_text())
+    whole, resumed = m["whole"], m["resumed"]
+    speed, loop = m["images_per_second_steady"], m["loop_images_per_second"]
+    return "\n".join(
+        [
+            "| tried | outcome |",
+            "|---|---|",
+            f"| {m['images']:,} PNG files, {m['workers']} workers | {whole['unequal_scores']:,} "
+            f"scores unlike runtime.py's (by at most {whole['greatest_score_difference']:.1e}), "
+            f"{whole['other_decisions']} other decisions |",
+            f"| speed beside one session in a plain loop ({loop:,.0f} images/s) | {speed:,.0f} "
+            f"images/s, {speed / loop:.2f} times as fast; {m['images_per_second']:,.0f} images/s "
+            f"with the start and end of Ray, {m['seconds']:.0f} s in all |",
+            "| resident memory of the largest worker | at most "
+            f"{m['resident_mib_first_quarter']:.0f} MiB in the first quarter and "
+            f"{m['resident_mib_last_quarter']:.0f} MiB in the last |",
+            f"| killed after {resumed['shards_before_the_kill']} of {resumed['shards']} shards, "
+            f"then run again | {resumed['rows']:,} rows, {resumed['missing_rows']} lost, "
+            f"{resumed['doubled_rows']} doubled, {resumed['unequal_scores']} unequal scores; "
+            f"{resumed['shards_kept']} shards kept |",
+        ]
+    )
+
+
 def write() -> None:
     """Replaces each table between its markers in the README."""
     text = README.read_text(encoding="utf-8")
@@ -167,11 +240,13 @@ def write() -> None:
         "parity": _parity_table,
         "speed": _speed_table,
         "deployment": _deployment_table,
+        "batch": _batch_table,
         "precision": _precision_table,
         "devices": _devices_table,
         "quality": _quality_table,
         "baselines": _baseline_table,
         "step": _step_table,
+        "own": _own_table,
     }
     for name, table in tables.items():
         before, begin, rest = text.partition(f"<!-- {name} -->")

@@ -6,7 +6,9 @@ import tensorflow as tf
 LUMA = (19595, 38470, 7471)
 
 
-def decode(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+def decode(
+    encoded: tf.Tensor, image_shape: tuple[int, int, int], fit: str = "stretch"
+) -> tf.Tensor:
     """Decodes PNG, JPEG, BMP and GIF files of any size.
 
     The same rules as `export.runtime.prepare`: transparency over black, 601 luma for grey, other
@@ -17,18 +19,19 @@ def decode(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     Args:
         encoded: string [N], the files' bytes.
         image_shape: (h, w, C), C = 1 or 3.
+        fit: `stretch` or `pad`, as there.
 
     Returns:
         uint8 [N, h, w, C].
     """
     return tf.map_fn(
-        lambda data: _decode_one(data, image_shape),
+        lambda data: _decode_one(data, image_shape, fit),
         encoded,
         fn_output_signature=tf.TensorSpec(image_shape, tf.uint8),
     )
 
 
-def _decode_one(data: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+def _decode_one(data: tf.Tensor, image_shape: tuple[int, int, int], fit: str) -> tf.Tensor:
     height, width, channels = image_shape
     pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
     pixels = tf.cast(tf.ensure_shape(pixels, [None, None, None]), tf.int32)
@@ -46,10 +49,27 @@ def _decode_one(data: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor
     else:
         pixels = tf.broadcast_to(pixels, tf.concat([tf.shape(pixels)[:2], [3]], 0))
     pixels = tf.ensure_shape(pixels, [None, None, channels])
-    fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], [height, width]))
+    left, top, wide, high = _placed(tf.shape(pixels), width, height, fit)
+    fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], [high, wide]))
     resized = tf.cond(
         fits,
         lambda: tf.cast(pixels, tf.float32),
-        lambda: tf.image.resize(pixels, [height, width], "bilinear", antialias=True),
+        lambda: tf.image.resize(pixels, [high, wide], "bilinear", antialias=True),
     )
+    resized = tf.image.pad_to_bounding_box(resized, top, left, height, width)
     return tf.cast(tf.ensure_shape(tf.round(resized), image_shape), tf.uint8)
+
+
+def _placed(shape: tf.Tensor, width: int, height: int, fit: str):
+    """`export.runtime.placed` in a graph: left, top, width and height in the frame."""
+    if fit == "stretch":
+        return 0, 0, width, height
+    # 64 bits: the sides of a large image multiplied with those of the frame.
+    high, wide = tf.cast(shape[0], tf.int64), tf.cast(shape[1], tf.int64)
+    is_wide = wide * height >= high * width
+    by_width = tf.maximum((2 * high * width + wide) // (2 * wide), 1)
+    by_height = tf.maximum((2 * wide * height + high) // (2 * high), 1)
+    wide = tf.where(is_wide, tf.constant(width, tf.int64), by_height)
+    high = tf.where(is_wide, by_width, tf.constant(height, tf.int64))
+    wide, high = tf.cast(wide, tf.int32), tf.cast(high, tf.int32)
+    return (width - wide) // 2, (height - high) // 2, wide, high

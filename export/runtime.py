@@ -16,6 +16,7 @@ or the model could not be used; 2 wrong usage.
 import argparse
 import collections
 import csv
+import io
 import itertools
 import json
 import math
@@ -31,11 +32,15 @@ import onnxruntime
 MAX_PIXELS = 64_000_000
 # Measured on two cores: 32 to 128 are alike; small batches keep the memory of a worker small.
 BATCH = 64
+# The kernels of a short or odd batch round differently, in a score's seventh digit. Batches of
+# files are filled up to a multiple of this, so that no file's score depends on how many came along.
+MULTIPLE = 16
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pgm", ".ppm", ".pbm"),
 )
+FITS = ("stretch", "pad")
 FIELDS = ("path", "score", "probability", "is_anomaly", "map", "error")
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
@@ -76,17 +81,19 @@ def conformal_threshold(normal_scores, max_false_alarms: float) -> float:
     return float(np.sort(np.asarray(normal_scores))[k - 1])
 
 
-def prepare(image, image_shape) -> np.ndarray:
+def prepare(image, image_shape, fit: str = "stretch") -> np.ndarray:
     """Turns a Pillow image into what the model takes. Training on folders uses this too.
 
     The first frame of animations; 16-bit grey is scaled (not clipped) to 8 bits; transparency is
     laid over black, the colour the networks are padded with; palette, CMYK and other modes become
-    grey (ITU-R 601 luma) or RGB; other sizes are stretched to (h, w) with Pillow's bilinear
-    filter, which averages over all pixels when shrinking. EXIF rotation is not applied.
+    grey (ITU-R 601 luma) or RGB; other sizes are scaled with Pillow's bilinear filter, which
+    averages over all pixels when shrinking. EXIF rotation is not applied.
 
     Args:
         image: a `PIL.Image.Image`.
         image_shape: (h, w, C), C = 1 (grey) or 3 (RGB).
+        fit: how other shapes come to (h, w): `stretch`, each side by itself, or `pad`, as
+            `placed` says, with black around.
 
     Returns:
         uint8 [h, w, C].
@@ -116,18 +123,50 @@ def prepare(image, image_shape) -> np.ndarray:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(height, width, channels)
+    left, top, *size = placed(image.size, (width, height), fit)
+    if image.size != tuple(size):
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    pixels = np.zeros(image_shape, np.uint8)
+    pixels[top : top + size[1], left : left + size[0]] = np.asarray(image).reshape(
+        *size[::-1], channels
+    )
+    return pixels
 
 
-def open_image(path):
-    """Opens an image file with Pillow, refusing huge ones before they are decoded."""
+def placed(size, frame, fit: str = "stretch"):
+    """Where an image comes to lie in its frame.
+
+    Args:
+        size: (width, height) of the image.
+        frame: (width, height) that it must fill.
+        fit: `stretch` for all of it; `pad` for the largest part, in the middle, that has the
+            image's proportions, to a pixel. Small images are enlarged.
+
+    Returns:
+        left, top, width, height.
+    """
+    (width, height), (wide, high) = size, frame
+    if fit == "pad" and width * high >= height * wide:
+        high = max(1, (2 * height * wide + width) // (2 * width))
+    elif fit == "pad":
+        wide = max(1, (2 * width * high + height) // (2 * height))
+    return (frame[0] - wide) // 2, (frame[1] - high) // 2, wide, high
+
+
+def open_image(file):
+    """Opens a file name or a file's bytes with Pillow, refusing huge images before decoding."""
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise ScoringError("reading image files needs Pillow: pip install pillow") from None
-    image = Image.open(path, formats=FORMATS)
+    if isinstance(file, bytes):
+        file = io.BytesIO(file)
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ScoringError(
+            f"expected an image ({', '.join(FORMATS)}). Received: other or damaged content"
+        ) from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise ScoringError(
@@ -152,6 +191,7 @@ class Scorer:
         normal_name: what the model takes for normal.
         normal_scores: scores of normal validation images, sorted.
         map_colour_range: the fixed (low, high) of anomaly maps.
+        fit: how files of other shapes are made to fit; see `prepare`.
         metadata: everything stored in the file, as strings.
 
     Raises:
@@ -181,6 +221,8 @@ class Scorer:
             self.normal_scores = np.asarray(json.loads(self.metadata["normal_scores"]))
             low, high = map(float, self.metadata["map_colour_range"].split(","))
             self.map_colour_range = (low, high)
+            # Older files do not say it: they were all stretched.
+            self.fit = FITS[FITS.index(self.metadata.get("fit", "stretch"))]
         except (KeyError, ValueError) as error:
             raise ScoringError(
                 f"{path}: expected a model written by `python -m export`, with its metadata. "
@@ -228,13 +270,14 @@ class Scorer:
         """Scores image files, yielding one record each, in order, in constant memory.
 
         Args:
-            paths: file names, or pairs (file name, name of the map below `maps`); any iterable.
+            paths: file names, or pairs (file name or a file's bytes, name of the map below `maps`);
+                any iterable.
             threshold: as for `score`.
             maps: folder for overlays (PNG, at the input's resolution) of the anomaly maps.
 
         Yields:
-            dicts with `path` and either `score`, `probability`, `is_anomaly` (and `map`) or
-            `error`.
+            dicts with `path` (of bytes: the name) and either `score`, `probability`, `is_anomaly`
+            (and `map`) or `error`.
         """
         threshold = check_threshold(threshold)
         pairs = (p if isinstance(p, tuple) else (os.fspath(p), os.path.basename(p)) for p in paths)
@@ -253,17 +296,18 @@ class Scorer:
 
     def _score_batch(self, batch, threshold, maps) -> list[dict]:
         records, images = [], []
-        for path, _ in batch:
-            record = {"path": path}
+        for path, name in batch:
+            record = {"path": name if isinstance(path, bytes) else path}
             records.append(record)
             try:
                 with open_image(path) as image:
-                    images.append(prepare(image, self.image_shape))
+                    images.append(prepare(image, self.image_shape, self.fit))
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
                 record["error"] = describe(error)
         if not images:
             return records
+        images += images[-1:] * (-len(images) % MULTIPLE)
         names = ["score", "probability", "is_anomaly"] + (["anomaly_map"] if maps else [])
         results = iter(zip(*self._run(names, np.stack(images)), strict=True))
         for record, (path, map_name) in zip(records, batch, strict=True):
@@ -287,6 +331,9 @@ class Scorer:
         # The file is read again rather than kept: a batch of large photos would fill the memory.
         with open_image(path) as image:
             pixels = prepare(image, (image.height, image.width, 3))
+        high, wide = heat.shape
+        left, top, wide, high = placed(pixels.shape[1::-1], (wide, high), self.fit)
+        heat = np.ascontiguousarray(heat[top : top + high, left : left + wide])
         from PIL import Image
 
         os.makedirs(os.path.dirname(destination) or ".", exist_ok=True)
@@ -406,8 +453,8 @@ class Progress:
     def __enter__(self):
         return self
 
-    def step(self) -> None:
-        self.done += 1
+    def step(self, count: int = 1) -> None:
+        self.done += count
         now = time.monotonic()
         if self.quiet or now < self.next:
             return

@@ -42,7 +42,7 @@ def write(detector: Detector, folder: Path, description: dict, model_name: str) 
     )
     archive.add_endpoint(
         ENCODED,
-        lambda encoded: detector.graph(decode(encoded, detector.image_shape)),
+        lambda encoded: detector.graph(decode(encoded, detector.image_shape, detector.fit)),
         [tf.TensorSpec((None,), tf.string, name="encoded")],
     )
     archive.write_out(str(folder), verbose=False)

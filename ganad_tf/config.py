@@ -18,14 +18,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "discriminator_width": 64,
         "refine": False,
         "batch_size": 128,
-        "loss_weights": LossWeights(feature_abc=0.0),
+        "loss_weights": LossWeights(feature_abc=0.0, local_abc=0.0),
     },
 }
+# What suits own images: large ones cost so much that few are seen, so steps are small and many, and
+# the moving average must forget sooner.
+OWN_IMAGES: dict[str, Any] = {"batch_size": 16, "average_momentum": 0.98, "epochs": 20}
+# Kinds of synthetic anomalies; here, so that `--help` needs no TensorFlow.
+SYNTHETIC_KINDS = ("turn", "shuffle", "paste", "blot")
+ALL_BUT_BLOT = "turn,shuffle,paste"
 
 
 def _setting(default, group: str, help: str, **metadata):
     metadata = {"group": group, "help": help, **metadata}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _number_or_auto(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +71,14 @@ class RunConfig:
         "anomalies are drawn evenly over k-means clusters (the paper) or over their known classes",
         choices=("kmeans", "kind"),
     )
-    clusters: int = _setting(
-        9, "data", "number of k-means clusters (Ferrari and Enneifer: 3)", minimum=1
+    clusters: int | str | None = _setting(
+        None,
+        "data",
+        "number of k-means clusters (Ferrari and Enneifer: 3), or auto: the one with the best "
+        "silhouette (default: 9, on own images auto)",
+        minimum=1,
+        parse=_number_or_auto,
+        metavar="INT|auto",
     )
 
     data: str | None = _setting(
@@ -74,6 +90,13 @@ class RunConfig:
     channels: int | None = _setting(
         None, "own images", "1 grey, 3 colour (default: grey if all images are)", choices=(1, 3)
     )
+    fit: str = _setting(
+        "stretch",
+        "own images",
+        "images that are not square are stretched, or padded with black after their longer side "
+        "has been scaled to --image-size",
+        choices=("stretch", "pad"),
+    )
     test_fraction: float = _setting(
         0.3,
         "own images",
@@ -84,6 +107,14 @@ class RunConfig:
     skip_bad: bool = _setting(False, "own images", "go on without files that cannot be used")
     split: str | None = _setting(
         None, "own images", "split.csv of an earlier run, to repeat its split"
+    )
+    turn_below: int = _setting(
+        # Normal images are not turned: where they have a top, turned anomalies are told by that.
+        0,
+        "own images",
+        "turn labelled anomalies by random quarters where fewer than this many are learnt from; "
+        "for images that have no top, such as of gravel",
+        minimum=0,
     )
 
     image_size: int = _setting(
@@ -100,11 +131,17 @@ class RunConfig:
     )
 
     epochs: int = _setting(
-        30, "training", "number of epochs; an epoch is --steps-per-epoch batches", minimum=1
+        30,
+        "training",
+        "number of epochs, on own images 20; an epoch is --steps-per-epoch batches",
+        minimum=1,
     )
     steps_per_epoch: int = _setting(100, "training", "batches in an epoch", minimum=1)
     batch_size: int = _setting(
-        128, "training", "images in a batch, half normal, half anomalous", minimum=2
+        128,
+        "training",
+        "images in a batch, half normal, half anomalous; on own images 16",
+        minimum=2,
     )
     learning_rate: float = _setting(
         2e-3, "training", "the generator's; falls to zero along a cosine", minimum=1e-8, maximum=1.0
@@ -116,7 +153,7 @@ class RunConfig:
     average_momentum: float = _setting(
         0.998,
         "training",
-        "moving average of the weights: share of the old average kept in a step",
+        "moving average of the weights: share of the old average kept in a step; on own images 0.98",
         minimum=0.0,
         maximum=0.99999,
     )
@@ -127,10 +164,16 @@ class RunConfig:
     synthetic: float | None = _setting(
         None,
         "training",
-        "share of the anomalous half that is made from normal images by turning, shuffling, and "
-        "cutting and pasting (default: 1 without labelled anomalies, 0.5 on own images, else 0)",
+        "share of the anomalous half that is made from normal images (default: 1 without labelled "
+        "anomalies, 0.5 on own images, else 0)",
         minimum=0.0,
         maximum=1.0,
+    )
+    synthetic_kinds: str | None = _setting(
+        None,
+        "training",
+        "how they are made, several separated by commas: turn, shuffle, paste change the whole "
+        "picture, blot a place in it (default: turn,shuffle,paste; on own images blot)",
     )
     abc_scale: float = _setting(
         1.0,
@@ -147,7 +190,10 @@ class RunConfig:
         "auto",
         "scoring",
         "what the anomaly score is made of; auto chooses on validation data and says why",
-        choices=("auto", "reconstruction", "features", "classifier", "joint"),
+        choices=(
+            *("auto", "reconstruction", "features", "local", "spot"),
+            *("novelty", "defects", "classifier", "joint"),
+        ),
     )
     max_false_alarms: float | None = _setting(
         None,
@@ -195,6 +241,13 @@ class RunConfig:
                 f"Received: {self.synthetic}"
             )
 
+        unknown = [kind for kind in self.kinds_of_synthetic() if kind not in SYNTHETIC_KINDS]
+        if unknown:
+            raise UsageError(
+                f"--synthetic-kinds must be some of {', '.join(SYNTHETIC_KINDS)}, separated by "
+                f"commas. Received: {self.synthetic_kinds!r}"
+            )
+
     def synthetic_share(self, protocol: str) -> float:
         """`synthetic`, or its default: all without labelled anomalies, half on own images.
 
@@ -207,6 +260,26 @@ class RunConfig:
             # Own images come with few kinds of anomalies, and others are to be expected.
             return 0.5 if self.data else 0.0
         return self.synthetic
+
+    def kinds_of_synthetic(self) -> tuple[str, ...]:
+        """`synthetic_kinds` one by one, or their default: what is wrong with a product is a defect
+        in some place, what is wrong with a piece of clothing is that it is another one."""
+        return tuple((self.synthetic_kinds or ("blot" if self.data else ALL_BUT_BLOT)).split(","))
+
+    def score_of_unknown(self, protocol: str) -> str:
+        """What `score` chooses for kinds that nobody labelled: where the generator has learnt to
+        fail in the place of a blot, a score of places."""
+        learns_places = (
+            self.synthetic_share(protocol)
+            and "blot" in self.kinds_of_synthetic()
+            and self.loss_weights.local_abc
+        )
+        return "defects" if learns_places else "novelty"
+
+    def cluster_count(self) -> int | None:
+        """`clusters`, or its default; None: as many as the silhouette says."""
+        count = self.clusters or ("auto" if self.data else 9)
+        return None if count == "auto" else count
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for config.json."""
@@ -248,8 +321,10 @@ def _check(field: dataclasses.Field, value) -> None:
             f"{flag} must be one of {', '.join(map(str, choices))}. Received: {value!r}"
         )
     low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
-    if value is None or (low is None and high is None):
+    if value is None or value == "auto" or (low is None and high is None):
         return
+    if isinstance(value, str):
+        raise UsageError(f"{flag} must be a number or auto. Received: {value!r}")
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         limits = f"at least {low}" if high is None else f"in [{low}, {high}]"
         raise UsageError(f"{flag} must be {limits}. Received: {value}")
@@ -300,9 +375,11 @@ def _add_flag(group, field: dataclasses.Field) -> None:
         kinds = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
         group.add_argument(
             flag,
-            type=kinds[0],
+            type=field.metadata.get("parse", kinds[0]),
             choices=field.metadata.get("choices"),
-            metavar=None if "choices" in field.metadata else kinds[0].__name__.upper(),
+            metavar=None
+            if "choices" in field.metadata
+            else field.metadata.get("metavar", kinds[0].__name__.upper()),
             help=_with_default(text, field),
             **common,
         )
@@ -315,7 +392,7 @@ def _with_default(text: str, field: dataclasses.Field) -> str:
 def config_from_flags(
     arguments: Mapping[str, Any], preset: str | None, base: RunConfig | None = None
 ) -> RunConfig:
-    """Builds the configuration: the defaults, then a preset, then whatever flags were given.
+    """Builds the configuration: the defaults, a preset, what suits own images, the given flags.
 
     Args:
         arguments: the parsed flags, as `vars(namespace)`; other entries are ignored.
@@ -328,6 +405,8 @@ def config_from_flags(
     base = base or RunConfig()
     if preset:
         base = dataclasses.replace(base, **PRESETS[preset])
+    if preset and arguments.get("data"):
+        base = dataclasses.replace(base, **OWN_IMAGES)
     known = {field.name for field in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in arguments.items() if name in known}
     if "loss_weights" in given:

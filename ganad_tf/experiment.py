@@ -15,18 +15,20 @@ from ganad_tf.artefacts import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines
 from ganad_tf.config import RunConfig
 from ganad_tf.data.fashion_mnist import load_fashion_mnist
-from ganad_tf.data.folder import FolderSplits, load_folder
+from ganad_tf.data.folder import FolderSplits, load_folder, load_masks
 from ganad_tf.data.folder_split import write_split
 from ganad_tf.data.protocols import parse_class, split_one_class
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution, worker_index
 from ganad_tf.errors import Interrupted, UsageError
+from ganad_tf.evaluation.false_alarms import expected_rate
+from ganad_tf.evaluation.localisation import localise
 from ganad_tf.evaluation.metrics import evaluate
 from ganad_tf.progress import best_epoch, read_history
 from ganad_tf.reporting import write_run_report
 from ganad_tf.run_folder import METRICS, create_run, is_finished
-from ganad_tf.scoring import Detector, fit_detector
-from ganad_tf.training import BEST, CHECKPOINT, scoring_generator, train
+from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
+from ganad_tf.training import BEST, CHECKPOINT, CLUSTERS, scoring_generator, train
 from ganad_tf.workers import weights_digest
 
 
@@ -73,6 +75,7 @@ def load_splits(config: RunConfig, source: Source) -> Splits:
             config.skip_bad,
             split_file=Path(config.split) if config.split else None,
             learn_anomalies=config.protocol != "none",
+            fit=config.fit,
         )
     train_images, test_images = load_fashion_mnist(source.data_dir, source.idx_dir)
     side = max(train_images.images.shape[1:3])
@@ -123,6 +126,10 @@ def run_experiment(
     """
     # Data first: a mistake in the data flags must not leave or destroy a run folder.
     splits = load_splits(config, source)
+    if config.max_false_alarms is not None:
+        # A rate that so few images cannot promise is refused here, not after the training.
+        normals = np.count_nonzero(~splits.validation.is_anomaly)
+        conformal_threshold(np.zeros(normals), config.max_false_alarms)
     folder = resume or output or default_folder(config, splits.normal_name)
     index, workers = worker_index()
     if index:
@@ -176,7 +183,9 @@ def _run(config, execution, splits, folder, command) -> dict:
         config.seed,
         # Whoever sorted a folder of photos has not seen every defect that will come.
         all_kinds_known=splits.protocol in ("seen", "few") and not config.data,
+        unsupervised=config.score_of_unknown(splits.protocol),
     )
+    detector.fit = config.fit
     detector.save(folder / "detector")
     write_json(folder / "calibration.json", detector.scorer.calibration())
     return _report(config, splits, detector, execution, folder, command)
@@ -199,12 +208,17 @@ def _report(config, splits, detector: Detector, execution, folder, command) -> d
     history = read_history(folder / "history.csv")
     metrics = {
         **next(iter(models.values())),
+        "expected_false_alarm_rate": expected_rate(
+            detector.scorer.normal_scores, detector.scorer.threshold
+        ),
+        **_localisation(splits, detector),
         "scorer": detector.scorer.explanation,
         "baselines": {name: models[name] for name in list(models)[1:]},
         "normal": splits.normal_name,
         "protocol": splits.protocol,
         "fingerprint": splits.fingerprint,
         "images_seen": len(history) * config.steps_per_epoch * config.batch_size,
+        "clusters": read_json(folder / CLUSTERS),
         "best_epoch": best_epoch(history),
         "training_seconds": history[-1]["seconds"],
         "scored_per_second": per_second,
@@ -229,11 +243,29 @@ def _report(config, splits, detector: Detector, execution, folder, command) -> d
     return metrics
 
 
+def _localisation(splits: Splits, detector: Detector) -> dict[str, float | None]:
+    """How well the maps show the places of defects; None where no masks are known."""
+    if not isinstance(splits, FolderSplits) or not splits.masks:
+        return {"pixel_auroc": None, "aupro": None}
+
+    def maps_of(images):
+        return detector.predict(images, outputs=("anomaly_map",))["anomaly_map"]
+
+    measured = localise(maps_of, splits.test.images, *load_masks(splits))
+    return {"pixel_auroc": measured.pixel_auroc(), "aupro": measured.aupro()}
+
+
 def _write_scores(path: Path, splits: Splits, results: dict[str, np.ndarray]) -> None:
     test = splits.test
-    with replace_file(path) as temporary, temporary.open("w", newline="") as file:
+    paths = splits.paths("test") if isinstance(splits, FolderSplits) else None
+    with (
+        replace_file(path) as temporary,
+        # Names on disk need not be UTF-8.
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         writer = csv.writer(file)
-        writer.writerow(["index", "class", "label", "score", "probability", "is_anomaly"])
+        columns = ["index", "class", "label", "score", "probability", "is_anomaly"]
+        writer.writerow([*columns, "path"] if paths else columns)
         for i in range(len(test)):
             writer.writerow(
                 [
@@ -243,5 +275,6 @@ def _write_scores(path: Path, splits: Splits, results: dict[str, np.ndarray]) ->
                     f"{results['score'][i]:.7g}",
                     f"{results['probability'][i]:.7g}",
                     int(results["is_anomaly"][i]),
+                    *([paths[i]] if paths else []),
                 ]
             )

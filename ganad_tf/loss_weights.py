@@ -7,8 +7,8 @@ import dataclasses
 class LossWeights:
     """The weight of each loss.
 
-    Defaults of the first six: the reference code and Ferrari and Enneifer agree. `feature_abc` is
-    our own; 0 leaves the paper's eight.
+    Defaults of the first six: the reference code and Ferrari and Enneifer agree. `feature_abc` and
+    `local_abc` are our own; 0 leaves the paper's eight.
     """
 
     normal_reconstruction: float = 1.5
@@ -20,3 +20,4 @@ class LossWeights:
     normal_discriminator: float = 1.0
     anomaly_discriminator: float = 0.5
     feature_abc: float = 3.0
+    local_abc: float = 3.0

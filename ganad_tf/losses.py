@@ -1,4 +1,4 @@
-"""The eight losses of Kim et al. 2020 and one of our own, each a plain function of tensors.
+"""The eight losses of Kim et al. 2020 and two of our own, each a plain function of tensors.
 
 Every function returns one value per image, float32 [N]; the model averages them over the global
 batch and weighs them with `LossWeights`. Images are float32 [N, S, S, C] in [-1, 1]. A
@@ -13,6 +13,10 @@ Judgement = tuple[tf.Tensor, tf.Tensor]
 
 # Keeps -log(1 - exp(-error)) finite when a reconstruction is perfect.
 SMALLEST_ERROR = 1e-6
+# P(normal) of a pixel is exp(-LOCAL_SCALE * error): even odds at an error of 0.14, of 2.
+LOCAL_SCALE = 5.0
+# Likewise for single pixels, of which some are always perfect: it bounds the gradient, too.
+SMALLEST_LOCAL_ERROR = 0.2
 # Here the series of softplus is exact to float32, and so is the plain formula.
 SERIES_BELOW = -5.0
 
@@ -68,6 +72,16 @@ def largest_patch_error(errors: tf.Tensor, patches: Patches) -> tf.Tensor:
     return tf.reduce_mean(tf.math.top_k(flat, patches.largest, sorted=False).values, axis=1)
 
 
+def smoothed_errors(errors: tf.Tensor) -> tf.Tensor:
+    """Errors averaged over squares of about a sixteenth of the image's side, [N, S, S].
+
+    3x3 pixels at 32x32, 9x9 at 128x128: as fine as the smallest defect that matters, without the
+    flicker of single pixels. Padding does not count.
+    """
+    size = errors.shape[1] // 16 + 1
+    return tf.nn.avg_pool2d(errors[..., None], size, 1, "SAME")[..., 0]
+
+
 def normal_reconstruction_loss(errors: tf.Tensor) -> tf.Tensor:
     """Loss 1, for G: L1(x_n, G(x_n))."""
     return mean_error(errors)
@@ -98,6 +112,27 @@ def abc_loss(errors: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
     """
     error = scale * mean_error(errors) + SMALLEST_ERROR
     return -tf.math.log(-tf.math.expm1(-error))
+
+
+def local_abc_loss(errors: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Our own, for G: the ABC likelihood of single pixels, where it is known which are anomalous.
+
+    With d = LOCAL_SCALE * |x_s - G(x_s)| at each pixel: the mean of -log(1 - exp(-d)) over the
+    anomalous pixels plus the mean of d over the others. Loss 5 asks that an anomaly fails as a
+    whole; a small defect must fail in its own place, and nowhere else.
+
+    Args:
+        errors: `pixel_errors`, [N, S, S].
+        where: 1 at anomalous pixels, 0 at others, [N, S, S].
+    """
+    distances = LOCAL_SCALE * errors
+    anomalous = -tf.math.log(-tf.math.expm1(-distances - SMALLEST_LOCAL_ERROR))
+
+    def mean(values, weights):
+        total = tf.reduce_sum(weights, axis=[1, 2])
+        return tf.reduce_sum(values * weights, axis=[1, 2]) / tf.maximum(total, 1.0)
+
+    return mean(anomalous, where) + mean(distances, 1 - where)
 
 
 def anomaly_adversarial_loss(fake: Judgement) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """The dual-discriminator GAN: who is trained on what, and nothing else."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ GENERATOR_LOSSES = (
     "abc",
     "anomaly_adversarial",
     "feature_abc",
+    "local_abc",
 )
 DISCRIMINATOR_LOSSES = ("normal_discriminator", "anomaly_discriminator")
 
@@ -47,8 +49,10 @@ class DualDiscriminatorGAN(keras.Model):
             less, so that the average does not remember the initial weights.
         abc_scale: factor on the error inside the ABC loss.
         augmentation: random flips and shifts of training images.
+        anomaly_augmentation: what happens to labelled anomalies alone, before that.
         synthetic_share: share of the anomalous half of a batch that is replaced by synthetic
             anomalies, made of normal images. With 1, `data["anomaly"]` must hold normal images.
+        synthetic_kinds: what those are made by, see `ganad_tf.data.synthetic.synthesise`.
         seed: of the augmentation.
 
     Data for `fit` and `evaluate`: `{"normal": uint8 [N, h, w, C], "anomaly": uint8 [M, h, w, C]}`.
@@ -64,7 +68,9 @@ class DualDiscriminatorGAN(keras.Model):
         average_momentum: float = 0.998,
         abc_scale: float = 1.0,
         augmentation: Augmentation | dict | None = None,
+        anomaly_augmentation: Augmentation | dict | None = None,
         synthetic_share: float = 0.0,
+        synthetic_kinds: Sequence[str] = ("turn", "shuffle", "paste"),
         seed: int = 0,
         **kwargs,
     ):
@@ -79,10 +85,13 @@ class DualDiscriminatorGAN(keras.Model):
                 "Argument `synthetic_share` must be in [0, 1]. "
                 f"Received: synthetic_share={synthetic_share}"
             )
-        self.synthetic_share = synthetic_share
+        self.synthetic_share, self.synthetic_kinds = synthetic_share, tuple(synthetic_kinds)
         if isinstance(augmentation, dict):
             augmentation = Augmentation(**augmentation)
         self.augmentation = augmentation or Augmentation()
+        if isinstance(anomaly_augmentation, dict):
+            anomaly_augmentation = Augmentation(**anomaly_augmentation)
+        self.anomaly_augmentation = anomaly_augmentation
         self.average_momentum, self.abc_scale, self.seed = average_momentum, abc_scale, seed
         self.patches = Patches.for_image_size(image_size)
         shape = {"image_size": image_size, "channels": channels}
@@ -196,11 +205,16 @@ class DualDiscriminatorGAN(keras.Model):
     def train_step(self, data):
         batch = [data["normal"], data["anomaly"]]
         seed = self._step_seed()
+        if self.anomaly_augmentation:
+            batch[1] = self.anomaly_augmentation(batch[1], tf.random.fold_in(seed, 2))
+        where = None
         if self.synthetic_share:
-            batch[1] = self._with_synthetic(*batch, tf.random.fold_in(seed, 1))
-        images = self.augmentation(tf.concat(batch, axis=0), seed)
+            batch[1], where = self._with_synthetic(*batch, tf.random.fold_in(seed, 1))
+        images, where = self._augmented(batch, where, seed)
         with tf.GradientTape(persistent=True) as tape:
-            values = self._loss_values(self.generator, images, tf.shape(batch[0])[0], training=True)
+            values = self._loss_values(
+                self.generator, images, tf.shape(batch[0])[0], training=True, where=where
+            )
             objectives = self._objectives(values)
             scaled = [
                 optimizer.scale_loss(objective)
@@ -219,12 +233,27 @@ class DualDiscriminatorGAN(keras.Model):
         self._update_average()
         return self._track(values, objectives[0])
 
-    def _with_synthetic(self, normal, anomaly, seed) -> tf.Tensor:
-        """The anomalous half with its share of synthetic anomalies."""
+    def _with_synthetic(self, normal, anomaly, seed) -> tuple[tf.Tensor, tf.Tensor]:
+        """The anomalous half with its share of synthetic anomalies, and where they are anomalous.
+
+        Where a labelled anomaly is anomalous is not known: in all places, as far as we know.
+        """
         if self.synthetic_share == 1:
-            return synthesise(anomaly, seed)
-        chosen = tf.random.stateless_uniform([tf.shape(anomaly)[0], 1, 1, 1], seed)
-        return tf.where(chosen < self.synthetic_share, synthesise(normal, seed), anomaly)
+            return synthesise(anomaly, seed, self.synthetic_kinds)
+        made, where = synthesise(normal, seed, self.synthetic_kinds)
+        lot = tf.random.stateless_uniform([tf.shape(anomaly)[0], 1, 1, 1], seed)
+        chosen = lot < self.synthetic_share
+        return tf.where(chosen, made, anomaly), tf.where(chosen, where, tf.constant(255, tf.uint8))
+
+    def _augmented(self, batch, where, seed) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Both halves together, augmented; `where`, if places matter, along with its images."""
+        images = tf.concat(batch, axis=0)
+        if where is None or "blot" not in self.synthetic_kinds:
+            return self.augmentation(images, seed), None
+        nowhere = tf.zeros_like(batch[0][..., :1])
+        images = tf.concat([images, tf.concat([nowhere, where], axis=0)], axis=-1)
+        images = self.augmentation(images, seed)
+        return images[..., :-1], images[tf.shape(batch[0])[0] :, ..., -1:]
 
     def _step_seed(self) -> tf.Tensor:
         """A seed of its own for each step and replica, the same whenever the step is replayed."""
@@ -240,7 +269,9 @@ class DualDiscriminatorGAN(keras.Model):
         )
         return self._track(values, self._objectives(values)[0])
 
-    def _loss_values(self, generator, pixels, normals, training) -> dict[str, tf.Tensor]:
+    def _loss_values(
+        self, generator, pixels, normals, training, where=None
+    ) -> dict[str, tf.Tensor]:
         """All losses, one value per image, from one pass of each network.
 
         Args:
@@ -248,6 +279,7 @@ class DualDiscriminatorGAN(keras.Model):
             pixels: uint8 [N + M, h, w, C], the normal images first.
             normals: N.
             training: whether batch normalisation uses the batch.
+            where: uint8 [M, h, w, 1], not 0 where an anomaly is anomalous, if that is known.
         """
         images = to_network(pixels, self.generator.image_size)
         reconstructions, features, logits = generator(images, training=training)
@@ -264,7 +296,7 @@ class DualDiscriminatorGAN(keras.Model):
             "patch": losses.patch_loss(errors[:normals], self.patches),
             "latent": losses.latent_loss(features[:normals], features_again),
             "normal_adversarial": losses.normal_adversarial_loss(fake_n),
-            "abc": losses.abc_loss(errors[normals:], self.abc_scale),
+            **self._abc_losses(errors[normals:], where),
             "anomaly_adversarial": losses.anomaly_adversarial_loss(fake_a),
             # Concatenated, so that each image counts alike, as in the mean over a global batch.
             "feature_abc": tf.concat(
@@ -276,6 +308,19 @@ class DualDiscriminatorGAN(keras.Model):
             ),
             "normal_discriminator": losses.normal_discriminator_loss(real_n, fake_n),
             "anomaly_discriminator": losses.anomaly_discriminator_loss(real_a, fake_a),
+        }
+
+    def _abc_losses(self, errors, where) -> dict[str, tf.Tensor]:
+        """Loss 5 for anomalies that are wrong as a whole, its local form for the others."""
+        whole = losses.abc_loss(errors, self.abc_scale)
+        if where is None or not self.weights_of_losses.local_abc:
+            return {"abc": whole, "local_abc": tf.zeros_like(whole)}
+        has_place = tf.reduce_any(where == 0, axis=[1, 2, 3])
+        places = (to_network(where, self.generator.image_size)[..., 0] + 1) / 2
+        local = losses.local_abc_loss(errors, places)
+        return {
+            "abc": tf.where(has_place, 0.0, whole),
+            "local_abc": tf.where(has_place, local, 0.0),
         }
 
     @staticmethod
@@ -332,7 +377,10 @@ class DualDiscriminatorGAN(keras.Model):
             "average_momentum": self.average_momentum,
             "abc_scale": self.abc_scale,
             "augmentation": dataclasses.asdict(self.augmentation),
+            "anomaly_augmentation": self.anomaly_augmentation
+            and dataclasses.asdict(self.anomaly_augmentation),
             "synthetic_share": self.synthetic_share,
+            "synthetic_kinds": list(self.synthetic_kinds),
             "seed": self.seed,
         }
 

@@ -35,6 +35,11 @@ def crop(maps: tf.Tensor, height: int, width: int) -> tf.Tensor:
     return maps[:, top : top + height, left : left + width]
 
 
+def enlarge(maps: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Brings maps [N, h, w] to the network's square, float32 [N, S, S], bilinearly."""
+    return tf.image.resize(maps[..., None], (image_size, image_size))[..., 0]
+
+
 def to_pixels(images: tf.Tensor) -> tf.Tensor:
     """Scales float32 images in [-1, 1] to uint8, rounding half to even."""
     return tf.cast(tf.round((images + 1) * (WHITE / 2)), tf.uint8)

@@ -15,6 +15,7 @@ from ganad_tf.checkpoint import save_weights
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import TrainingError
 from ganad_tf.model import DualDiscriminatorGAN
+from ganad_tf.scoring.scorer import FEWEST_ANOMALIES
 
 # Enough to tell epochs apart; scoring all of validation would cost more than it tells.
 MOST_IMAGES = 2000
@@ -45,11 +46,11 @@ class History(keras.callbacks.Callback):
     """Keeps a record of each epoch, prints it, and keeps the best epoch's averaged generator.
 
     The best epoch is the one whose averaged generator has the highest AUROC on validation images,
-    the later of equals; without labelled anomalies there, it is the last.
+    the later of equals; with too few labelled anomalies there to tell, it is the last.
 
     Args:
-        path: the history, a CSV file: the epoch, every loss, `validation_auroc` (empty without
-            labelled anomalies), images per second, and the seconds of training so far.
+        path: the history, a CSV file: the epoch, every loss, `validation_auroc` (empty with too
+            few labelled anomalies), images per second, and the seconds of training so far.
         best: where the best epoch's weights are written, ending in `.weights.h5`.
         validation: labelled images that are not trained on.
         images_per_epoch: training images in an epoch.
@@ -122,7 +123,7 @@ class History(keras.callbacks.Callback):
         self.bar.close()
 
     def _auroc(self) -> float | None:
-        if self.is_anomaly.all() or not self.is_anomaly.any():
+        if self.is_anomaly.all() or self.is_anomaly.sum() < FEWEST_ANOMALIES:
             return None
         model: DualDiscriminatorGAN = self.model
         return float(roc_auc_score(self.is_anomaly, model.validation_scores(self.images)))

@@ -1,6 +1,7 @@
 """Draws a run's plots and writes its report."""
 
 import platform
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import numpy as np
 from ganad_tf import __version__
 from ganad_tf.artefacts import replace_file
 from ganad_tf.config import RunConfig
+from ganad_tf.data.folder import FolderSplits
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation import image_plots, plots
+from ganad_tf.evaluation.false_alarms import expected_alarms, is_one_of
+from ganad_tf.evaluation.own_data import describe_own_data, masks_of
 from ganad_tf.evaluation.report import ReportData, ReportFigure, write_report
 from ganad_tf.model import DISCRIMINATOR_LOSSES, GENERATOR_LOSSES
-from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
+from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector, Scorer
 
 EXAMPLES = 10
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "tensorflow-datasets")
@@ -49,14 +53,23 @@ def write_run_report(
             figure.image.savefig(temporary, dpi=110)
     scorer = metrics["scorer"]
     minutes, seconds = divmod(round(metrics["training_seconds"]), 60)
-    counts = {part: values["kinds"] for part, values in splits.summary().items()}
+    own = None
+    if isinstance(splits, FolderSplits):
+        own = describe_own_data(
+            splits,
+            detector.predict,
+            scores[name],
+            metrics["threshold"],
+            metrics["auroc_by_kind"],
+            MAP_COLOUR_RANGE,
+        )
     data = ReportData(
         title=f"{_data_name(config)}: {splits.normal_name} against the rest",
         summary=(
             f"A dual-discriminator GAN learnt what {splits.normal_name} looks like from "
             f"{splits.summary()['train']['normal']:,} normal and "
             f"{splits.summary()['train']['anomaly']:,} labelled anomalous images "
-            f"(protocol {splits.protocol!r}). " + " ".join(getattr(splits, "notes", ()))
+            f"(protocol {splits.protocol!r})."
         ),
         models=models,
         threshold_rule=scorer["threshold"],
@@ -74,7 +87,7 @@ def write_run_report(
         scorer=scorer["score"],
         scorer_why=scorer["why"],
         scorer_candidates=scorer["validation_auroc"],
-        counts=counts,
+        counts=_counts(splits),
         normal_kinds=[splits.normal_name],
         command=command,
         figures=list(figures.values()),
@@ -91,6 +104,8 @@ def write_run_report(
             "Python": platform.python_version(),
             **{package: version(package) for package in PACKAGES},
         },
+        outlook=_outlook(detector.scorer, metrics),
+        own=own,
     )
     write_report(data, folder / "report.html")
 
@@ -99,16 +114,69 @@ def _data_name(config: RunConfig) -> str:
     return Path(config.data).resolve().name if config.data else "Fashion-MNIST"
 
 
+def _counts(splits: Splits) -> dict[str, dict[str, int]]:
+    counts = {part: values["kinds"] for part, values in splits.summary().items()}
+    if isinstance(splits, FolderSplits):
+        unused = Counter(entry.kind for entry in splits.entries if entry.part == "unused")
+        counts.update({"unused": unused} if unused else {})
+    return counts
+
+
+def _outlook(scorer: Scorer, metrics: dict) -> str:
+    """The false alarms that the threshold should raise, beside those that it did raise."""
+    rate, alarms, images = (
+        metrics["expected_false_alarm_rate"],
+        metrics["confusion"]["fp"],
+        metrics["n_normal"],
+    )
+    low, high = expected_alarms(scorer.normal_scores, scorer.threshold, images, rate["confidence"])
+    sentences = [
+        f"Expected on new normal images: {rate['mean']:.1%} false alarms, with "
+        f"{rate['confidence']:.0%} confidence between {rate['low']:.1%} and {rate['high']:.1%}, "
+        f"as the threshold rests on {len(scorer.normal_scores):,} normal validation images.",
+        f"Observed in the test: {alarms:,} of {images:,} ({metrics['false_alarm_rate']:.1%}); "
+        f"from {low:,} to {high:,} would be in keeping with that.",
+    ]
+    if not low <= alarms <= high:
+        sentences.append(
+            "The test images seem to differ from the validation images, or the threshold fits "
+            "these too closely."
+        )
+    if not is_one_of(scorer.normal_scores, scorer.threshold):
+        sentences.append(
+            "The threshold was chosen on the same validation images, which the range does not "
+            "allow for; one from a promised false-alarm rate has no such doubt."
+        )
+    return " ".join(sentences)
+
+
 def _figures(splits, detector, models, history, scores) -> dict[str, ReportFigure]:
     test = splits.test
     name = next(iter(scores))
     metrics, own = models[name], scores[name]
+    samples = _samples(splits, detector, own)
+    overlays = (
+        {
+            "overlays": ReportFigure(
+                "Where it looks",
+                "Test images drawn by chance, and the same with their anomaly maps over them. All "
+                "share one colour scale, fixed by normal validation images, so that a normal image "
+                "stays cool."
+                + " The blue line is the outline of the defect's mask."
+                * bool(splits.masks),
+                image_plots.overlay_rows(*samples, MAP_COLOUR_RANGE),
+            )
+        }
+        if isinstance(splits, FolderSplits)
+        else {}
+    )
     return {
+        **overlays,
         "samples": ReportFigure(
             "What it sees",
             "Original, reconstruction and anomaly map of test images drawn by chance. All maps "
             "share one colour scale, fixed by normal validation images.",
-            _sample_rows(splits, detector, own),
+            image_plots.sample_rows(*samples, MAP_COLOUR_RANGE),
         ),
         "histogram": ReportFigure(
             "Scores and threshold",
@@ -155,7 +223,8 @@ def _figures(splits, detector, models, history, scores) -> dict[str, ReportFigur
     }
 
 
-def _sample_rows(splits, detector, scores):
+def _samples(splits, detector, scores) -> tuple[image_plots.Samples, image_plots.Samples]:
+    """Normal and anomalous test images, drawn by chance."""
     test = splits.test
     outputs = ("anomaly_map", "reconstruction")
 
@@ -167,10 +236,11 @@ def _sample_rows(splits, detector, scores):
             shown["anomaly_map"],
             [test.kind_names[kind] for kind in test.kinds[indices]],
             scores[indices],
+            masks_of(splits, indices) if isinstance(splits, FolderSplits) else (),
         )
 
     normal, anomalous = image_plots.pick_examples(test.is_anomaly, test.kinds, EXAMPLES)
-    return image_plots.sample_rows(samples(normal), samples(anomalous), MAP_COLOUR_RANGE)
+    return samples(normal), samples(anomalous)
 
 
 def _curves(history) -> dict[str, dict[str, str]]:

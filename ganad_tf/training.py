@@ -4,11 +4,12 @@ from pathlib import Path
 
 import keras
 
+from ganad_tf.artefacts import write_json
 from ganad_tf.checkpoint import Checkpoint, load_weights
 from ganad_tf.config import RunConfig
 from ganad_tf.data.augmentation import Augmentation
 from ganad_tf.data.batches import BalancedBatches
-from ganad_tf.data.clusters import assign_groups
+from ganad_tf.data.clusters import find_groups
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution, worker_index
 from ganad_tf.model import DualDiscriminatorGAN
@@ -18,10 +19,15 @@ from ganad_tf.workers import fit_on_workers
 
 WARM_UP_STEPS = 100
 CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
+CLUSTERS = "clusters.json"
 
 
 def build_model(
-    config: RunConfig, channels: int, precision: str = "float32", protocol: str = "seen"
+    config: RunConfig,
+    channels: int,
+    precision: str = "float32",
+    protocol: str = "seen",
+    labelled_anomalies: int = 0,
 ) -> DualDiscriminatorGAN:
     """Builds and compiles the model of a configuration.
 
@@ -30,11 +36,14 @@ def build_model(
         channels: 1 or 3.
         precision: Keras dtype policy of the networks.
         protocol: of the split; decides the default share of synthetic anomalies.
+        labelled_anomalies: how many are learnt from; few may be turned.
 
     Returns:
         A compiled `DualDiscriminatorGAN`, its optimizers built.
     """
     keras.utils.set_random_seed(config.seed)
+    # Few anomalies come again and again; turned, they are not learnt by heart so soon.
+    turn = bool(config.data) and 0 < labelled_anomalies < config.turn_below
     model = DualDiscriminatorGAN(
         image_size=config.image_size,
         channels=channels,
@@ -44,7 +53,9 @@ def build_model(
         average_momentum=config.average_momentum,
         abc_scale=config.abc_scale,
         augmentation=Augmentation(config.flip, config.shift),
+        anomaly_augmentation=Augmentation(flip=False, shift=0, turn=True) if turn else None,
         synthetic_share=config.synthetic_share(protocol),
+        synthetic_kinds=config.kinds_of_synthetic(),
         seed=config.seed,
         dtype=precision,
     )
@@ -79,8 +90,8 @@ def train(
         config: the run's settings.
         splits: the data; only `train` is learnt from, `validation` is watched.
         execution: device, precision and compilation.
-        run: the run folder; gets `history.csv`, `tensorboard/` and, until the run ends, the
-            checkpoint and the best weights.
+        run: the run folder; gets `history.csv`, `clusters.json`, `tensorboard/` and, until the
+            run ends, the checkpoint and the best weights.
         resumed: the folder with the checkpoint to go on from; by default `run`.
 
     Returns:
@@ -92,19 +103,24 @@ def train(
     """
     labelled = splits.train
     anomalies = labelled.is_anomaly
-    groups = assign_groups(
+    groups = find_groups(
         labelled.images[anomalies],
         labelled.kinds[anomalies],
         config.balance,
-        config.clusters,
+        config.cluster_count(),
         config.seed,
     )
+    if groups.count:
+        print(groups, flush=True)
+    write_json(run / CLUSTERS, groups.to_dict())
     batches = BalancedBatches(
-        labelled, config.batch_size, config.steps_per_epoch, groups, config.seed
+        labelled, config.batch_size, config.steps_per_epoch, groups.numbers, config.seed
     )
     with execution.strategy.scope():
         channels = labelled.images.shape[-1]
-        model = build_model(config, channels, execution.precision, splits.protocol)
+        model = build_model(
+            config, channels, execution.precision, splits.protocol, int(anomalies.sum())
+        )
         model.jit_compile = execution.jit_compile
         resumed = resumed or run
         if (resumed / CHECKPOINT).exists():

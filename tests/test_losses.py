@@ -76,6 +76,36 @@ def test_abc_stays_finite_for_a_perfect_reconstruction():
     assert np.isfinite(tape.gradient(loss, errors)).all()
 
 
+def test_local_abc_is_the_likelihood_of_a_classifier_of_pixels(rng):
+    errors = rng.uniform(0.05, 1, (3, 8, 8)).astype("f")
+    where = (rng.random((3, 8, 8)) < 0.3).astype("f")
+    d = losses.LOCAL_SCALE * errors
+    anomalous = -np.log(1 - np.exp(-d - losses.SMALLEST_LOCAL_ERROR))
+    expected = [
+        a[w == 1].mean() + b[w == 0].mean() for a, b, w in zip(anomalous, d, where, strict=True)
+    ]
+    np.testing.assert_allclose(losses.local_abc_loss(errors, where), expected, rtol=1e-4)
+
+
+def test_local_abc_raises_errors_where_it_is_anomalous_and_lowers_them_elsewhere():
+    errors, where = tf.Variable(tf.fill((1, 8, 8), 0.1)), np.zeros((1, 8, 8), "f")
+    where[:, :3] = 1
+    with tf.GradientTape() as tape:
+        loss = losses.local_abc_loss(errors, where)
+    gradient = tape.gradient(loss, errors).numpy()
+    assert (gradient[where == 1] < 0).all()
+    assert (gradient[where == 0] > 0).all()
+
+
+def test_local_abc_stays_finite_without_anomalous_pixels_and_for_perfect_ones():
+    errors = tf.Variable(tf.zeros((2, 8, 8)))
+    where = np.stack([np.zeros((8, 8), "f"), np.ones((8, 8), "f")])
+    with tf.GradientTape() as tape:
+        loss = losses.local_abc_loss(errors, where)
+    assert np.isfinite(loss).all()
+    assert np.isfinite(tape.gradient(loss, errors)).all()
+
+
 def squared(judgement, target):
     image, patches = judgement
     return ((image - target) ** 2 + ((patches - target) ** 2).mean(axis=(1, 2))) / 2

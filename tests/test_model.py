@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ganad_tf.data.augmentation import Augmentation
 from ganad_tf.loss_weights import LossWeights
 from ganad_tf.model import DualDiscriminatorGAN
 
@@ -107,6 +108,26 @@ def test_the_average_follows_the_generator(batch):
         np.testing.assert_allclose(new, momentum * old + (1 - momentum) * current, atol=1e-6)
 
 
+def test_blots_are_learnt_in_their_place_and_other_anomalies_as_a_whole(batch):
+    weights = dataclasses.replace(NOTHING, local_abc=1.0)
+    for kinds, learns in ((("blot",), True), (("turn",), False)):
+        model = compiled(weights, synthetic_share=1.0, synthetic_kinds=kinds)
+        before = [weight.numpy() for weight in model.generator.trainable_variables]
+        logs = model.train_step(batch)
+        assert (largest_trained_move(model.generator, before) > 0) == learns
+        assert (float(logs["local_abc"]) > 0) == learns
+        assert (float(logs["abc"]) > 0) != learns
+
+
+def test_places_move_along_with_their_images(batch):
+    model = compiled(
+        synthetic_share=1.0, synthetic_kinds=("blot",), augmentation=Augmentation(True, 3)
+    )
+    marks = tf.cast(batch["anomaly"] > 128, tf.uint8) * 255
+    images, where = model._augmented([batch["normal"], marks], marks, tf.constant([1, 2]))
+    np.testing.assert_array_equal(images[4:], where)
+
+
 def test_evaluation_changes_nothing(batch):
     model = compiled()
     before = model.get_weights()
@@ -139,3 +160,23 @@ def test_mixed_precision_trains_with_float32_losses_and_scaled_gradients(precisi
     assert reconstruction.dtype == tf.float32
     scaled = isinstance(model.normal_optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (precision == "mixed_float16")
+
+
+def test_only_labelled_anomalies_are_augmented_on_their_own(batch, monkeypatch):
+    turn = Augmentation(flip=False, shift=0, turn=True)
+    model = compiled(augmentation=Augmentation(flip=False, shift=0), anomaly_augmentation=turn)
+    seen = []
+
+    def values(generator, pixels, *arguments, **named):
+        seen.append(pixels.numpy())
+        return original(generator, pixels, *arguments, **named)
+
+    original = model._loss_values
+    monkeypatch.setattr(model, "_loss_values", values)
+    model.train_step(batch)
+    np.testing.assert_array_equal(seen[0][:4], batch["normal"])
+    turned = list(zip(seen[0][4:], batch["anomaly"].numpy(), strict=True))
+    assert all(any(np.array_equal(a, np.rot90(b, n)) for n in range(4)) for a, b in turned)
+    assert any(not np.array_equal(a, b) for a, b in turned)
+    again = DualDiscriminatorGAN.from_config(model.get_config())
+    assert again.anomaly_augmentation == turn

@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from export.runtime import check_threshold, describe, find_images, open_image, prepare
+from export.runtime import FITS, check_threshold, describe, find_images, open_image, prepare
 from export.serving.transports import OUTPUTS, Grpc, Rest, ServingError, Unavailable
 from ganad_tf.errors import UsageError, run_cli
 
@@ -103,11 +103,20 @@ class Client:
         batch_size: int = 32,
         concurrency: int = 4,
         threshold: float | None = None,
+        fit: str = "stretch",
     ) -> Iterator[dict]:
         """Scores image files in constant memory, yielding one record each, in order.
 
         Files are decoded here, by the same rules as in export/runtime.py, so that a broken one is
         an error record and not a refused batch.
+
+        Args:
+            paths: file names.
+            batch_size: files in a request.
+            concurrency: requests at once.
+            threshold: as for `score`.
+            fit: how the model was trained to take other shapes, which the server cannot tell: its
+                run's `--fit`.
 
         Raises:
             ServingError: as soon as a batch fails for good; earlier records have been yielded.
@@ -117,7 +126,7 @@ class Client:
         with ThreadPoolExecutor(concurrency) as pool:
             try:
                 while batch := list(itertools.islice(paths, batch_size)):
-                    pending.append(pool.submit(self._score_batch, batch, shape, threshold))
+                    pending.append(pool.submit(self._score_batch, batch, shape, threshold, fit))
                     if len(pending) > concurrency:
                         yield from pending.popleft().result()
                 while pending:
@@ -130,14 +139,14 @@ class Client:
         """Closes the connection."""
         self._transport.close()
 
-    def _score_batch(self, paths, shape, threshold) -> list[dict]:
+    def _score_batch(self, paths, shape, threshold, fit) -> list[dict]:
         records, images = [], []
         for path in paths:
             record = {"path": path}
             records.append(record)
             try:
                 with open_image(path) as image:
-                    images.append(prepare(image, shape))
+                    images.append(prepare(image, shape, fit))
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
                 record["error"] = describe(error)
@@ -176,6 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="ganad", help="its name there (default: ganad)")
     parser.add_argument("--label", help="version label, such as stable (default: newest)")
     parser.add_argument("--threshold", type=float, help="decide by this instead of the model's")
+    parser.add_argument(
+        "--fit", choices=FITS, default=FITS[0], help="as the model was trained (default: stretch)"
+    )
     parser.add_argument("--batch-size", type=int, default=32, help="(default: 32)")
     parser.add_argument("--concurrency", type=int, default=4, help="requests at once (default: 4)")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds (default: 10)")
@@ -198,7 +210,9 @@ def main(arguments: list[str] | None = None) -> int:
     scored = failed = 0
     try:
         paths = (path for path, _ in find_images(flags.images, problems))
-        records = client.score_files(paths, flags.batch_size, flags.concurrency, threshold)
+        records = client.score_files(
+            paths, flags.batch_size, flags.concurrency, threshold, flags.fit
+        )
         for record in itertools.chain(records, problems):
             print(json.dumps(record, ensure_ascii=False), flush=True)
             failed += "error" in record

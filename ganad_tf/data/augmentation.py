@@ -1,8 +1,10 @@
-"""Random flips and shifts of training images, inside the graph."""
+"""Random flips, shifts and turns of training images, inside the graph."""
 
 import dataclasses
 
 import tensorflow as tf
+
+from ganad_tf.data import synthetic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,10 +14,12 @@ class Augmentation:
     Args:
         flip: whether each image is mirrored with probability one half.
         shift: largest shift in pixels in each direction; the edge pixels fill the gap.
+        turn: whether each image is turned by 0 to 3 quarters; images must be square then.
     """
 
     flip: bool = True
     shift: int = 1
+    turn: bool = False
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Augments each image by itself.
@@ -27,6 +31,8 @@ class Augmentation:
         Returns:
             Images of the same shape and dtype.
         """
+        if self.turn:
+            images = synthetic.turn(images, tf.random.fold_in(seed, 3), least=0)
         count = tf.shape(images)[0]
         height, width = images.shape[1], images.shape[2]
         for_columns, for_mirror, for_rows = tf.unstack(tf.random.split(seed, 3))

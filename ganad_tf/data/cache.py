@@ -79,6 +79,7 @@ def decode_files(
     image_size: int,
     channels: int | None = None,
     cache_dir: Path | None = None,
+    fit: str = "stretch",
 ) -> DecodedImages:
     """Decodes files, or finds them decoded.
 
@@ -89,18 +90,19 @@ def decode_files(
         image_size: S.
         channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
         cache_dir: where to keep them (default: `default_cache()`).
+        fit: how other shapes come to the square; see `prepare`.
     """
-    folder = (cache_dir or default_cache()) / _key(files, image_size, channels)
+    folder = (cache_dir or default_cache()) / _key(files, image_size, channels, fit)
     kept = _load(folder, files)
     if kept is None:
         with replace_dir(folder) as temporary:
             if channels is None:
                 try:
-                    _decode(temporary, files, image_size, 1, all_grey=True)
+                    _decode(temporary, files, image_size, 1, fit, all_grey=True)
                 except _Coloured:
-                    _decode(temporary, files, image_size, 3)
+                    _decode(temporary, files, image_size, 3, fit)
             else:
-                _decode(temporary, files, image_size, channels)
+                _decode(temporary, files, image_size, channels, fit)
         kept = _load(folder, files)
         _LOGGER.info("%d decoded images are kept in %s", len(files), folder)
     return kept
@@ -121,13 +123,18 @@ def in_threads(work: Callable, items: Iterable, title: str) -> Iterator:
                 progress.update()
 
 
-def _key(files: Mapping[str, Path], image_size: int, channels: int | None) -> str:
-    settings = f"{_VERSION} {PIL.__version__} {image_size} {channels}"
+def _key(files: Mapping[str, Path], image_size: int, channels: int | None, fit: str) -> str:
+    settings = f"{_VERSION} {PIL.__version__} {image_size} {channels} {fit}"
     return hashlib.sha256(" ".join([settings, *sorted(files)]).encode()).hexdigest()[:32]
 
 
 def _decode(
-    folder: Path, files: Mapping[str, Path], size: int, channels: int, all_grey: bool = False
+    folder: Path,
+    files: Mapping[str, Path],
+    size: int,
+    channels: int,
+    fit: str,
+    all_grey: bool = False,
 ) -> None:
     """Writes images.npy and record.npz.
 
@@ -140,9 +147,9 @@ def _decode(
         try:
             with open_image(path) as image:
                 grey = image.mode in _GREY_MODES
-                pixels = prepare(image, shape)
+                pixels = prepare(image, shape, fit)
                 if not grey:
-                    colours = pixels if channels == 3 else prepare(image, (size, size, 3))
+                    colours = pixels if channels == 3 else prepare(image, (size, size, 3), fit)
                     grey = bool((colours == colours[..., :1]).all())
                 return pixels, grey, ""
         except MemoryError:

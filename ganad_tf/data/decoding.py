@@ -15,6 +15,7 @@ SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pgm", ".ppm", ".pbm"),
 )
+FITS = ("stretch", "pad")
 
 
 def open_image(path: Path) -> Image.Image:
@@ -33,17 +34,21 @@ def open_image(path: Path) -> Image.Image:
     return image
 
 
-def prepare(image: Image.Image, image_shape: tuple[int, int, int]) -> np.ndarray:
+def prepare(
+    image: Image.Image, image_shape: tuple[int, int, int], fit: str = "stretch"
+) -> np.ndarray:
     """Turns a Pillow image into what the networks take.
 
     The first frame of animations; 16-bit grey is scaled (not clipped) to 8 bits; transparency is
     laid over black, the colour the networks are padded with; palette, CMYK and other modes become
-    grey (ITU-R 601 luma) or RGB; other sizes are stretched to (h, w) with Pillow's bilinear
-    filter, which averages over all pixels when shrinking. EXIF rotation is not applied.
+    grey (ITU-R 601 luma) or RGB; other sizes are scaled with Pillow's bilinear filter, which
+    averages over all pixels when shrinking. EXIF rotation is not applied.
 
     Args:
         image: an opened image.
         image_shape: (h, w, C), C = 1 (grey) or 3 (RGB).
+        fit: how other shapes come to (h, w): `stretch`, each side by itself, or `pad`, as
+            `placed` says, with black around.
 
     Returns:
         uint8 [h, w, C].
@@ -62,9 +67,36 @@ def prepare(image: Image.Image, image_shape: tuple[int, int, int]) -> np.ndarray
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(height, width, channels)
+    left, top, *size = placed(image.size, (width, height), fit)
+    if image.size != tuple(size):
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    pixels = np.zeros(image_shape, np.uint8)
+    pixels[top : top + size[1], left : left + size[0]] = np.asarray(image).reshape(
+        *size[::-1], channels
+    )
+    return pixels
+
+
+def placed(
+    size: tuple[int, int], frame: tuple[int, int], fit: str = "stretch"
+) -> tuple[int, int, int, int]:
+    """Where an image comes to lie in its frame.
+
+    Args:
+        size: (width, height) of the image.
+        frame: (width, height) that it must fill.
+        fit: `stretch` for all of it; `pad` for the largest part, in the middle, that has the
+            image's proportions, to a pixel. Small images are enlarged.
+
+    Returns:
+        left, top, width, height.
+    """
+    (width, height), (wide, high) = size, frame
+    if fit == "pad" and width * high >= height * wide:
+        high = max(1, (2 * height * wide + width) // (2 * width))
+    elif fit == "pad":
+        wide = max(1, (2 * width * high + height) // (2 * height))
+    return (frame[0] - wide) // 2, (frame[1] - high) // 2, wide, high
 
 
 def describe(error: Exception) -> str:

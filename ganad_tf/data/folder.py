@@ -43,6 +43,7 @@ class FolderSplits(Splits):
         bad: files that were left out, and why.
         duplicates: groups of paths with one and the same picture.
         notes: sentences about the data that its owner should know.
+        fit: how images of other shapes came to the square; see `decoding.prepare`.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class FolderSplits(Splits):
     bad: tuple[BadFile, ...]
     duplicates: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    fit: str = "stretch"
 
     def paths(self, part: str) -> list[str]:
         """The files of `train`, `validation`, `test` or `unused`, in the order of its images."""
@@ -69,6 +71,7 @@ def load_folder(
     cache_dir: Path | None = None,
     split_file: Path | None = None,
     learn_anomalies: bool = True,
+    fit: str = "stretch",
 ) -> FolderSplits:
     """Loads a folder of images and splits it.
 
@@ -80,7 +83,7 @@ def load_folder(
 
     Args:
         path: the folder.
-        image_size: S, 32 to 256, a multiple of 16; images are stretched to S x S.
+        image_size: S, 32 to 256, a multiple of 16; images are brought to S x S.
         channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
         seed: of the split.
         validation_fraction: share of the images that are not for testing, in (0, 1).
@@ -91,6 +94,7 @@ def load_folder(
             that it does not name are left out.
         learn_anomalies: whether anomalies may be in the training and the validation part; if not,
             those that would be are unused, and the test part is the same.
+        fit: `stretch` images to the square, or `pad` them; see `decoding.prepare`.
 
     Raises:
         UsageError: if an argument is out of its range.
@@ -101,7 +105,7 @@ def load_folder(
     path = Path(path)
     listing = list_folder(path)
     given = parts_from(read_split(split_file), listing, split_file) if split_file else None
-    usable = _read(listing, given, image_size, channels, cache_dir)
+    usable = _read(listing, given, image_size, channels, cache_dir, fit)
     images, looks = usable.images, usable.decoded.looks[usable.rows]
     report_bad(path, usable.bad, len(images), skip_bad)
     if given is None:
@@ -112,7 +116,7 @@ def load_folder(
     if not learn_anomalies:
         parts[np.array([image.is_anomaly for image in images]) & (parts != "test")] = "unused"
     check_parts(images, looks, parts, split_file or path)
-    splits = _splits(listing, usable, looks, parts)
+    splits = _splits(listing, usable, looks, parts, fit)
     for note in splits.notes:
         _LOGGER.warning("%s: %s", path, note)
     return splits
@@ -133,7 +137,7 @@ def load_masks(splits: FolderSplits) -> tuple[np.ndarray, np.ndarray]:
         if not entry.is_anomaly:
             masks.append(np.zeros((size, size), bool))
         elif entry.path in splits.masks:
-            masks.append(read_mask(splits.root / splits.masks[entry.path], size))
+            masks.append(read_mask(splits.root / splits.masks[entry.path], size, splits.fit))
         else:
             continue
         indices.append(index)
@@ -152,7 +156,7 @@ class _Usable:
     bad: list[BadFile]
 
 
-def _read(listing: Listing, given, image_size, channels, cache_dir) -> _Usable:
+def _read(listing: Listing, given, image_size, channels, cache_dir, fit) -> _Usable:
     root, images, bad = listing.root, listing.images, list(listing.bad)
     if given is not None:
         # What nobody asked for may be as bad as it likes.
@@ -165,7 +169,7 @@ def _read(listing: Listing, given, image_size, channels, cache_dir) -> _Usable:
     check_any(images, listing, bad) if given else check_labels(images, listing, bad)
 
     files = {digests[image.path]: root / image.path for image in images}
-    decoded = decode_files(files, image_size, channels, cache_dir)
+    decoded = decode_files(files, image_size, channels, cache_dir, fit)
     for image in images:
         row = decoded.rows[digests[image.path]]
         if row in decoded.reasons:
@@ -191,7 +195,7 @@ def _draw(listing, images, looks, validation_fraction, test_fraction, seed) -> n
     return parts
 
 
-def _splits(listing: Listing, usable: _Usable, looks, parts) -> FolderSplits:
+def _splits(listing: Listing, usable: _Usable, looks, parts, fit) -> FolderSplits:
     images, decoded = usable.images, usable.decoded
     shape = decoded.images.shape[1:]
     used = np.flatnonzero(parts != "unused")
@@ -209,7 +213,8 @@ def _splits(listing: Listing, usable: _Usable, looks, parts) -> FolderSplits:
         return LabelledImages(pixels, kinds[chosen], names, frozenset([0]))
 
     train = part("train")
-    sha256 = hashlib.sha256(repr((shape, names)).encode())
+    # Without `fit` where it is the default: fingerprints of earlier runs stay what they were.
+    sha256 = hashlib.sha256(repr((shape, names, *[fit] * (fit != "stretch"))).encode())
     for entry in (entries[i] for i in used):
         sha256.update(
             f"{usable.digests[entry.path]} {entry.kind} {entry.part}\n".encode(
@@ -230,6 +235,7 @@ def _splits(listing: Listing, usable: _Usable, looks, parts) -> FolderSplits:
         bad=tuple(usable.bad),
         duplicates=duplicates,
         notes=notes_on(listing, entries, decoded.is_grey[usable.rows], duplicates, shape),
+        fit=fit,
     )
 
 

@@ -141,15 +141,17 @@ def check_parts(
     """Checks that a split can be learnt from and leaks nothing.
 
     Raises:
-        DataError: if a part has no normal image, the test part no anomaly, or a picture is in two
-            parts.
+        DataError: if a part has no normal image or the training part but one, the test part no
+            anomaly, or a picture is in two parts.
     """
+    learnt = 0
     labels = {part: set() for part in ("train", "validation", "test")}
     first: dict[str, tuple[str, str]] = {}
     for image, look, part in zip(images, looks.tolist(), parts.tolist(), strict=True):
         if part == "unused":
             continue
         labels[part].add(image.is_anomaly)
+        learnt += part == "train" and not image.is_anomaly
         path, earlier = first.setdefault(look, (image.path, part))
         if earlier != part:
             raise DataError(
@@ -161,6 +163,8 @@ def check_parts(
             if label not in held:
                 expected = "anomalies" if label else "normal images"
                 raise DataError(f"{source}: expected {expected} in part {part}. Received: none")
+    if learnt < 2:  # how normal images differ cannot be seen in one
+        raise DataError(f"{source}: expected at least 2 normal images in part train. Received: 1")
 
 
 def equal_pictures(images: Sequence[FoundImage], looks: np.ndarray) -> tuple[tuple[str, ...], ...]:

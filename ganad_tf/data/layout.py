@@ -79,7 +79,8 @@ def list_folder(root: Path) -> Listing:
         DataError: if the folder is in neither layout or in both.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: expected a folder of images. Received: no such folder")
+        received = "a file" if root.exists() else "no such folder"
+        raise DataError(f"{root}: expected a folder of images. Received: {received}")
     own, mvtec = (root / "normal").is_dir(), (root / "train" / "good").is_dir()
     if own == mvtec:
         raise DataError(

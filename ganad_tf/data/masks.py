@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.decoding import describe, open_image
+from ganad_tf.data.decoding import describe, open_image, placed
 from ganad_tf.data.layout import BadFile, FoundImage, list_masks, mask_key
 from ganad_tf.errors import DataError
 
@@ -50,8 +50,8 @@ def match_masks(
     return masks, bad
 
 
-def read_mask(path: Path, image_size: int) -> np.ndarray:
-    """Reads a mask and shrinks or stretches it as its image is.
+def read_mask(path: Path, image_size: int, fit: str = "stretch") -> np.ndarray:
+    """Reads a mask and scales it as its image is, by `fit`; what is padded has no defect.
 
     A pixel is defective if at least half of its area is; where none is, the pixels with the
     largest share are, so that no defect is too fine to be looked for.
@@ -60,8 +60,11 @@ def read_mask(path: Path, image_size: int) -> np.ndarray:
         bool [S, S].
     """
     share = Image.fromarray(_defective(path).astype(np.float32))
-    share = np.asarray(share.resize((image_size, image_size), Image.Resampling.BOX))
-    return share >= min(0.5, share.max())
+    left, top, wide, high = placed(share.size, (image_size, image_size), fit)
+    share = np.asarray(share.resize((wide, high), Image.Resampling.BOX))
+    mask = np.zeros((image_size, image_size), bool)
+    mask[top : top + high, left : left + wide] = share >= min(0.5, share.max())
+    return mask
 
 
 def _defective(path: Path) -> np.ndarray:

@@ -5,39 +5,56 @@ They teach what is normal where no anomaly is labelled, or protect against kinds
 
 import tensorflow as tf
 
+from ganad_tf.data.blots import blot
+
 # Parts per side in `shuffle`; images whose sides it does not divide keep their remainder in place.
 PARTS = 4
 
 
-def synthesise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Makes an anomaly of each image: turned, shuffled, or with a piece cut and pasted.
-
-    Each image meets one of the three, by lot, so a batch holds about a third of each.
+def synthesise(
+    images: tf.Tensor, seed: tf.Tensor, kinds: tuple[str, ...]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes an anomaly of each image by one of the kinds, by lot.
 
     Args:
-        images: any dtype [N, h, w, C], h = w.
+        images: uint8 [N, h, w, C], h = w.
         seed: int32 [2]; the same seed gives the same anomalies.
+        kinds: some of: `turn` by quarters; `shuffle` tiles; `paste` a piece over another
+            place; `blot` changes a place of any size and shape (see `ganad_tf.data.blots`).
 
     Returns:
-        Images of the same shape and dtype.
+        images: uint8 [N, h, w, C].
+        where: uint8 [N, h, w, 1], 255 where an image was changed by a blot; all 255 for the other
+            kinds, which are wrong as a whole.
     """
     for_kind, for_turn, for_shuffle, for_cut = tf.unstack(tf.random.split(seed, 4))
     count = tf.shape(images)[0]
-    kind = tf.random.stateless_uniform([count, 1, 1, 1], for_kind, 0, 3, tf.int32)
-    turned = turn(images, for_turn)
-    shuffled = shuffle(images, for_shuffle)
-    return tf.where(
-        kind == 0, turned, tf.where(kind == 1, shuffled, cut_and_paste(images, for_cut))
-    )
+    lot = tf.random.stateless_uniform([count, 1, 1, 1], for_kind, 0, len(kinds), tf.int32)
+    make = {
+        "turn": lambda: turn(images, for_turn),
+        "shuffle": lambda: shuffle(images, for_shuffle),
+        "paste": lambda: cut_and_paste(images, for_cut),
+    }
+    everywhere = tf.fill(tf.concat([tf.shape(images)[:3], [1]], 0), tf.constant(255, tf.uint8))
+    made, where = images, everywhere
+    for number, kind in enumerate(kinds):
+        if kind == "blot":
+            changed, place = blot(images, tf.random.fold_in(seed, 1))
+        else:
+            changed, place = make[kind](), everywhere
+        made = tf.where(lot == number, changed, made)
+        where = tf.where(lot == number, place, where)
+    return made, where
 
 
-def turn(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Turns each image by one, two or three quarters."""
-    quarters = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed, 1, 4, tf.int32)
+def turn(images: tf.Tensor, seed: tf.Tensor, least: int = 1) -> tf.Tensor:
+    """Turns each image by `least` to three quarters; with 0, some stay as they are."""
+    quarters = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed, least, 4, tf.int32)
     half = images[:, ::-1, ::-1]
     left = tf.transpose(images, [0, 2, 1, 3])[:, ::-1]
     right = tf.transpose(images, [0, 2, 1, 3])[:, :, ::-1]
-    return tf.where(quarters == 1, left, tf.where(quarters == 2, half, right))
+    turned = tf.where(quarters == 1, left, tf.where(quarters == 2, half, right))
+    return turned if least else tf.where(quarters == 0, images, turned)
 
 
 def shuffle(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

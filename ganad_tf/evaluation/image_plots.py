@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from ganad_tf.evaluation.overlays import HEAT, overlay
 from ganad_tf.evaluation.plots import ANOMALY_COLOUR, INK, MUTED, NORMAL_COLOUR, short
 
 _MAP_COLOURS = "inferno"
+_OVERLAY_COLOURS = LinearSegmentedColormap.from_list("heat", np.array(HEAT) / 255)
+# Sky blue stands out from every colour of the heat and from grey.
+_OUTLINE_COLOUR = "#56B4E9"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Samples:
         maps: anomaly maps, float [N, H, W], on the detector's one scale for all images.
         kinds: name of each image's kind, N of them.
         scores: anomaly scores [N].
+        masks: where the defect is, bool [H, W] or None each; empty where no mask is known.
     """
 
     images: np.ndarray
@@ -32,6 +37,7 @@ class Samples:
     maps: np.ndarray
     kinds: Sequence[str]
     scores: np.ndarray
+    masks: Sequence[np.ndarray | None] = ()
 
 
 def pick_examples(
@@ -79,12 +85,32 @@ def sample_rows(
     ):
         _write_heading(grid[top], heading, colour)
         _draw_samples(grid[top + 1 : top + 4], samples, scale)
-    bar = figure.colorbar(
-        ScalarMappable(scale, _MAP_COLOURS), ax=grid, shrink=0.5, aspect=28, pad=0.02, extend="max"
-    )
-    bar.set_label("anomaly map, one scale for all images", fontsize=9, color=MUTED)
-    bar.ax.tick_params(labelsize=8.5, labelcolor=INK, color=MUTED)
-    bar.outline.set_visible(False)
+    _draw_scale(figure, grid, scale, _MAP_COLOURS)
+    return figure
+
+
+def overlay_rows(
+    normal: Samples, anomalous: Samples, colour_range: tuple[float, float] = (0.0, 2.0)
+) -> Figure:
+    """Normal and anomalous samples, each above itself with its anomaly map laid over it.
+
+    Where a mask is known, its outline is drawn on the map.
+
+    Args:
+        normal: normal samples, at least one.
+        anomalous: anomalous samples, at least one.
+        colour_range: map values of the coldest and the hottest colour.
+    """
+    columns = max(len(normal.images), len(anomalous.images))
+    figure = Figure(figsize=(1.05 * columns + 1.6, 5.6), layout="constrained", facecolor="white")
+    grid = figure.subplots(6, columns, squeeze=False, height_ratios=[0.3, 1, 1] * 2)
+    for top, heading, colour, samples in (
+        (0, "Normal", NORMAL_COLOUR, normal),
+        (3, "Anomalous", ANOMALY_COLOUR, anomalous),
+    ):
+        _write_heading(grid[top], heading, colour)
+        _draw_overlays(grid[top + 1 : top + 3], samples, colour_range)
+    _draw_scale(figure, grid, Normalize(*colour_range), _OVERLAY_COLOURS)
     return figure
 
 
@@ -169,6 +195,39 @@ def _draw_samples(rows: np.ndarray, samples: Samples, scale: Normalize) -> None:
         heat.set_xlabel(f"score {samples.scores[column]:.3g}", fontsize=8, color=MUTED)
     for axes, label in zip(rows[:, 0], ("original", "reconstruction", "anomaly map"), strict=True):
         axes.set_ylabel(label, fontsize=8.5, color=MUTED)
+
+
+def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range) -> None:
+    for column in range(rows.shape[1]):
+        if column >= len(samples.images):
+            for axes in rows[:, column]:
+                axes.set_axis_off()
+            continue
+        original, heat = rows[:, column]
+        image = samples.images[column]
+        _show_image(original, image)
+        _show_image(heat, overlay(image, samples.maps[column], colour_range))
+        mask = samples.masks[column] if len(samples.masks) else None
+        if mask is not None:
+            # On the map alone: a line around a fine scratch would hide it. Padded, or a defect at
+            # the border would be left open there.
+            high, wide = mask.shape
+            x, y = np.arange(-1, wide + 1), np.arange(-1, high + 1)
+            heat.contour(x, y, np.pad(mask, 1), [0.5], colors=_OUTLINE_COLOUR, linewidths=1)
+            heat.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
+        original.set_title(short(samples.kinds[column], 13), fontsize=8.5, color=INK)
+        heat.set_xlabel(f"score {samples.scores[column]:.3g}", fontsize=8, color=MUTED)
+    for axes, label in zip(rows[:, 0], ("original", "with its map"), strict=True):
+        axes.set_ylabel(label, fontsize=8.5, color=MUTED)
+
+
+def _draw_scale(figure: Figure, grid: np.ndarray, scale: Normalize, colours) -> None:
+    bar = figure.colorbar(
+        ScalarMappable(scale, colours), ax=grid, shrink=0.5, aspect=28, pad=0.02, extend="max"
+    )
+    bar.set_label("anomaly map, one scale for all images", fontsize=9, color=MUTED)
+    bar.ax.tick_params(labelsize=8.5, labelcolor=INK, color=MUTED)
+    bar.outline.set_visible(False)
 
 
 def _show_image(axes: Axes, image: np.ndarray) -> None:

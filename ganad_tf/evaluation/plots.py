@@ -225,8 +225,8 @@ def style_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") 
 
 
 def plain(name: str) -> str:
-    """A name as matplotlib text: a dollar sign in it must not start a formula."""
-    return name.replace("$", r"\$")
+    """A name as matplotlib text: it need not be Unicode, nor may a dollar sign start a formula."""
+    return name.encode(errors="replace").decode().replace("$", r"\$")
 
 
 def short(name: str, length: int) -> str:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ganad_tf.artefacts import replace_file
+from ganad_tf.evaluation.own_data import MOST_NAMED, OwnData
 
 _COLUMNS = (
     # (key in `evaluate`'s result, heading, is higher better)
@@ -64,6 +67,8 @@ class ReportData:
         facts: what the training took, e.g. `{"Training time": "4 min 10 s"}`.
         config: setting -> value.
         versions: package -> version.
+        outlook: the false alarms to expect at the threshold, in a sentence or two.
+        own: what there is to tell of a folder of own images.
     """
 
     title: str
@@ -81,6 +86,8 @@ class ReportData:
     facts: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    outlook: str = ""
+    own: OwnData | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,8 @@ def write_report(data: ReportData, path: str | os.PathLike) -> None:
     """
     html = render_report(data)
     with replace_file(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        # Names on disk need not be UTF-8; a page must be.
+        temporary.write_text(html, encoding="utf-8", errors="replace")
 
 
 def render_report(data: ReportData) -> str:
@@ -112,6 +120,7 @@ def render_report(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["picture"] = _data_uri
     metrics = next(iter(data.models.values()))
     kinds = list(dict.fromkeys(kind for split in data.counts.values() for kind in split))
     return environment.get_template("report.html.jinja").render(
@@ -124,6 +133,7 @@ def render_report(data: ReportData) -> str:
         # Normal kinds first; the sort is stable, so the data set's own order stays otherwise.
         kinds=sorted(kinds, key=lambda kind: kind not in data.normal_kinds),
         pictures=[_data_uri(figure.image) for figure in data.figures],
+        most_named=MOST_NAMED,
     )
 
 
@@ -184,6 +194,27 @@ def headlines(metrics: Mapping[str, Any]) -> list[Headline]:
             "With the threshold set to find 95 of 100 anomalies, "
             f"{in_words(metrics['fpr_at_95_tpr'], 'normal images')} would raise a false alarm.",
         ),
+        *_pixel_headlines(metrics),
+    ]
+
+
+def _pixel_headlines(metrics: Mapping[str, Any]) -> list[Headline]:
+    """Where masks are known: how well the maps show the place."""
+    if metrics.get("pixel_auroc") is None:
+        return []
+    return [
+        Headline(
+            "Pixel AUROC",
+            f"{metrics['pixel_auroc']:.4f}",
+            "Given one sound and one defective pixel of the test images, the anomaly map is "
+            f"higher on the defect in {in_words(metrics['pixel_auroc'], 'cases')}.",
+        ),
+        Headline(
+            "AUPRO",
+            f"{metrics['aupro']:.4f}",
+            "How much of each defect the maps cover, small ones counting as much as large ones, "
+            "with at most 30 % of the sound pixels marked. Guessing would reach 0.15.",
+        ),
     ]
 
 
@@ -226,11 +257,15 @@ def _model_rows(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list
     ]
 
 
-def _data_uri(image: Figure | str | os.PathLike) -> str:
+def _data_uri(image: Figure | np.ndarray | str | os.PathLike) -> str:
     if isinstance(image, Figure):
         buffer = io.BytesIO()
         # Without the Software entry, which holds a version, equal figures give equal files.
         image.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+        png = buffer.getvalue()
+    elif isinstance(image, np.ndarray):
+        buffer = io.BytesIO()
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
         png = buffer.getvalue()
     else:
         png = Path(image).read_bytes()

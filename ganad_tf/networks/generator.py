@@ -210,9 +210,10 @@ class Generator(keras.Model):
         self.head.build((None, side * side * skips[-1][-1]))
         self.built = True
 
-    def _encode(self, images, training):
+    def encoder_maps(self, images, training=None):
+        """The four encoder maps [N, S/2, S/2, w] ... [N, S/16, S/16, 8w]; the last is E(images)."""
         maps = []
-        x = images
+        x = keras.ops.cast(images, self.compute_dtype)
         for step in self.down:
             x = step(x, training=training)
             maps.append(x)
@@ -220,15 +221,20 @@ class Generator(keras.Model):
 
     def encode(self, images, training=None):
         """Returns E(images) alone, the bottleneck map [N, S/16, S/16, 8w]."""
-        return self._encode(keras.ops.cast(images, self.compute_dtype), training)[-1]
+        return self.encoder_maps(images, training)[-1]
 
-    def call(self, images, training=None):
-        *skips, features = self._encode(images, training)
-        x = features
+    def decode(self, maps, training=None):
+        """The rest of the network: reconstruction and logit from the encoder's maps."""
+        *skips, x = maps
+        logit = keras.ops.squeeze(self.head(pool_features(x)), axis=-1)
         for step, skip in zip(self.up, reversed(skips), strict=True):
             x = keras.ops.concatenate([step(x, training=training), skip], axis=-1)
-        logit = keras.ops.squeeze(self.head(pool_features(features)), axis=-1)
-        return self.output_step(x, training=training), features, logit
+        return self.output_step(x, training=training), logit
+
+    def call(self, images, training=None):
+        maps = self.encoder_maps(images, training)
+        reconstruction, logit = self.decode(maps, training)
+        return reconstruction, maps[-1], logit
 
     def get_config(self):
         own = {

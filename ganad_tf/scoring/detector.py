@@ -1,6 +1,7 @@
 """The detector: images in, named results out. The ONE definition that every runtime repeats."""
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 
 import keras
@@ -11,10 +12,19 @@ from ganad_tf import losses
 from ganad_tf.artefacts import read_json, replace_dir, write_json
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.losses import Patches
-from ganad_tf.networks import Generator, pool_features
-from ganad_tf.preprocessing import crop, to_network, to_pixels
-from ganad_tf.scoring.features import FeatureDistance
-from ganad_tf.scoring.scorer import CLASSIFIER, FEATURES, PATCH, RECONSTRUCTION, Scorer
+from ganad_tf.networks import Generator
+from ganad_tf.preprocessing import crop, enlarge, to_network, to_pixels
+from ganad_tf.scoring.features import FeatureDistances, largest_distances
+from ganad_tf.scoring.scorer import (
+    CLASSIFIER,
+    COMPONENTS,
+    FEATURES,
+    LOCAL,
+    PATCH,
+    RECONSTRUCTION,
+    SPOT,
+    Scorer,
+)
 
 # Fixed for all images, so that a normal image never glows: 1 is the 99.9 % quantile of normal
 # pixels.
@@ -27,37 +37,55 @@ class Measurement:
 
     Args:
         values: each component's value per image, float32 [N].
-        features: pooled bottleneck features, float32 [N, D].
-        errors: |x - G(x)| on the image's own pixels, float32 [N, h, w].
+        errors: |x - G(x)|, smoothed, on the image's own pixels, float32 [N, h, w].
+        distances: the local feature distance on the image's own pixels, float32 [N, h, w]; None
+            if it was not asked for.
         reconstruction: uint8 [N, h, w, C].
     """
 
     values: dict[str, tf.Tensor]
-    features: tf.Tensor
     errors: tf.Tensor
+    distances: tf.Tensor | None
     reconstruction: tf.Tensor
 
 
 def measure(
-    generator: Generator, images: tf.Tensor, feature_distance: FeatureDistance | None
+    generator: Generator,
+    images: tf.Tensor,
+    feature_distances: FeatureDistances,
+    wanted: Collection[str] = COMPONENTS,
 ) -> Measurement:
-    """Measures uint8 images [N, h, w, C]; no result depends on the other images of the batch."""
+    """Measures uint8 images [N, h, w, C]; no result depends on the other images of the batch.
+
+    Args:
+        generator: trained, float32.
+        images: uint8 [N, h, w, C].
+        feature_distances: fitted on normal training images.
+        wanted: the components whose values are used; dear ones are left out where they are not.
+    """
     height, width = images.shape[1], images.shape[2]
     x = to_network(images, generator.image_size)
-    reconstruction, features, logit = generator(x, training=False)
+    maps = generator.encoder_maps(x, training=False)
+    reconstruction, logit = generator.decode(maps, training=False)
     errors = losses.pixel_errors(x, reconstruction)
-    pooled = pool_features(features)
+    smoothed = losses.smoothed_errors(errors)
     values = {
         RECONSTRUCTION: losses.mean_error(errors),
         PATCH: losses.largest_patch_error(errors, Patches.for_image_size(generator.image_size)),
+        SPOT: tf.reduce_max(smoothed, axis=[1, 2]),
         CLASSIFIER: losses.classifier_error(logit),
     }
-    if feature_distance is not None:
-        values[FEATURES] = feature_distance(pooled)
+    distances = None
+    if FEATURES in wanted:
+        values[FEATURES] = feature_distances.of_images(maps)
+    if LOCAL in wanted:
+        places = feature_distances.of_places(maps)
+        values[LOCAL] = largest_distances(places)
+        distances = crop(enlarge(places, generator.image_size), height, width)
     return Measurement(
         values,
-        pooled,
-        crop(errors, height, width),
+        crop(smoothed, height, width),
+        distances,
         to_pixels(crop(reconstruction, height, width)),
     )
 
@@ -67,20 +95,24 @@ class Detector:
 
     Args:
         generator: the moving-average generator, float32.
-        feature_distance: fitted on normal training images.
+        feature_distances: fitted on normal training images.
         scorer: fitted on validation images.
         image_shape: (h, w, C) of the uint8 images it takes.
+        fit: how image files of other shapes are brought to (h, w): `stretch` or `pad`; see
+            `ganad_tf.data.decoding.prepare`.
     """
 
     def __init__(
         self,
         generator: Generator,
-        feature_distance: FeatureDistance,
+        feature_distances: FeatureDistances,
         scorer: Scorer,
         image_shape: tuple[int, int, int],
+        fit: str = "stretch",
     ):
-        self.generator, self.feature_distance, self.scorer = generator, feature_distance, scorer
-        self.image_shape = tuple(image_shape)
+        self.generator, self.scorer = generator, scorer
+        self.feature_distances = feature_distances
+        self.image_shape, self.fit = tuple(image_shape), fit
         self._compiled = tf.function(
             self.graph, input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)]
         )
@@ -99,14 +131,15 @@ class Detector:
         measured = measure(
             self.generator,
             images,
-            self.feature_distance if self.scorer.uses(FEATURES) else None,
+            self.feature_distances,
+            [component.name for component in self.scorer.components],
         )
         score = self.scorer.score(measured.values)
         return {
             "score": score,
             "probability": self.scorer.probability(score),
             "is_anomaly": self.scorer.is_anomaly(score),
-            "anomaly_map": measured.errors / self.scorer.map_scale,
+            "anomaly_map": self.scorer.anomaly_map(measured.errors, measured.distances),
             "reconstruction": measured.reconstruction,
         }
 
@@ -153,10 +186,9 @@ class Detector:
             self.generator.save(temporary / "generator.keras")
             write_json(
                 temporary / "scorer.json",
-                {**self.scorer.to_dict(), "image_shape": list(self.image_shape)},
+                {**self.scorer.to_dict(), "image_shape": list(self.image_shape), "fit": self.fit},
             )
-            arrays = dataclasses.asdict(self.feature_distance)
-            np.savez(temporary / "scorer.npz", **arrays)
+            np.savez(temporary / "scorer.npz", **self.feature_distances.to_arrays())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Detector":
@@ -177,15 +209,10 @@ class Detector:
             )
         values = read_json(folder / "scorer.json")
         try:
-            shape = tuple(values.pop("image_shape"))
+            shape, fit = tuple(values.pop("image_shape")), values.pop("fit", "stretch")
             scorer = Scorer.from_dict(values)
             with np.load(folder / "scorer.npz", allow_pickle=False) as arrays:
-                distance = FeatureDistance(
-                    arrays["mean"],
-                    arrays["projection"],
-                    arrays["prototypes"],
-                    int(arrays["nearest"]),
-                )
+                distances = FeatureDistances.from_arrays(arrays)
             generator = keras.saving.load_model(
                 folder / "generator.keras", compile=False, safe_mode=True
             )
@@ -195,4 +222,4 @@ class Detector:
                 f"{folder}: expected generator.keras, scorer.json and scorer.npz of a finished "
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
-        return cls(generator, distance, scorer, shape)
+        return cls(generator, distances, scorer, shape, fit)

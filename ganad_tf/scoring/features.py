@@ -1,12 +1,25 @@
-"""Distance of an image's bottleneck features E(x) to those of normal training images."""
+"""Distances of an image's encoder features to those of normal training images."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
+
+from ganad_tf.networks import pool_features
+
+# The first encoder map knows edges only; the others see 10, 22 and 46 pixels of the image.
+LEVELS = (1, 2, 3)
+# The map whose single places are compared: small enough to be cheap, fine enough to show where.
+LOCAL_LEVEL = 2
+# An image's local distance is the mean over its most unusual places, at least one of them.
+LARGEST_SHARE = 0.02
+# Shrinking towards the mean variance keeps directions of almost no variance from ruling.
+SHRINKAGE = 1.0
+SMALLEST_SQUARE = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,23 +47,23 @@ class FeatureDistance:
         features: np.ndarray,
         seed: int,
         rank: int = 128,
-        prototypes: int = 256,
+        prototypes: int = 512,
         nearest: int = 3,
     ) -> "FeatureDistance":
-        """Fits to the pooled features of normal TRAINING images.
+        """Fits to features of normal TRAINING images.
 
         Args:
             features: float32 [N, D].
             seed: of the k-means.
-            rank, prototypes, nearest: upper limits; fewer where there are fewer images.
+            rank, prototypes, nearest: upper limits; fewer where there are fewer features.
         """
         features = features.astype(np.float64)
         # A direction needs several images to tell its variance from chance.
         rank = max(1, min(rank, features.shape[1], len(features) // 4))
         pca = PCA(rank, random_state=seed).fit(features)
-        # Shrinking towards the mean variance keeps directions of almost no variance from ruling.
-        variance = pca.explained_variance_ + 0.1 * pca.explained_variance_.mean() + 1e-12
-        projection = pca.components_.T / np.sqrt(variance)
+        variance = pca.explained_variance_
+        scale = np.sqrt(variance + SHRINKAGE * variance.mean() + 1e-12)
+        projection = pca.components_.T / scale
         projected = (features - pca.mean_) @ projection
         count = min(prototypes, len(projected))
         # One thread: sums that threads reorder would make two runs differ.
@@ -64,13 +77,102 @@ class FeatureDistance:
         )
 
     def __call__(self, features: tf.Tensor) -> tf.Tensor:
-        """Distance of each image, [N, D] to float32 [N]; depends on that image alone."""
+        """Distance of each row, [N, D] to float32 [N]; depends on that row alone."""
         projected = tf.matmul(features - self.mean, self.projection)
         squares = (
             tf.reduce_sum(projected**2, axis=1, keepdims=True)
             - 2 * tf.matmul(projected, self.prototypes, transpose_b=True)
             + np.sum(self.prototypes**2, axis=1)
         )
-        distances = tf.sqrt(tf.maximum(squares, 1e-12))
+        distances = tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE))
         nearest = -tf.math.top_k(-distances, self.nearest, sorted=False).values
         return tf.reduce_mean(nearest, axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureDistances:
+    """The distances that are measured: of whole images, and of places in them.
+
+    Args:
+        pooled: one for each of `LEVELS`, over the map averaged to a 2x2 grid.
+        local: over single places of the map `LOCAL_LEVEL`, wherever they lie.
+    """
+
+    pooled: tuple[FeatureDistance, ...]
+    local: FeatureDistance
+
+    @classmethod
+    def fit(cls, pooled: Sequence[np.ndarray], local: np.ndarray, seed: int) -> "FeatureDistances":
+        """Fits to the features of normal TRAINING images.
+
+        Args:
+            pooled: `pooled_features`, float32 [N, D] for each level.
+            local: rows of `local_features`, float32 [M, c].
+            seed: of the k-means.
+        """
+        return cls(
+            tuple(FeatureDistance.fit(features, seed) for features in pooled),
+            FeatureDistance.fit(local, seed),
+        )
+
+    def of_images(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Geometric mean over the levels' distances, float32 [N], from the encoder's maps."""
+        distances = [
+            tf.math.log(distance(features))
+            for distance, features in zip(self.pooled, pooled_features(maps), strict=True)
+        ]
+        return tf.exp(tf.add_n(distances) / len(distances))
+
+    def of_places(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Distance of each place of the map `LOCAL_LEVEL`, float32 [N, h, w]."""
+        features = local_features(maps)
+        _, height, width, channels = features.shape
+        flat = self.local(tf.reshape(features, [-1, channels]))
+        return tf.reshape(flat, [-1, height, width])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Plain arrays for `np.savez`."""
+        named = {"local": self.local}
+        named |= {f"pooled{number}": distance for number, distance in enumerate(self.pooled)}
+        return {
+            f"{name}.{field}": np.asarray(value)
+            for name, distance in named.items()
+            for field, value in dataclasses.asdict(distance).items()
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays) -> "FeatureDistances":
+        """The inverse of `to_arrays`.
+
+        Raises:
+            KeyError: if an array is missing.
+        """
+
+        def distance(name):
+            fields = dataclasses.fields(FeatureDistance)
+            values = {field.name: arrays[f"{name}.{field.name}"] for field in fields}
+            return FeatureDistance(**{**values, "nearest": int(values["nearest"])})
+
+        pooled = tuple(distance(f"pooled{number}") for number in range(len(LEVELS)))
+        return cls(pooled, distance("local"))
+
+
+def pooled_features(maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """The encoder's maps averaged to a 2x2 grid, float32 [N, 4c] for each of `LEVELS`."""
+    return [pool_features(maps[level]) for level in LEVELS]
+
+
+def local_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The map `LOCAL_LEVEL`, each place averaged with its neighbours, float32 [N, h, w, c].
+
+    Source: Roth et al., *Towards Total Recall in Industrial Anomaly Detection*, CVPR 2022, 3.1.
+    """
+    return tf.nn.avg_pool2d(tf.cast(maps[LOCAL_LEVEL], tf.float32), 3, 1, "SAME")
+
+
+def largest_distances(places: tf.Tensor) -> tf.Tensor:
+    """Mean over an image's most unusual places, [N, h, w] to float32 [N]."""
+    count = places.shape[1] * places.shape[2]
+    flat = tf.reshape(places, [-1, count])
+    largest = max(1, round(LARGEST_SHARE * count))
+    return tf.reduce_mean(tf.math.top_k(flat, largest, sorted=False).values, axis=1)

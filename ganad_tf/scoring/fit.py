@@ -5,13 +5,22 @@ import tensorflow as tf
 
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.networks import Generator
-from ganad_tf.scoring.detector import Detector, Measurement, measure
-from ganad_tf.scoring.features import FeatureDistance
-from ganad_tf.scoring.scorer import fit_scorer
+from ganad_tf.preprocessing import to_network
+from ganad_tf.scoring.detector import Detector, measure
+from ganad_tf.scoring.features import (
+    LOCAL_LEVEL,
+    FeatureDistances,
+    local_features,
+    pooled_features,
+)
+from ganad_tf.scoring.scorer import NOVELTY, fit_scorer
 
 MAP_QUANTILE = 0.999
-# Normal training images that the feature distance is fitted on, at most.
+# What the feature distances and the maps' scales are fitted on, at most: normal training images,
+# places in them, pixels of normal validation images.
 MOST_NORMALS = 10_000
+MOST_PLACES = 50_000
+MOST_PIXELS = 10_000_000
 BATCH = 256
 
 
@@ -23,6 +32,7 @@ def fit_detector(
     max_false_alarms: float | None = None,
     seed: int = 0,
     all_kinds_known: bool = True,
+    unsupervised: str = NOVELTY,
 ) -> Detector:
     """Fits the feature distance on normal training images, everything else on validation.
 
@@ -30,10 +40,10 @@ def fit_detector(
         generator: the trained (averaged) generator, float32.
         train: its training images.
         validation: images it was not trained on.
-        score: `auto`, `reconstruction`, `features` or `joint`.
+        score: see `fit_scorer`.
         max_false_alarms: see `fit_scorer`.
         seed: of the k-means and the draw of training images.
-        all_kinds_known: see `fit_scorer`.
+        all_kinds_known, unsupervised: see `fit_scorer`.
 
     Raises:
         DataError: if a split has no normal images.
@@ -42,32 +52,59 @@ def fit_detector(
     normals = np.flatnonzero(~train.is_anomaly)
     if len(normals) > MOST_NORMALS:
         normals = np.random.default_rng(seed).choice(normals, MOST_NORMALS, replace=False)
-    features = _measure_all(generator, train.images, np.sort(normals), None, ["features"])
-    distance = FeatureDistance.fit(features["features"], seed)
-    everything = np.arange(len(validation))
-    kept = _measure_all(generator, validation.images, everything, distance, ["values"])
-    some_normals = np.flatnonzero(~validation.is_anomaly)[:1000]
-    errors = _measure_all(generator, validation.images, some_normals, None, ["errors"])["errors"]
+    distances = _fit_distances(generator, train.images, np.sort(normals), seed)
+
+    def values(images):
+        return measure(generator, images, distances).values
+
+    def maps(images):
+        measured = measure(generator, images, distances)
+        return {"error": measured.errors, "distance": measured.distances}
+
+    kept = _map_batches(values, validation.images, np.arange(len(validation)))
+    pixels_each = validation.images.shape[1] * validation.images.shape[2]
+    some = np.flatnonzero(~validation.is_anomaly)[: MOST_PIXELS // pixels_each]
+    scales = [
+        float(np.quantile(pixels, MAP_QUANTILE))
+        for pixels in _map_batches(maps, validation.images, some).values()
+    ]
     scorer = fit_scorer(
         kept,
         validation.is_anomaly,
-        float(np.quantile(errors, MAP_QUANTILE)),
+        tuple(scales),
         score,
         max_false_alarms,
         all_kinds_known,
+        unsupervised,
     )
-    return Detector(generator, distance, scorer, validation.images.shape[1:])
+    return Detector(generator, distances, scorer, validation.images.shape[1:])
 
 
-def _measure_all(generator, images, indices, distance, kept) -> dict[str, np.ndarray]:
-    """Runs `measure` over chosen images and keeps chosen parts of it."""
+def _fit_distances(generator, images, indices, seed) -> FeatureDistances:
+    """Fits to the normal training images; of places in them, to as many as fit in memory."""
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)])
-    def run(batch):
-        measured: Measurement = measure(generator, batch, distance)
-        results = {name: getattr(measured, name) for name in kept}
-        return {**results.pop("values", {}), **results}
+    def pooled(batch):
+        maps = generator.encoder_maps(to_network(batch, generator.image_size), training=False)
+        return {str(level): features for level, features in enumerate(pooled_features(maps))}
 
+    def places(batch):
+        maps = generator.encoder_maps(to_network(batch, generator.image_size), training=False)
+        return {"local": local_features(maps)}
+
+    features = _map_batches(pooled, images, indices)
+    rng = np.random.default_rng(seed)
+    per_image = (generator.image_size // 2 ** (LOCAL_LEVEL + 1)) ** 2
+    count = min(len(indices), max(1, MOST_PLACES // per_image))
+    some = np.sort(rng.choice(indices, count, replace=False))
+    local = _map_batches(places, images, some)["local"]
+    return FeatureDistances.fit(list(features.values()), local.reshape(-1, local.shape[-1]), seed)
+
+
+def _map_batches(function, images, indices) -> dict[str, np.ndarray]:
+    """Runs a function of uint8 batches over chosen images."""
+    run = tf.function(
+        function, input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
+    )
     parts = [
         {name: value.numpy() for name, value in run(images[indices[i : i + BATCH]]).items()}
         for i in range(0, len(indices), BATCH)

@@ -47,6 +47,14 @@ def test_a_second_time_nothing_is_decoded_whatever_the_names(files, tmp_path, mo
     np.testing.assert_array_equal(again.images, first.images)
 
 
+def test_stretched_and_padded_images_are_kept_apart(files, tmp_path):
+    stretched = decode_files(files, 32, None, tmp_path)
+    padded = decode_files(files, 32, None, tmp_path, "pad")
+    # 6x5 pixels become 32x27: two rows above, three below.
+    assert not padded.images[:, [0, 1, 29, 30, 31]].any()
+    assert stretched.images[:, 0].any()
+
+
 @pytest.mark.parametrize("damage", ["images.npy", "record.npz"])
 def test_damaged_leftovers_are_decoded_again(files, tmp_path, damage):
     first = np.array(decode_files(files, 32, None, tmp_path / "kept").images)

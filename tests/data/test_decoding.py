@@ -31,10 +31,10 @@ def picture(mode, width, height, seed, transparent=False):
     return image
 
 
-def outcome(prepare, image, shape):
+def outcome(prepare, image, shape, fit="stretch"):
     """The pixels, or the message of the refusal."""
     try:
-        return prepare(image, shape).tobytes()
+        return prepare(image, shape, fit).tobytes()
     except (DataError, runtime.ScoringError) as error:
         return str(error)
     except ValueError as error:
@@ -47,11 +47,44 @@ def outcome(prepare, image, shape):
     shape=st.tuples(*[st.sampled_from([16, 32, 48])] * 2, st.sampled_from([1, 3])),
     seed=st.integers(0, 9),
     transparent=st.booleans(),
+    fit=st.sampled_from(decoding.FITS),
 )
 @settings(max_examples=300)
-def test_the_pixels_are_those_of_the_runtime(mode, size, shape, seed, transparent):
+def test_the_pixels_are_those_of_the_runtime(mode, size, shape, seed, transparent, fit):
     image = picture(mode, *size, seed, transparent)
-    assert outcome(decoding.prepare, image, shape) == outcome(runtime.prepare, image, shape)
+    ours = outcome(decoding.prepare, image, shape, fit)
+    assert ours == outcome(runtime.prepare, image, shape, fit)
+
+
+@given(
+    size=st.tuples(st.integers(1, 8000), st.integers(1, 8000)),
+    frame=st.tuples(st.integers(16, 256), st.integers(16, 256)),
+)
+def test_padding_keeps_the_proportions_and_the_middle(size, frame):
+    left, top, width, height = decoding.placed(size, frame, "pad")
+    assert (left, top, width, height) == runtime.placed(size, frame, "pad")
+    assert width == frame[0] or height == frame[1]
+    scale = min(frame[0] / size[0], frame[1] / size[1])
+    for side, original, whole, before in zip(
+        (width, height), size, frame, (left, top), strict=True
+    ):
+        assert abs(side - max(1, scale * original)) <= 0.5 + 1e-9
+        assert 0 <= (whole - side) - 2 * before <= 1
+
+
+def test_a_wide_image_gets_black_above_and_below():
+    image = Image.new("RGB", (20, 10), (200, 100, 50))
+    prepared = decoding.prepare(image, (32, 32, 3), "pad")
+    assert (prepared[8:24] == (200, 100, 50)).all()
+    assert not prepared[:8].any()
+    assert not prepared[24:].any()
+
+
+def test_a_square_image_is_padded_by_nothing():
+    image = picture("L", 20, 20, 0)
+    assert outcome(decoding.prepare, image, (32, 32, 1), "pad") == outcome(
+        decoding.prepare, image, (32, 32, 1)
+    )
 
 
 @pytest.mark.parametrize("mode", MODES[:-4])
@@ -70,7 +103,7 @@ def test_the_same_images_are_refused_in_the_same_words(image):
     )
 
 
-@pytest.mark.parametrize("name", ["MAX_PIXELS", "FORMATS", "SUFFIXES"])
+@pytest.mark.parametrize("name", ["MAX_PIXELS", "FORMATS", "SUFFIXES", "FITS"])
 def test_limits_and_formats_are_the_same(name):
     assert getattr(decoding, name) == getattr(runtime, name)
 

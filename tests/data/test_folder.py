@@ -80,6 +80,16 @@ def test_masks_belong_to_their_images(mvtec, load):
     assert masks[5, 13:19, :15].all()
 
 
+def test_masks_are_padded_as_their_images_are(mvtec, load):
+    splits, stretched = load(mvtec, fit="pad"), load(mvtec)
+    masks, _ = load_masks(splits)
+    assert not masks[:, :2].any()
+    assert masks[4, 2:7, :16].all()  # the first of five rows, half of the columns
+    assert not masks[4, 8:].any()
+    assert not splits.test.images[:, :2].any()
+    assert splits.fingerprint != stretched.fingerprint
+
+
 def test_there_may_be_no_masks(own, load):
     masks, indices = load_masks(load(own))
     assert masks.shape == (0, 32, 32)

@@ -161,6 +161,18 @@ def test_one_image_is_not_enough(own, load):
         load(own)
 
 
+def test_two_normal_images_to_learn_from_are_the_least(own, load):
+    for number in range(3, 20):
+        (own / "normal" / f"{number}.png").unlink()
+    with pytest.raises(DataError, match=r"at least 2 normal images in part train.*Received: 1"):
+        load(own)
+
+
+def test_a_file_is_no_folder(own, load):
+    with pytest.raises(DataError, match=r"expected a folder of images\. Received: a file"):
+        load(own / "normal" / "0.png")
+
+
 def test_a_class_of_bad_files_alone_says_so(own, load):
     for path in (own / "normal").iterdir():
         text(path)

@@ -12,7 +12,7 @@ def images(rng):
     return tf.constant(rng.integers(0, 256, (24, 30, 30, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("make", [turn, shuffle, cut_and_paste, synthesise])
+@pytest.mark.parametrize("make", [turn, shuffle, cut_and_paste])
 def test_anomalies_differ_from_their_images_and_replay_from_the_seed(make, images):
     made = make(images, SEED)
     assert (made.shape, made.dtype) == (images.shape, images.dtype)
@@ -39,3 +39,23 @@ def test_a_pasted_piece_covers_a_part_only(images):
     changed = (cut_and_paste(images, SEED).numpy() != images.numpy()).any(axis=3).mean(axis=(1, 2))
     assert changed.min() > 1 / 20
     assert changed.max() < 2 / 3
+
+
+@pytest.mark.parametrize("kinds", [("turn",), ("turn", "shuffle", "paste"), ("blot", "turn")])
+def test_each_image_becomes_one_of_the_kinds(kinds, images):
+    made, where = synthesise(images, SEED, kinds)
+    assert (made.shape, made.dtype) == (images.shape, images.dtype)
+    assert (where.shape, where.dtype) == ((24, 30, 30, 1), images.dtype)
+    np.testing.assert_array_equal(made, synthesise(images, SEED, kinds)[0])
+    whole = (where.numpy() == 255).all(axis=(1, 2, 3))
+    rotations = [
+        any(np.array_equal(b, np.rot90(a, k)) for k in (1, 2, 3))
+        for a, b in zip(images.numpy(), made.numpy(), strict=True)
+    ]
+    if kinds == ("turn",):
+        assert all(rotations)
+    if "blot" in kinds:
+        np.testing.assert_array_equal(whole, rotations)
+        assert 0 < whole.sum() < len(whole)
+    else:
+        assert whole.all()

@@ -1,15 +1,27 @@
 import numpy as np
 import pytest
 
-from ganad_tf.evaluation.image_plots import Samples, pick_examples, sample_rows, worst_mistakes
+from ganad_tf.evaluation.image_plots import (
+    Samples,
+    overlay_rows,
+    pick_examples,
+    sample_rows,
+    worst_mistakes,
+)
+from ganad_tf.evaluation.overlays import overlay
 
 RNG = np.random.default_rng(0)
 
 
-def samples(count, channels=1, heat=1.0):
+def samples(count, channels=1, heat=1.0, masks=()):
     images = RNG.integers(0, 256, (count, 8, 6, channels), np.uint8)
     return Samples(
-        images, 255 - images, np.full((count, 8, 6), heat), ["kind"] * count, np.arange(count)
+        images,
+        255 - images,
+        np.full((count, 8, 6), heat),
+        ["kind"] * count,
+        np.arange(count),
+        masks,
     )
 
 
@@ -41,6 +53,29 @@ def test_sample_columns_hold_original_reconstruction_and_map_of_one_image():
     np.testing.assert_array_equal(shown[1], normal.images[1, ..., 0])
     np.testing.assert_array_equal(shown[3], normal.reconstructions[1, ..., 0])
     np.testing.assert_array_equal(shown[5], normal.maps[1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_overlays_are_drawn_on_the_one_scale(channels):
+    normal, anomalous = samples(2, channels, heat=0.01), samples(3, channels, heat=9)
+    shown = [np.asarray(p.get_array()) for p in pictures(overlay_rows(normal, anomalous, (0, 2)))]
+    assert len(shown) == 10
+    np.testing.assert_array_equal(shown[3], overlay(normal.images[1], normal.maps[1], (0, 2)))
+    np.testing.assert_array_equal(shown[9], overlay(anomalous.images[2], anomalous.maps[2], (0, 2)))
+
+
+def test_a_known_mask_is_outlined_on_its_overlay():
+    mask = np.zeros((8, 6), bool)
+    mask[5:, 2:4] = True  # down to the border, where the line must close
+    figure = overlay_rows(samples(1), samples(3, masks=[None, mask, None]))
+    drawn = [axes for axes in figure.axes if axes.images]
+    outlined = [number for number, axes in enumerate(drawn) if axes.collections]
+    assert outlined == [6]  # two of normal images, three originals, then the second overlay
+    (line,) = drawn[6].collections[0].get_paths()[0].to_polygons(closed_only=False)
+    assert line.min(axis=0).tolist() == [1.5, 4.5]
+    assert line.max(axis=0).tolist() == [3.5, 7.5]
+    np.testing.assert_array_equal(line[0], line[-1])
+    assert drawn[6].get_ylim() == drawn[5].get_ylim()
 
 
 def test_worst_mistakes_are_the_highest_normals_and_the_lowest_anomalies():

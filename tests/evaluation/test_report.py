@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ganad_tf.evaluation.metrics import evaluate
+from ganad_tf.evaluation.own_data import KindResult, OwnData, Suspect
 from ganad_tf.evaluation.report import (
     ReportData,
     ReportFigure,
@@ -42,6 +43,24 @@ def report(**changes):
     return dataclasses.replace(data, **changes)
 
 
+def own_data(**changes):
+    picture = np.zeros((4, 4, 1), np.uint8)
+    data = OwnData(
+        root="/photos/große Fliesen",
+        layout="MVTec",
+        kinds=[KindResult("löcher", 2, 8, 3, 0.81234)],
+        suspects=[
+            Suspect("train/good/1 ✓.png", "train", 1.25, True, picture, picture.repeat(3, -1)),
+            Suspect("test/good/2.png", "test", 0.5, False, picture, picture.repeat(3, -1)),
+        ],
+        duplicates=[[("a.png", "good, train"), ("b.png", "good, unused")]],
+        left_out=[("broken.png", "expected an image. Received: other content")],
+        notes=["1 of 9 images is grey."],
+        masks=8,
+    )
+    return dataclasses.replace(data, **changes)
+
+
 def without_pictures(html):
     return re.sub(r'"data:[^"]*"', '""', html)
 
@@ -49,7 +68,7 @@ def without_pictures(html):
 class Tags(HTMLParser):
     """Collects start tags with their attributes, and complains of unbalanced ones."""
 
-    VOID = ("meta", "link", "img")
+    VOID = ("meta", "link", "img", "br")
 
     def __init__(self, html):
         super().__init__()
@@ -85,6 +104,62 @@ def test_the_report_tells_everything_it_was_given():
         assert text in html
 
 
+def test_the_story_of_own_data_is_told():
+    html = render_report(report(own=own_data(), outlook="Expected: 5 %. Observed: 4 %."))
+    for text in (
+        "/photos/große Fliesen",
+        "8 anomalous test images have a mask",
+        "löcher",
+        "3 (38%)",
+        "0.8123",
+        "train/good/1 ✓.png",
+        "train, score 1.25",
+        "b.png</code> (good, unused)",
+        "Received: other content",
+        "1 of 9 images is grey.",
+        "Expected: 5 %. Observed: 4 %.",
+    ):
+        assert text in html
+    assert html.count("above the threshold</span>") == 1
+    assert len([tag for tag, _ in Tags(html).found if tag == "img"]) == 4
+
+
+def test_other_data_has_no_such_sections():
+    html = render_report(report())
+    for text in ("missed", "suspicious", "left out", "Equal pictures", "Doubtful"):
+        assert text not in html.split("</style>")[1].replace("were missed", "")
+
+
+def test_long_lists_of_files_are_cut_and_counted():
+    html = render_report(
+        report(
+            own=own_data(
+                left_out=[(f"bad {i}.png", "why") for i in range(45)],
+                duplicates=[[(f"{i}.png", "x"), (f"{i}.jpg", "x")] for i in range(43)],
+            )
+        )
+    )
+    assert "and 5 more<" in html
+    assert "and 3 more groups" in html
+    assert "bad 40.png" not in html
+
+
+def test_names_that_are_no_unicode_do_not_stop_the_report(tmp_path):
+    own = own_data(left_out=[("caf\udce9.png", "why")])
+    write_report(report(own=own), tmp_path / "report.html")
+    assert "caf?.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_pixel_figures_have_cards_where_masks_are_known():
+    cards = headlines({**GOOD, "pixel_auroc": 0.9712, "aupro": 0.8})
+    found = {headline.name: headline.value for headline in cards}
+    assert (found["Pixel AUROC"], found["AUPRO"]) == ("0.9712", "0.8000")
+    without = headlines({**GOOD, "pixel_auroc": None, "aupro": None})
+    assert [headline.name for headline in without] == [
+        headline.name for headline in headlines(GOOD)
+    ]
+
+
 def test_the_report_loads_nothing_and_runs_nothing():
     html = render_report(report(figures=[ReportFigure("ROC", "A curve.", Figure())]))
     bare = without_pictures(html)
@@ -96,6 +171,7 @@ def test_the_report_loads_nothing_and_runs_nothing():
 
 
 def test_hostile_names_are_shown_not_obeyed():
+    picture = np.zeros((1, 1, 1), np.uint8)
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}"
     html = render_report(
         report(
@@ -114,11 +190,23 @@ def test_hostile_names_are_shown_not_obeyed():
             facts={evil: evil},
             config={evil: evil},
             versions={evil: evil},
+            outlook=evil,
+            own=OwnData(
+                root=evil,
+                layout=evil,
+                kinds=[KindResult(evil, 1, 1, 1, 0.5)],
+                suspects=[Suspect(evil, evil, 1.0, True, picture, picture)],
+                duplicates=[[(evil, evil)]],
+                left_out=[(evil, evil)],
+                notes=[evil],
+                masks=0,
+            ),
         )
     )
     tags = Tags(html).found
     assert "script" not in [tag for tag, _ in tags]
-    assert [a["alt"] for tag, a in tags if tag == "img"] == [evil]
+    images = [a["alt"] for tag, a in tags if tag == "img"]
+    assert images == ["the image", "its anomaly map", evil]
     assert "&lt;script&gt;" in html
     assert "{{ 7 * 7 }}" in html
 

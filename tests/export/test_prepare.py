@@ -78,11 +78,12 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypa
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
-@pytest.mark.parametrize("size", [(28, 28), (50, 37)])
-def test_tensorflow_decodes_png_bytes_alike(mode, shape, size):
+@pytest.mark.parametrize("size", [(28, 28), (50, 37), (9, 40)])
+@pytest.mark.parametrize("fit", runtime.FITS)
+def test_tensorflow_decodes_png_bytes_alike(mode, shape, size, fit):
     image = Image.fromarray(pixels(*size[::-1], 4)).convert(mode)
     file = io.BytesIO()
     image.save(file, "PNG")
-    (decoded,) = decode(tf.constant([file.getvalue()]), shape).numpy()
-    difference = np.abs(decoded.astype(int) - prepare(Image.open(file), shape)).max()
+    (decoded,) = decode(tf.constant([file.getvalue()]), shape, fit).numpy()
+    difference = np.abs(decoded.astype(int) - prepare(Image.open(file), shape, fit)).max()
     assert difference <= (0 if size == (28, 28) else 1)

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def test_a_folder_is_trained_on_and_scored(photos, train, tmp_path, protocol):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["protocol"] == protocol
     assert metrics["n_normal"] == 18
+    assert metrics["pixel_auroc"] is metrics["aupro"] is None
     assert set(metrics["auroc_by_kind"]) <= {"anomaly/big scratch", "anomaly/löcher"} | {
         "big scratch",
         "löcher",
@@ -64,6 +66,52 @@ def test_a_folder_is_trained_on_and_scored(photos, train, tmp_path, protocol):
     assert (again / "scores.csv").read_bytes() == (run / "scores.csv").read_bytes()
 
 
+def test_masks_give_pixel_figures_and_the_report_tells_of_the_folder(train, tmp_path, rng):
+    root, run = tmp_path / "Fliesen ü", tmp_path / "run"
+    for folder, count in (("train/good", 40), ("test/good", 8), ("test/großes Loch", 6)):
+        (root / folder).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(90, 160, (32, 32), dtype=np.uint8)
+            if "Loch" in folder:
+                pixels[8:16, 8:16] = 0
+            Image.fromarray(pixels).save(root / folder / f"{i}.png")
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:16, 8:16] = 255
+    (root / "ground_truth" / "großes Loch").mkdir(parents=True)
+    for i in range(6):
+        Image.fromarray(mask).save(root / "ground_truth" / "großes Loch" / f"{i}_mask.png")
+    shutil.copy(root / "train/good/3.png", root / "train/good/3 again.png")
+    (root / "train/good/broken.png").write_bytes(b"no image")
+
+    assert train("--data", root, "--output", run, "--skip-bad", *SHORT) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    # Black on grey stands out in any map.
+    assert metrics["pixel_auroc"] > 0.7
+    assert 0 < metrics["aupro"] <= 1
+    expected = metrics["expected_false_alarm_rate"]
+    assert 0 <= expected["low"] < expected["mean"] < expected["high"] <= 1
+    assert expected["confidence"] == 0.9
+    with (run / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["index"] for row in rows] == [str(i) for i in range(14)]
+    assert sorted(row["path"] for row in rows if row["label"] == "1") == [
+        f"test/großes Loch/{i}.png" for i in range(6)
+    ]
+    report = (run / "report.html").read_text(encoding="utf-8")
+    for text in (
+        "Which kinds are missed",
+        "most suspicious normal images",
+        "Pixel AUROC",
+        "Expected on new normal images",
+        "train/good/3 again.png</code> (good,",
+        "Files left out: 1",
+        "train/good/broken.png",
+        "outline of the defect",
+    ):
+        assert text in report
+    assert (run / "plots" / "overlays.png").exists()
+
+
 def test_bad_files_are_listed_before_training(photos, train, tmp_path, capsys):
     (photos / "normal" / "broken.png").write_bytes(b"no image")
     run = tmp_path / "run"
@@ -76,3 +124,10 @@ def test_bad_files_are_listed_before_training(photos, train, tmp_path, capsys):
 def test_a_protocol_of_fashion_mnist_is_refused(photos, train, capsys):
     assert train("--data", photos, "--protocol", "few") == 2
     assert "Received: few" in capsys.readouterr().err
+
+
+def test_a_rate_that_cannot_be_promised_is_refused_before_training(photos, train, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train("--data", photos, "--output", run, "--max-false-alarms", "0.001", *SHORT) == 2
+    assert "max_false_alarms must be at least 0.2" in capsys.readouterr().err
+    assert not run.exists()

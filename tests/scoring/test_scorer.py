@@ -6,11 +6,13 @@ import pytest
 from ganad_tf.errors import DataError
 from ganad_tf.scoring.scorer import Scorer, fit_scorer
 
+SCALES = (0.3, 2.0)
 
-def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 2.0, 0.0)):
+
+def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 2.0, 0.5, 0.0)):
     """Lognormal components; each separates by its own number of standard deviations."""
     truth = np.arange(normals + anomalies) >= normals
-    names = ("reconstruction", "patch", "features", "classifier")
+    names = ("reconstruction", "patch", "features", "local", "classifier")
     values = {
         name: np.exp(rng.normal(size=len(truth)) + separation * truth)
         for name, separation in zip(names, separations, strict=True)
@@ -20,44 +22,63 @@ def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 2.0, 0.0
 
 def test_a_typical_normal_image_scores_zero(rng):
     values, truth = made_values(rng)
-    scorer = fit_scorer(values, truth, 1.0, "features")
+    scorer = fit_scorer(values, truth, SCALES, "features")
     typical = {name: np.float32([np.median(value[~truth])]) for name, value in values.items()}
     assert abs(float(scorer.score(typical)[0])) < 1e-5
 
 
 def test_e_times_the_typical_value_scores_one_more(rng):
     values, truth = made_values(rng)
-    scorer = fit_scorer(values, truth, 1.0, "joint")
+    scorer = fit_scorer(values, truth, SCALES, "joint")
     grown = {name: np.float32(value[:5] * np.e) for name, value in values.items()}
     before = scorer.score({name: np.float32(value[:5]) for name, value in values.items()})
     np.testing.assert_allclose(scorer.score(grown) - before, np.ones(5), atol=1e-5)
 
 
 def test_auto_takes_what_separates_best_on_validation(rng):
-    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0))
-    assert fit_scorer(values, truth, 1.0).explanation["score"] == "reconstruction"
-    values, truth = made_values(rng, separations=(0.0, 0.0, 3.0, 0.0))
-    assert fit_scorer(values, truth, 1.0).explanation["score"] == "features"
-    values, truth = made_values(rng, separations=(1.5, 0.0, 1.5, 0.0))
-    assert fit_scorer(values, truth, 1.0).explanation["score"] == "joint"
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0))
+    assert fit_scorer(values, truth, SCALES).explanation["score"] == "reconstruction"
+    values, truth = made_values(rng, separations=(0.0, 0.0, 3.0, 0.0, 0.0))
+    assert fit_scorer(values, truth, SCALES).explanation["score"] == "features"
+    values, truth = made_values(rng, separations=(1.5, 0.0, 1.5, 0.0, 0.0))
+    assert fit_scorer(values, truth, SCALES).explanation["score"] == "joint"
 
 
-def test_auto_trusts_the_feature_distance_where_other_kinds_are_expected(rng):
-    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0))
-    scorer = fit_scorer(values, truth, 1.0, all_kinds_known=False)
-    assert scorer.explanation["score"] == "features"
+def test_auto_trusts_the_distances_of_features_where_other_kinds_are_expected(rng):
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0))
+    scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False)
+    assert scorer.explanation["score"] == "novelty"
+
+
+def test_novelty_weighs_components_by_how_little_they_vary_over_normal_images(rng):
+    values, truth = made_values(rng)
+    values["local"] **= 0.5
+    scorer = fit_scorer(values, truth, SCALES, "novelty")
+    shares = {component.name: component.weight for component in scorer.components}
+    assert shares["local"] / shares["features"] == pytest.approx(0.5 / 0.5, rel=0.2)
+    assert shares["classifier"] / shares["features"] == pytest.approx(0.25, rel=0.2)
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_the_map_shows_what_the_score_is_made_of(rng):
+    values, truth = made_values(rng)
+    errors, distances = np.full((1, 2, 2), 0.3), np.full((1, 2, 2), 4.0)
+    by_errors = fit_scorer(values, truth, SCALES, "reconstruction")
+    np.testing.assert_allclose(by_errors.anomaly_map(errors, None), np.ones((1, 2, 2)))
+    by_distances = fit_scorer(values, truth, SCALES, "novelty")
+    np.testing.assert_allclose(by_distances.anomaly_map(errors, distances), 2 * np.ones((1, 2, 2)))
 
 
 def test_a_component_that_misleads_gets_no_weight(rng):
-    values, truth = made_values(rng, separations=(2.0, -2.0, 2.0, 1.0))
-    scorer = fit_scorer(values, truth, 1.0, "joint")
+    values, truth = made_values(rng, separations=(2.0, -2.0, 2.0, 1.0, 1.0))
+    scorer = fit_scorer(values, truth, SCALES, "joint")
     assert not scorer.uses("patch")
     assert sum(component.weight for component in scorer.components) == pytest.approx(1)
 
 
 def test_probability_rises_with_the_score_and_is_even_where_classes_are(rng):
     values, truth = made_values(rng)
-    scorer = fit_scorer(values, truth, 1.0)
+    scorer = fit_scorer(values, truth, SCALES)
     scores = np.linspace(-2, 4, 50, dtype=np.float32)
     probabilities = scorer.probability(scores).numpy()
     assert (np.diff(probabilities) > 0).all()
@@ -66,19 +87,19 @@ def test_probability_rises_with_the_score_and_is_even_where_classes_are(rng):
 
 def test_without_anomalies_the_threshold_keeps_the_false_alarm_rate(rng):
     values, truth = made_values(rng, anomalies=0)
-    scorer = fit_scorer(values, truth, 1.0, max_false_alarms=0.1)
+    scorer = fit_scorer(values, truth, SCALES, max_false_alarms=0.1)
     alarms = np.mean(np.array(scorer.normal_scores) > scorer.threshold)
     assert alarms <= 0.1
     assert float(scorer.probability(np.float32(scorer.threshold))) == pytest.approx(0.5)
 
 
 def test_a_scorer_survives_json(rng):
-    scorer = fit_scorer(*made_values(rng), 0.3)
+    scorer = fit_scorer(*made_values(rng), SCALES)
     assert Scorer.from_dict(json.loads(json.dumps(scorer.to_dict()))) == scorer
 
 
 def test_the_threshold_can_be_moved_afterwards(rng):
-    scorer = fit_scorer(*made_values(rng), 0.3)
+    scorer = fit_scorer(*made_values(rng), SCALES)
     moved = scorer.with_threshold(0.02)
     assert np.mean(np.array(scorer.normal_scores) > moved.threshold) <= 0.02
     assert moved.components == scorer.components
@@ -87,7 +108,7 @@ def test_the_threshold_can_be_moved_afterwards(rng):
 def test_values_that_cannot_be_scored_are_refused(rng):
     values, truth = made_values(rng)
     with pytest.raises(DataError, match="normal validation images"):
-        fit_scorer(values, np.ones_like(truth), 1.0)
+        fit_scorer(values, np.ones_like(truth), SCALES)
     values["patch"][3] = np.nan
     with pytest.raises(DataError, match="'patch'"):
-        fit_scorer(values, truth, 1.0)
+        fit_scorer(values, truth, SCALES)

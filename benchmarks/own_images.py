@@ -1,0 +1,212 @@
+"""Do folders of images do as well as promised? Everything that needs `train.py --data`.
+
+    python -m benchmarks.own_images                              all cells (about two hours)
+    python -m benchmarks.own_images --cells texture-brick-20 alarms-0
+    python -m benchmarks.own_images --short                      one short epoch each, nothing kept
+
+fashion-class, fashion-folder   sneakers by `--normal 7`, and the same images as PNG files
+texture-NAME-20, texture-NAME-0 SYNTHETIC defects on textures, 20 or none labelled, at 128x128
+alarms-SEED                     sneakers in folders, split anew: is the false-alarm rate kept?
+
+Each finished cell is kept at once as benchmarks/results/own/CELL.json; a second call goes on with
+those that are missing.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.results_file import RESULTS, save
+from benchmarks.texture_data import TEXTURES, write_texture
+from ganad_tf.artefacts import read_json
+from ganad_tf.config import config_from_flags
+from ganad_tf.data.folder_split import SplitEntry, write_split
+from ganad_tf.errors import UsageError, run_cli
+from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_alarms, expected_rate
+from ganad_tf.experiment import Source, load_splits
+from ganad_tf.run_folder import METRICS
+
+ROOT = Path(__file__).parents[1]
+CLASS = "7"
+LABELLED = (20, 0)
+SEEDS = range(10)
+# What makes a folder the same experiment as a class: all anomalies labelled, none made up.
+SAME_AS_CLASS = ("--channels", "1", "--synthetic", "0", "--clusters", "9", "--batch-size", "128")
+SAME_AS_CLASS += ("--epochs", "30", "--average-momentum", "0.998")
+TEXTURE_FLAGS = ("--image-size", "128")
+# The promise must hold of any model, however briefly trained.
+ALARM_RATE, ALARM_NORMALS, ALARM_ANOMALIES = 0.05, 2000, 400
+ALARM_FLAGS = ("--epochs", "2", "--steps-per-epoch", "50")
+SHORT = ("--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "16")
+KEPT = (
+    *("auroc", "auroc_by_kind", "pixel_auroc", "aupro", "false_alarm_rate", "recall", "n_normal"),
+    *("expected_false_alarm_rate", "scorer", "clusters", "best_epoch", "training_seconds"),
+)
+
+CELLS = (
+    *("fashion-class", "fashion-folder"),
+    *(f"texture-{texture}-{count}" for texture in TEXTURES for count in LABELLED),
+    *(f"alarms-{seed}" for seed in SEEDS),
+)
+
+
+def run_cell(cell: str, source: Source, short: bool = False) -> dict:
+    """Runs one cell; returns what is kept of it."""
+    what, *rest = cell.split("-")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if what == "texture":
+            texture, count = rest
+            write_texture(folder / "data", texture, 128, int(count))
+            flags = ["--data", folder / "data", "--split", folder / "data" / "split.csv"]
+            flags += TEXTURE_FLAGS
+        elif what == "alarms":
+            write_sneakers(folder / "data", int(rest[0]), source)
+            flags = ["--data", folder / "data", "--seed", rest[0], *ALARM_FLAGS]
+            flags += ["--max-false-alarms", ALARM_RATE]
+        elif rest == ["class"]:
+            flags = ["--normal", CLASS, *_source_flags(source)]
+        else:
+            write_as_folder(folder / "data", source)
+            flags = ["--data", folder / "data", "--split", folder / "data" / "split.csv"]
+            flags += [*SAME_AS_CLASS, "--score", _score_of_class(short)]
+        flags = [str(flag) for flag in (*flags, *(SHORT if short else ()))]
+        kept = _train(folder, flags)
+        if what == "alarms":
+            calibration = read_json(folder / "run" / "calibration.json")
+            kept["alarms"] = judge(kept, calibration)
+    return {"cell": cell, "flags": [f.replace(name, "DIR") for f in flags], **kept}
+
+
+def _train(folder: Path, flags: list[str]) -> dict:
+    """Runs train.py as a user would, in a process of its own."""
+    run = folder / "run"
+    command = [sys.executable, "train.py", "--preset", "small", "--output", str(run), *flags]
+    # What is decoded for a benchmark should not stay in the user's cache.
+    places = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr, env=places)
+    metrics = read_json(run / METRICS)
+    return {name: metrics[name] for name in KEPT if name in metrics}
+
+
+def _score_of_class(short: bool) -> str:
+    """What `fashion-class` chose: on a folder, `auto` chooses for kinds that nobody labelled."""
+    if short:
+        return "auto"
+    path = RESULTS / "own" / "fashion-class.json"
+    if not path.exists():
+        raise UsageError(f"fashion-folder needs {path}; run the cell fashion-class first")
+    return read_json(path)["scorer"]["score"]
+
+
+def _source_flags(source: Source) -> list:
+    flags = ["--data-dir", source.data_dir] if source.data_dir else []
+    return flags + (["--idx-dir", source.idx_dir] if source.idx_dir else [])
+
+
+def _load(source: Source):
+    return load_splits(config_from_flags({"normal": CLASS}, "small"), source)
+
+
+def write_as_folder(output: Path, source: Source) -> None:
+    """Writes Fashion-MNIST as PNG files with `split.csv`: the same parts as `--normal 7` has.
+
+    Images are padded to 32x32 here, as they are inside the networks there.
+    """
+    splits, entries = _load(source), []
+    for part in ("train", "validation", "test"):
+        images = getattr(splits, part)
+        rows = zip(images.images, images.kinds, images.is_anomaly, strict=True)
+        for number, (image, kind, is_anomaly) in enumerate(rows):
+            name = images.kind_names[kind].replace("/", "-")
+            path = f"anomaly/{name}" if is_anomaly else "normal"
+            path = f"{path}/{part}-{number:05}.png"
+            save_padded(image, output / path)
+            entries.append(
+                SplitEntry(path, name if is_anomaly else "normal", bool(is_anomaly), part)
+            )
+    write_split(entries, output / "split.csv")
+
+
+def write_sneakers(output: Path, seed: int, source: Source) -> None:
+    """Writes a random part of the sneakers and of the rest; train.py then splits it at random.
+
+    Drawn at random, the validation and the test images are exchangeable, which the promise is
+    about. Texture tiles are not: each region of a picture is a little different.
+    """
+    train = _load(source).train
+    rng = np.random.default_rng(seed)
+    for folder, label, count in (
+        ("normal", False, ALARM_NORMALS),
+        ("anomaly", True, ALARM_ANOMALIES),
+    ):
+        pool = np.flatnonzero(train.is_anomaly == label)
+        for index in rng.choice(pool, count, replace=False):
+            save_padded(train.images[index], output / folder / f"{index:05}.png")
+
+
+def save_padded(image: np.ndarray, path: Path) -> None:
+    """Writes an image [28, 28, 1] as a PNG file of 32x32."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.pad(image[..., 0], 2)).save(path, compress_level=1)
+
+
+def judge(metrics: dict, calibration: dict) -> dict:
+    """Compares the observed false alarms with those that validation scores let expect.
+
+    Returns:
+        `observed`, `mean`, `low` and `high` as rates, and `inside`: the interval holds the number
+        of alarms in as large a test with the probability `confidence`.
+    """
+    scores, threshold = calibration["normal_scores"], calibration["threshold"]
+    images = metrics["n_normal"]
+    low, high = expected_alarms(scores, threshold, images)
+    alarms = round(metrics["false_alarm_rate"] * images)
+    return {
+        "promised": ALARM_RATE,
+        "validation_images": len(scores),
+        "test_images": images,
+        "observed": alarms / images,
+        "mean": expected_rate(scores, threshold)["mean"],
+        "low": low / images,
+        "high": high / images,
+        "confidence": CONFIDENCE,
+        "inside": low <= alarms <= high,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS, metavar="CELL")
+    parser.add_argument("--short", action="store_true", help="only see that everything runs")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--idx-dir", type=Path)
+    flags = parser.parse_args()
+    cells = [cell for cell in CELLS if cell in flags.cells]
+    missing = [c for c in cells if flags.short or not (RESULTS / "own" / f"{c}.json").exists()]
+    print(f"{len(cells)} cells, {len(cells) - len(missing)} kept already", flush=True)
+    began = time.monotonic()
+    for number, cell in enumerate(missing, 1):
+        result = run_cell(cell, Source(flags.data_dir, flags.idx_dir), flags.short)
+        if flags.short:
+            print(json.dumps(result, indent=2))
+        else:
+            save(f"own/{cell}", result)
+        left = (time.monotonic() - began) / number * (len(missing) - number)
+        print(f"{cell:20} AUROC {result['auroc']:.4f}  {left / 60:.0f} min left", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_cli(main))

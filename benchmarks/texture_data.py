@@ -1,0 +1,245 @@
+"""Writes SYNTHETIC defect images in the layout of MVTec AD, from scikit-image's CC0 textures.
+
+    python -m benchmarks.texture_data OUT --texture brick --tile 128 --labelled 20 --seed 0
+
+Training, validation and test tiles are cut from regions of the picture that share no pixel: tiles
+of one region overlap, and scores of tiles that were as good as seen would promise too few false
+alarms. OUT/split.csv says which is which; give it to `train.py --data OUT --split OUT/split.csv`.
+Scratches, stains, holes and blur, each in three sizes, are drawn on test tiles, with masks; a few
+labelled ones, on tiles of the other regions, go into train/<defect>.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from ganad_tf.artefacts import replace_dir
+from ganad_tf.data.folder_split import SplitEntry, write_split
+from ganad_tf.errors import UsageError, run_cli
+
+TEXTURES = ("brick", "grass", "gravel")
+TILES = (64, 128)
+# Rows and columns, of 512 each. The smallest region must hold enough different tiles of 128.
+REGIONS = {
+    "train": (slice(0, 304), slice(0, 512)),
+    "validation": (slice(304, 512), slice(0, 176)),
+    "test": (slice(304, 512), slice(176, 512)),
+}
+# Of the labelled defects.
+VALIDATION_SHARE = 0.1
+# Factors on a defect's extent.
+SIZES = {"small": 0.65, "medium": 1.0, "large": 1.7}
+# A change of fewer grey levels is not noticed on these textures, so it is not marked.
+NOTICEABLE = 10
+
+Defect = tuple[np.ndarray, np.ndarray]
+
+
+def scratch(tile: np.ndarray, factor: float, rng: np.random.Generator) -> Defect:
+    """A thin bent line, brighter or darker than what it crosses, its ends fading."""
+    side = len(tile)
+    length, angle = factor * side * rng.uniform(0.32, 0.42), rng.uniform(0, 2 * np.pi)
+    along = np.array([np.sin(angle), np.cos(angle)])
+    start = _place(side, rng) - along * length / 2
+    bend = along[::-1] * [1, -1] * length * rng.uniform(-0.2, 0.2)
+    t = np.linspace(0, 1, 4 * side)[:, None]
+    line = start + t * along * length + 4 * t * (1 - t) * bend
+    y, x = np.mgrid[:side, :side]
+    near = np.full(tile.shape, np.inf)
+    for number, (at_y, at_x) in enumerate(line):
+        fade = min(1, 8 * min(t[number, 0], 1 - t[number, 0]) + 0.3)
+        near = np.minimum(near, np.hypot(y - at_y, x - at_x) / fade)
+    width = side / 128 * rng.uniform(0.8, 1.5) * max(1, factor**0.5)
+    shape = np.clip(width + 0.5 - near, 0, 1)
+    return _blend(tile, _contrasting(tile, shape, rng, 75, 110), shape), shape
+
+
+def stain(tile: np.ndarray, factor: float, rng: np.random.Generator) -> Defect:
+    """A soft, ragged spot through which the texture is seen."""
+    shape = _blob(len(tile), factor * len(tile) * rng.uniform(0.09, 0.13), 0.5, rng)
+    tone = rng.uniform(0.3, 0.5) if rng.random() < 0.6 else rng.uniform(1.4, 1.6)
+    return _blend(tile, tile * tone, shape), shape
+
+
+def hole(tile: np.ndarray, factor: float, rng: np.random.Generator) -> Defect:
+    """A dark opening with a sharp edge, lit on one side."""
+    shape = _blob(len(tile), factor * len(tile) * rng.uniform(0.05, 0.08), 0.25, rng, sharp=4)
+    lit = np.clip(np.roll(shape, (1, 1), (0, 1)) - shape, 0, 1)
+    inside = rng.uniform(12, 35) + rng.normal(0, 4, tile.shape)
+    holed = _blend(_blend(tile, tile + 50, lit), inside, shape)
+    return holed, np.maximum(shape, lit)
+
+
+def blur(tile: np.ndarray, factor: float, rng: np.random.Generator) -> Defect:
+    """A patch that has lost its grain, as if rubbed or out of focus."""
+    shape = _blob(len(tile), factor * len(tile) * rng.uniform(0.13, 0.17), 0.3, rng)
+    sigma = len(tile) / 128 * rng.uniform(3, 4.5)
+    return _blend(tile, ndimage.gaussian_filter(tile, sigma, mode="reflect"), shape), shape
+
+
+DEFECTS: dict[str, Callable[..., Defect]] = {
+    "scratch": scratch,
+    "stain": stain,
+    "hole": hole,
+    "blur": blur,
+}
+
+
+def draw_defect(
+    tile: np.ndarray, kind: str, size: str, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a defect on a tile.
+
+    Args:
+        tile: uint8 [T, T].
+        kind, size: of `DEFECTS` and `SIZES`.
+        rng: where the defect's place and form come from.
+
+    Returns:
+        The image, uint8 [T, T], and its mask, bool [T, T]: where a pixel has changed noticeably,
+        and what such pixels enclose.
+    """
+    enough = max(4, len(tile) ** 2 // 2000)
+    while True:
+        changed, shape = DEFECTS[kind](tile.astype(np.float64), SIZES[size], rng)
+        image = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+        noticed = np.abs(image.astype(int) - tile) >= NOTICEABLE
+        # Blur leaves some pixels as they were by chance; the patch around them is the defect.
+        mask = ndimage.binary_closing(np.pad(noticed, 3), iterations=2)[3:-3, 3:-3]
+        mask = ndimage.binary_fill_holes(mask) & (shape > 0)
+        # A dark stain on a dark joint or a blurred smooth spot is no defect: another one.
+        if noticed.sum() >= enough and noticed.sum() >= 0.4 * (shape > 0.5).sum():
+            return image, mask
+
+
+def cut_tiles(region: np.ndarray, tile: int, count: int, rng: np.random.Generator) -> list:
+    """Tiles at `count` different places of a region."""
+    rows, columns = (length - tile + 1 for length in region.shape)
+    places = rng.choice(rows * columns, count, replace=False)
+    corners = (divmod(int(place), columns) for place in places)
+    return [region[y : y + tile, x : x + tile] for y, x in corners]
+
+
+def write_texture(
+    output: Path,
+    texture: str,
+    tile: int,
+    labelled: int,
+    seed: int = 0,
+    train: int = 400,
+    validation: int = 40,
+    test: int = 100,
+    defective: int = 25,
+) -> None:
+    """Writes one data set.
+
+    Args:
+        output: a new folder.
+        texture: of `TEXTURES`.
+        tile: side of a tile in pixels, 64 or 128.
+        labelled: how many defects to learn from, of all kinds in turn; a tenth of them is for
+            validation.
+        seed: of all places and forms.
+        train, validation, test: how many tiles without a defect.
+        defective: how many test tiles for each kind of defect.
+
+    Raises:
+        UsageError: if the folder exists.
+    """
+    from skimage import data
+
+    if output.exists():
+        raise UsageError(f"expected a new folder. Received: {output}, which exists")
+    picture = getattr(data, texture)()
+    regions = {part: picture[place] for part, place in REGIONS.items()}
+    entries = []
+    with replace_dir(output) as folder:
+        text = f"Synthetic defects on scikit-image's CC0 texture {texture}; seed {seed}.\n"
+        (folder / "SYNTHETIC.txt").write_text(text)
+
+        def save(image: np.ndarray, part: str, kind: str, name: str) -> None:
+            path = f"{'test' if part == 'test' else 'train'}/{kind}/{name}.png"
+            _save(image, folder / path)
+            entries.append(SplitEntry(path, kind, kind != "good", part))
+
+        counts = {"train": train, "validation": validation, "test": test}
+        for number, (part, count) in enumerate(counts.items()):
+            rng = np.random.default_rng([seed, number])
+            for i, image in enumerate(cut_tiles(regions[part], tile, count, rng)):
+                save(image, part, "good", f"{part}-{i:03}")
+        held = round(VALIDATION_SHARE * labelled)
+        for number, kind in enumerate(DEFECTS):
+            # The first ones of all kinds in turn are for validation, the others for training.
+            early, all_labelled = (len(range(number, n, len(DEFECTS))) for n in (held, labelled))
+            counts = {
+                "validation": early,
+                "train": all_labelled - early,
+                "test": defective,
+            }
+            for stream, (part, count) in enumerate(counts.items()):
+                rng = np.random.default_rng([seed, 3 + number, stream])
+                for i, image in enumerate(cut_tiles(regions[part], tile, count, rng)):
+                    size = list(SIZES)[i % len(SIZES)]
+                    image, mask = draw_defect(image, kind, size, rng)
+                    name = f"{part}-{i:03}-{size}"
+                    save(image, part, kind, name)
+                    if part == "test":
+                        path = folder / "ground_truth" / kind / f"{name}_mask.png"
+                        _save(mask.astype(np.uint8) * 255, path)
+        write_split(entries, folder / "split.csv")
+
+
+def _place(side: int, rng: np.random.Generator) -> np.ndarray:
+    """The middle of a defect, not at the very edge."""
+    return rng.uniform(0.15 * side, 0.85 * side, 2)
+
+
+def _blob(side: int, radius: float, ragged: float, rng, sharp: float = 1.0) -> np.ndarray:
+    """A round spot with a ragged outline: weights in [0, 1]; `sharp` is the edge's steepness."""
+    y, x = np.mgrid[:side, :side]
+    middle = _place(side, rng)
+    stretch = rng.uniform(0.75, 1.33)
+    distance = np.hypot((y - middle[0]) * stretch, (x - middle[1]) / stretch) / radius
+    noise = ndimage.gaussian_filter(rng.normal(size=(side, side)), radius / 2.5, mode="wrap")
+    distance += ragged * noise / noise.std() / 2
+    return np.clip((1 - distance) * 4 * sharp + 0.5, 0, 1)
+
+
+def _contrasting(tile, shape, rng, least: float, most: float) -> np.ndarray:
+    """A tone that differs from what lies under a shape, on the side where there is room."""
+    under = tile[shape > 0].mean() if (shape > 0).any() else 128
+    difference = rng.uniform(least, most)
+    brighter = rng.random() < np.clip((200 - under) / 140, 0, 1)
+    tone = under + difference if brighter else under - difference
+    return np.full(tile.shape, tone) + rng.normal(0, 6, tile.shape)
+
+
+def _blend(tile: np.ndarray, other: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    return tile + shape * (other - tile)
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=Path, metavar="OUT", help="a new folder")
+    parser.add_argument("--texture", choices=TEXTURES, default=TEXTURES[0])
+    parser.add_argument("--tile", type=int, choices=TILES, default=128)
+    parser.add_argument("--labelled", type=int, default=20, help="defects to learn from")
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    write_texture(flags.output, flags.texture, flags.tile, flags.labelled, flags.seed)
+    print(f"written {flags.output}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_cli(main))

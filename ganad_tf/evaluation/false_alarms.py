@@ -1,0 +1,84 @@
+"""How many false alarms a threshold should raise on new normal images, and how sure that is.
+
+The threshold lies somewhere among the sorted scores of n normal validation images, x of them above
+it. For continuous scores and images exchangeable with new ones, the share of new normal images
+that score above the k-th smallest of the n is Beta(n + 1 - k, k) distributed over the draws of the
+validation images (Vovk, *Conditional validity of inductive conformal predictors*, 2012). So the
+rate of a threshold lies between those of its two neighbours, k = n - x and k = n - x + 1. A
+conformal threshold is its own lower neighbour, and the distribution is exact. Any other is treated
+as chosen without a look at these scores (Clopper and Pearson, 1934); that of best F1 has seen them,
+which the interval cannot know.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import beta, betabinom
+
+CONFIDENCE = 0.9
+
+
+def expected_rate(
+    normal_scores: Sequence[float], threshold: float, confidence: float = CONFIDENCE
+) -> dict[str, float]:
+    """The false-alarm rate to expect on new normal images.
+
+    Args:
+        normal_scores: scores of n >= 1 normal validation images, in any order.
+        threshold: an image is called an anomaly if its score is greater.
+        confidence: share of all draws of validation images whose interval holds the true rate; at
+            least this for thresholds that are none of the scores.
+
+    Returns:
+        `mean`, `low`, `high` and `confidence`, all in [0, 1].
+    """
+    lower, upper, count = _neighbours(normal_scores, threshold)
+    tail = (1 - confidence) / 2
+    return {
+        "mean": (lower + upper) / 2 / (count + 1),
+        "low": _quantile(beta, tail, lower, count),
+        "high": _quantile(beta, 1 - tail, upper, count),
+        "confidence": confidence,
+    }
+
+
+def expected_alarms(
+    normal_scores: Sequence[float],
+    threshold: float,
+    images: int,
+    confidence: float = CONFIDENCE,
+) -> tuple[int, int]:
+    """The range of false alarms to expect in a test with `images` normal images.
+
+    It is wider than that of the rate: a test is a draw as well (the beta-binomial distribution).
+
+    Args:
+        normal_scores, threshold, confidence: as in `expected_rate`.
+        images: how many normal images are tested.
+    """
+    lower, upper, count = _neighbours(normal_scores, threshold)
+    tail = (1 - confidence) / 2
+    return (
+        int(_quantile(betabinom, tail, lower, count, images)),
+        int(_quantile(betabinom, 1 - tail, upper, count, images)),
+    )
+
+
+def is_one_of(normal_scores: Sequence[float], threshold: float) -> bool:
+    """Whether the threshold is one of the scores, as a conformal one is."""
+    return bool(np.any(np.asarray(normal_scores) == threshold))
+
+
+def _neighbours(normal_scores, threshold) -> tuple[int, int, int]:
+    """a of the lower and of the upper distribution Beta(a, n + 1 - a), and n."""
+    scores = np.asarray(normal_scores)
+    above = int(np.count_nonzero(scores > threshold))
+    return above + is_one_of(scores, threshold), above + 1, len(scores)
+
+
+def _quantile(family, share, a, count, images=None) -> float:
+    # Below all scores or above them there is no neighbour: the rate may be anything up to 1 or 0.
+    if a in (0, count + 1):
+        return float(a > 0) * (images or 1)
+    trials = () if images is None else (images,)
+    return float(family.ppf(share, *trials, a, count + 1 - a))

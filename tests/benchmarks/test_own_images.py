@@ -1,0 +1,97 @@
+"""The benchmark of own images: the same experiment in folders, and a fair judgement."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import figures, own_images
+from ganad_tf.data.folder import load_folder
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
+from ganad_tf.preprocessing import to_network
+
+
+def part(count, seed):
+    rng = np.random.default_rng(seed)
+    return LabelledImages(
+        rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8),
+        np.arange(count, dtype=np.int64) % 3,
+        ("T-shirt/top", "Dress", "Sneaker"),
+        frozenset([2]),
+    )
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    splits = Splits(part(12, 0), part(6, 1), part(9, 2), "Sneaker", "seen", "0" * 64)
+    monkeypatch.setattr(own_images, "_load", lambda source: splits)
+    return splits
+
+
+def test_a_folder_holds_the_same_images_in_the_same_parts(splits, tmp_path):
+    own_images.write_as_folder(tmp_path / "data", None)
+    read = load_folder(
+        tmp_path / "data", 32, cache_dir=tmp_path, split_file=tmp_path / "data" / "split.csv"
+    )
+    for name in ("train", "validation", "test"):
+        expected, found = getattr(splits, name), getattr(read, name)
+        assert sorted(zip(found.is_anomaly, map(bytes, found.images[:]), strict=True)) == sorted(
+            (label, bytes(np.pad(image, ((2, 2), (2, 2), (0, 0)))))
+            for label, image in zip(expected.is_anomaly, expected.images, strict=True)
+        )
+    assert set(read.test.kind_names) == {"normal", "T-shirt-top", "Dress"}
+
+
+def test_padded_files_are_what_the_networks_see(splits, tmp_path):
+    image = splits.train.images[0]
+    own_images.save_padded(image, tmp_path / "a.png")
+    padded = np.asarray(Image.open(tmp_path / "a.png"))[None, ..., None]
+    np.testing.assert_array_equal(to_network(padded, 32), to_network(image[None], 32))
+
+
+def test_sneakers_are_drawn_by_the_seed(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(own_images, "ALARM_NORMALS", 3)
+    monkeypatch.setattr(own_images, "ALARM_ANOMALIES", 4)
+    for seed in (0, 1):
+        own_images.write_sneakers(tmp_path / str(seed), seed, None)
+    found = [sorted(p.name for p in (tmp_path / str(s)).rglob("*.png")) for s in (0, 1)]
+    assert [len(names) for names in found] == [7, 7]
+    assert found[0] != found[1]
+    assert len(list((tmp_path / "0" / "normal").iterdir())) == 3
+
+
+@pytest.mark.parametrize(("rate", "inside"), [(0.04, True), (0.0, False), (0.2, False)])
+def test_observed_alarms_are_judged_by_what_few_images_can_tell(rate, inside):
+    calibration = {"normal_scores": list(range(1, 200)), "threshold": 189}
+    judged = own_images.judge({"n_normal": 500, "false_alarm_rate": rate}, calibration)
+    assert judged["inside"] is inside
+    assert judged["mean"] == pytest.approx(11 / 200)
+    assert judged["low"] < 0.05 < judged["high"]
+
+
+def test_the_interval_holds_for_exchangeable_scores():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(200):
+        scores = np.sort(rng.normal(size=139))
+        threshold = scores[132]  # of 5 %: the 133rd of 139
+        observed = float((rng.normal(size=600) > threshold).mean())
+        inside += own_images.judge(
+            {"n_normal": 600, "false_alarm_rate": observed},
+            {"normal_scores": scores, "threshold": threshold},
+        )["inside"]
+    assert inside >= 168  # 90 % of 200, less three standard deviations
+
+
+def test_the_table_says_what_is_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    assert figures._own_table().count("not measured yet") == 11
+    (tmp_path / "own").mkdir()
+    values = {"auroc": 0.98765, "pixel_auroc": 0.9, "aupro": 0.8, "training_seconds": 90}
+    for texture in ("brick", "grass", "gravel"):
+        (tmp_path / "own" / f"texture-{texture}-20.json").write_text(json.dumps(values))
+    table = figures._own_table()
+    assert "| grass, synthetic, 20 labelled defects | 0.9877 | 0.9000 | 0.8000 | 1.5 min |" in table
+    assert "| *mean of the three, 20 labelled defects* | 0.9877 |" in table

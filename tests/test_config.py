@@ -1,0 +1,46 @@
+"""Settings whose defaults depend on where the images come from."""
+
+import argparse
+
+import pytest
+
+from ganad_tf.config import RunConfig, add_flags, config_from_flags
+from ganad_tf.errors import UsageError
+
+
+def parse(*flags):
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return config_from_flags(vars(parser.parse_args(flags)), None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ([], 9),
+        (["--data", "photos"], None),
+        (["--clusters", "auto"], None),
+        (["--data", "photos", "--clusters", "3"], 3),
+        (["--clusters", "3"], 3),
+    ],
+)
+def test_clusters_are_nine_or_left_to_the_silhouette(flags, count):
+    assert parse(*flags).cluster_count() == count
+
+
+@pytest.mark.parametrize("value", [0, "many"])
+def test_other_numbers_of_clusters_are_refused(value):
+    with pytest.raises(UsageError, match="--clusters must be"):
+        RunConfig(clusters=value)
+
+
+@pytest.mark.parametrize("value", ["auto", 4, None])
+def test_the_choice_is_kept_with_the_run(value):
+    config = RunConfig(clusters=value, fit="pad")
+    assert RunConfig.from_dict(config.to_dict()) == config
+
+
+def test_images_are_stretched_or_padded():
+    assert (parse().fit, parse("--fit", "pad").fit) == ("stretch", "pad")
+    with pytest.raises(UsageError, match="--fit must be one of stretch, pad"):
+        RunConfig(fit="crop")
