@@ -153,7 +153,8 @@ class RunConfig:
     average_momentum: float = _setting(
         0.998,
         "training",
-        "moving average of the weights: share of the old average kept in a step; on own images 0.98",
+        "moving average of the weights: share of the old average kept in a step; on own images "
+        "0.98",
         minimum=0.0,
         maximum=0.99999,
     )

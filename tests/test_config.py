@@ -44,3 +44,28 @@ def test_images_are_stretched_or_padded():
     assert (parse().fit, parse("--fit", "pad").fit) == ("stretch", "pad")
     with pytest.raises(UsageError, match="--fit must be one of stretch, pad"):
         RunConfig(fit="crop")
+
+
+def test_own_images_are_seen_in_small_steps_unless_flags_say_otherwise():
+    def with_preset(**flags):
+        return config_from_flags(flags, "small")
+
+    assert with_preset(normal="7").batch_size == 128
+    own = with_preset(data="photos", epochs=3)
+    assert (own.batch_size, own.average_momentum, own.epochs) == (16, 0.98, 3)
+
+
+def test_synthetic_anomalies_of_own_images_are_blots_and_scored_by_place():
+    fashion, own = RunConfig(), RunConfig(data="photos")
+    assert fashion.kinds_of_synthetic() == ("turn", "shuffle", "paste")
+    assert own.kinds_of_synthetic() == ("blot",)
+    assert fashion.score_of_unknown("none") == "novelty"
+    assert own.score_of_unknown("none") == "defects"
+    whole = RunConfig(data="photos", synthetic_kinds="turn,shuffle")
+    assert whole.score_of_unknown("none") == "novelty"
+
+
+@pytest.mark.parametrize("kinds", ["spots", "blot,", "blot;turn"])
+def test_unknown_kinds_of_synthetic_anomalies_are_refused(kinds):
+    with pytest.raises(UsageError, match="--synthetic-kinds must be"):
+        RunConfig(synthetic_kinds=kinds)

@@ -26,8 +26,7 @@ from ganad_tf.scoring.scorer import (
     Scorer,
 )
 
-# Fixed for all images, so that a normal image never glows: 1 is the 99.9 % quantile of normal
-# pixels.
+# Fixed for all images, so that a normal image never glows: few normal pixels pass 1.
 MAP_COLOUR_RANGE = (0.0, 2.0)
 
 
@@ -125,8 +124,7 @@ class Detector:
 
         Returns:
             `score` float32 [N], higher is more anomalous; `probability` float32 [N];
-            `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], 1 = the 99.9 % quantile of
-            normal pixels; `reconstruction` uint8 [N, h, w, C].
+            `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], see `Scorer.anomaly_map`; `reconstruction` uint8 [N, h, w, C].
         """
         measured = measure(
             self.generator,

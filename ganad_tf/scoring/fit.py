@@ -13,7 +13,7 @@ from ganad_tf.scoring.features import (
     local_features,
     pooled_features,
 )
-from ganad_tf.scoring.scorer import NOVELTY, fit_scorer
+from ganad_tf.scoring.scorer import NOVELTY, MapScales, fit_scorer
 
 MAP_QUANTILE = 0.999
 # What the feature distances and the maps' scales are fitted on, at most: normal training images,
@@ -64,14 +64,16 @@ def fit_detector(
     kept = _map_batches(values, validation.images, np.arange(len(validation)))
     pixels_each = validation.images.shape[1] * validation.images.shape[2]
     some = np.flatnonzero(~validation.is_anomaly)[: MOST_PIXELS // pixels_each]
-    scales = [
-        float(np.quantile(pixels, MAP_QUANTILE))
-        for pixels in _map_batches(maps, validation.images, some).values()
-    ]
+    pixels = _map_batches(maps, validation.images, some)
+    scales = MapScales(
+        float(np.quantile(pixels["error"], MAP_QUANTILE)),
+        float(np.quantile(pixels["distance"], MAP_QUANTILE)),
+        float(np.median(pixels["distance"])),
+    )
     scorer = fit_scorer(
         kept,
         validation.is_anomaly,
-        tuple(scales),
+        scales,
         score,
         max_false_alarms,
         all_kinds_known,

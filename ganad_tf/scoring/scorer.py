@@ -62,6 +62,21 @@ class Component:
 
 
 @dataclasses.dataclass(frozen=True)
+class MapScales:
+    """What makes anomaly maps comparable between images, from pixels of normal validation images.
+
+    Args:
+        error: 99.9 % quantile of |x - G(x)|, smoothed.
+        distance: 99.9 % quantile of the local feature distance.
+        typical_distance: its median; unlike errors, distances are far from 0 on normal images.
+    """
+
+    error: float
+    distance: float
+    typical_distance: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Scorer:
     """Score, probability and decision from an image's component values.
 
@@ -72,8 +87,7 @@ class Scorer:
         components: what the score is made of.
         threshold: an image is anomalous if its score is greater.
         slope, intercept: probability = sigmoid(slope * score + intercept), at even odds.
-        error_scale: the 99.9 % quantile of |x - G(x)| over the pixels of normal validation images.
-        distance_scale: likewise of the local feature distance.
+        map_scales: see `MapScales`.
         normal_scores: sorted scores of the normal validation images; any other false-alarm rate
             can be turned into a threshold with them later.
         explanation: how the components and the threshold were chosen, for people.
@@ -83,8 +97,7 @@ class Scorer:
     threshold: float
     slope: float
     intercept: float
-    error_scale: float
-    distance_scale: float
+    map_scales: MapScales
     normal_scores: tuple[float, ...]
     explanation: dict
 
@@ -111,10 +124,12 @@ class Scorer:
             errors: |x - G(x)|, smoothed, [N, h, w].
             distances: the local feature distance, likewise; needed where the score uses it.
         """
-        errors = errors / self.error_scale
+        scales = self.map_scales
+        errors = errors / scales.error
         if not self.uses(LOCAL):
             return errors
-        distances = distances / self.distance_scale
+        # Less the typical one, so that normal images stay cool.
+        distances = (distances - scales.typical_distance) / scales.distance
         return (errors + distances) / 2 if self.uses(SPOT) else distances
 
     def uses(self, name: str) -> bool:
@@ -145,13 +160,16 @@ class Scorer:
         """The inverse of `to_dict`."""
         components = tuple(Component(**component) for component in values["components"])
         scores = tuple(values["normal_scores"])
-        return cls(**{**values, "components": components, "normal_scores": scores})
+        scales = MapScales(**values["map_scales"])
+        return cls(
+            **{**values, "components": components, "normal_scores": scores, "map_scales": scales}
+        )
 
 
 def fit_scorer(
     values: Mapping[str, np.ndarray],
     is_anomaly: np.ndarray,
-    map_scales: tuple[float, float],
+    map_scales: MapScales,
     choice: str = "auto",
     max_false_alarms: float | None = None,
     all_kinds_known: bool = True,
@@ -162,7 +180,7 @@ def fit_scorer(
     Args:
         values: for each of `COMPONENTS`, one positive value per image, [N].
         is_anomaly: bool [N]; at least one normal image.
-        map_scales: `error_scale` and `distance_scale` of `Scorer`.
+        map_scales: see `MapScales`.
         choice: a key of `CHOICES`, or `auto` for the best of them on these images.
         max_false_alarms: the threshold's promise; `None` for the best F1, or for
             `DEFAULT_FALSE_ALARMS` where there are too few anomalies to know.
@@ -218,7 +236,11 @@ def fit_scorer(
         threshold,
         slope,
         intercept,
-        *map(_positive, map_scales),
+        dataclasses.replace(
+            map_scales,
+            error=_positive(map_scales.error),
+            distance=_positive(map_scales.distance),
+        ),
         tuple(float(score) for score in normal_scores),
         {
             "score": choice,

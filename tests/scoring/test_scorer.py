@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from ganad_tf.errors import DataError
-from ganad_tf.scoring.scorer import Scorer, fit_scorer
+from ganad_tf.scoring.scorer import MapScales, Scorer, fit_scorer
 
-SCALES = (0.3, 2.0)
+SCALES = MapScales(error=0.3, distance=2.0, typical_distance=1.0)
 
 
-def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 2.0, 0.5, 0.0)):
+def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 0.0, 2.0, 0.5, 0.0)):
     """Lognormal components; each separates by its own number of standard deviations."""
     truth = np.arange(normals + anomalies) >= normals
-    names = ("reconstruction", "patch", "features", "local", "classifier")
+    names = ("reconstruction", "patch", "spot", "features", "local", "classifier")
     values = {
         name: np.exp(rng.normal(size=len(truth)) + separation * truth)
         for name, separation in zip(names, separations, strict=True)
@@ -36,18 +36,20 @@ def test_e_times_the_typical_value_scores_one_more(rng):
 
 
 def test_auto_takes_what_separates_best_on_validation(rng):
-    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0))
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     assert fit_scorer(values, truth, SCALES).explanation["score"] == "reconstruction"
-    values, truth = made_values(rng, separations=(0.0, 0.0, 3.0, 0.0, 0.0))
+    values, truth = made_values(rng, separations=(0.0, 0.0, 0.0, 3.0, 0.0, 0.0))
     assert fit_scorer(values, truth, SCALES).explanation["score"] == "features"
-    values, truth = made_values(rng, separations=(1.5, 0.0, 1.5, 0.0, 0.0))
+    values, truth = made_values(rng, separations=(1.5, 0.0, 0.0, 1.5, 0.0, 0.0))
     assert fit_scorer(values, truth, SCALES).explanation["score"] == "joint"
 
 
-def test_auto_trusts_the_distances_of_features_where_other_kinds_are_expected(rng):
-    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0))
+def test_auto_trusts_the_unsupervised_score_where_other_kinds_are_expected(rng):
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False)
     assert scorer.explanation["score"] == "novelty"
+    scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False, unsupervised="defects")
+    assert scorer.explanation["score"] == "defects"
 
 
 def test_novelty_weighs_components_by_how_little_they_vary_over_normal_images(rng):
@@ -65,12 +67,16 @@ def test_the_map_shows_what_the_score_is_made_of(rng):
     errors, distances = np.full((1, 2, 2), 0.3), np.full((1, 2, 2), 4.0)
     by_errors = fit_scorer(values, truth, SCALES, "reconstruction")
     np.testing.assert_allclose(by_errors.anomaly_map(errors, None), np.ones((1, 2, 2)))
+    both = fit_scorer(values, truth, SCALES, "defects")
+    np.testing.assert_allclose(both.anomaly_map(errors, distances), 1.25 * np.ones((1, 2, 2)))
     by_distances = fit_scorer(values, truth, SCALES, "novelty")
-    np.testing.assert_allclose(by_distances.anomaly_map(errors, distances), 2 * np.ones((1, 2, 2)))
+    np.testing.assert_allclose(
+        by_distances.anomaly_map(errors, distances), 1.5 * np.ones((1, 2, 2))
+    )
 
 
 def test_a_component_that_misleads_gets_no_weight(rng):
-    values, truth = made_values(rng, separations=(2.0, -2.0, 2.0, 1.0, 1.0))
+    values, truth = made_values(rng, separations=(2.0, -2.0, 0.0, 2.0, 1.0, 1.0))
     scorer = fit_scorer(values, truth, SCALES, "joint")
     assert not scorer.uses("patch")
     assert sum(component.weight for component in scorer.components) == pytest.approx(1)
