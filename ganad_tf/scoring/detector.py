@@ -124,7 +124,8 @@ class Detector:
 
         Returns:
             `score` float32 [N], higher is more anomalous; `probability` float32 [N];
-            `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], see `Scorer.anomaly_map`; `reconstruction` uint8 [N, h, w, C].
+            `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], see `Scorer.anomaly_map`;
+            `reconstruction` uint8 [N, h, w, C].
         """
         measured = measure(
             self.generator,

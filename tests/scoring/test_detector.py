@@ -57,7 +57,7 @@ def test_normal_images_stay_cool_on_the_anomaly_map(detector):
     normal = labelled(rng, 60).images[::2]
     maps = detector.predict(normal, outputs=("anomaly_map",))["anomaly_map"]
     assert 0.2 < np.quantile(maps, 0.999) < 1.1
-    assert np.median(maps) < 0.6
+    assert np.median(maps) < 0.8
 
 
 def test_a_saved_detector_scores_the_same(detector, tmp_path, rng):
