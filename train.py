@@ -10,8 +10,8 @@ from pathlib import Path
 # TensorFlow's notes on the CPU it runs on are not the user's business; errors still appear.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from ganad_tf.config import add_flags, config_from_flags
 from ganad_tf.errors import run_cli
+from ganad_tf.flags import add_flags, config_from_flags
 
 DESCRIPTION = """\
 Trains a dual-discriminator GAN to tell normal images from anomalous ones: one class of

@@ -27,9 +27,10 @@ from ganad_tf.artefacts import read_json
 from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.baselines.classical import CLASSICAL, pixels
 from ganad_tf.baselines.classifier import classifier_scores
-from ganad_tf.config import RunConfig, config_from_flags
+from ganad_tf.config import RunConfig
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.experiment import Source, load_splits
+from ganad_tf.flags import config_from_flags
 from ganad_tf.run_folder import METRICS
 
 # Epochs of 12,800 images: `seen` learns from many anomalies and takes longest.

@@ -13,6 +13,7 @@ from ganad_tf.data.synthetic import synthesise
 from ganad_tf.loss_weights import LossWeights
 from ganad_tf.losses import Patches
 from ganad_tf.networks import Discriminator, Generator
+from ganad_tf.overflow import agree_on_overflow
 from ganad_tf.preprocessing import to_network
 
 GENERATOR_LOSSES = (
@@ -401,25 +402,3 @@ class DualDiscriminatorGAN(keras.Model):
         for name in ("generator_optimizer", "normal_optimizer", "anomaly_optimizer"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         self.compile(**config)
-
-
-def agree_on_overflow(gradients: list[list[tf.Tensor]]) -> list[list[tf.Tensor]]:
-    """Makes an overflow anywhere one everywhere, so that all networks and replicas skip together.
-
-    keras.optimizers.LossScaleOptimizer looks for overflow before gradients are summed over
-    replicas, and trusts the first replica: an overflow on another one would reach the weights.
-
-    Args:
-        gradients: for each network, the gradients of its weights.
-
-    Returns:
-        The same gradients, or infinite ones in all places if any value on any replica is not
-        finite. In a replica context only.
-    """
-    finite = [tf.reduce_all(tf.math.is_finite(g)) for own in gradients for g in own]
-    overflow = tf.cast(tf.logical_not(tf.reduce_all(tf.stack(finite))), tf.float32)
-    context = tf.distribute.get_replica_context()
-    overflow = context.all_reduce(tf.distribute.ReduceOp.SUM, overflow) > 0
-    return [
-        [tf.where(overflow, tf.cast(float("inf"), g.dtype), g) for g in own] for own in gradients
-    ]

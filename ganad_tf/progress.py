@@ -15,7 +15,7 @@ from ganad_tf.checkpoint import save_weights
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import TrainingError
 from ganad_tf.model import DualDiscriminatorGAN
-from ganad_tf.scoring.scorer import FEWEST_ANOMALIES
+from ganad_tf.scoring.choice import FEWEST_ANOMALIES
 
 # Enough to tell epochs apart; scoring all of validation would cost more than it tells.
 MOST_IMAGES = 2000

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ganad_tf.artefacts import read_json, write_json
-from ganad_tf.config import RunConfig, config_from_flags
+from ganad_tf.config import RunConfig
 from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.flags import config_from_flags
 
 CONFIG, METRICS = "config.json", "metrics.json"
 

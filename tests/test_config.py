@@ -4,8 +4,9 @@ import argparse
 
 import pytest
 
-from ganad_tf.config import RunConfig, add_flags, config_from_flags
+from ganad_tf.config import RunConfig
 from ganad_tf.errors import UsageError
+from ganad_tf.flags import add_flags, config_from_flags
 
 
 def parse(*flags):

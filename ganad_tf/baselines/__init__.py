@@ -7,7 +7,7 @@ from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.config import RunConfig
 from ganad_tf.data.splits import Splits
 from ganad_tf.scoring import best_f1_threshold, conformal_threshold
-from ganad_tf.scoring.scorer import DEFAULT_FALSE_ALARMS
+from ganad_tf.scoring.choice import DEFAULT_FALSE_ALARMS
 
 
 def score_baselines(config: RunConfig, splits: Splits) -> dict[str, tuple[np.ndarray, float]]:

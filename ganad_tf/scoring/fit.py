@@ -6,6 +6,7 @@ import tensorflow as tf
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import to_network
+from ganad_tf.scoring.choice import fit_scorer
 from ganad_tf.scoring.detector import Detector, measure
 from ganad_tf.scoring.features import (
     LOCAL_LEVEL,
@@ -13,7 +14,7 @@ from ganad_tf.scoring.features import (
     local_features,
     pooled_features,
 )
-from ganad_tf.scoring.scorer import NOVELTY, MapScales, fit_scorer
+from ganad_tf.scoring.scorer import NOVELTY, MapScales
 
 MAP_QUANTILE = 0.999
 # What the feature distances and the maps' scales are fitted on, at most: normal training images,

@@ -1,0 +1,169 @@
+"""Fits a scorer on validation images: which components, their shares, threshold, probability."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+
+from ganad_tf.errors import DataError
+from ganad_tf.scoring.scorer import (
+    CHOICES,
+    COMPONENTS,
+    NOVELTY,
+    SHARES,
+    SMALLEST_COMPONENT,
+    Component,
+    MapScales,
+    Scorer,
+)
+from ganad_tf.scoring.thresholds import best_f1_threshold, conformal_threshold
+
+DEFAULT_FALSE_ALARMS = 0.05
+# Fewer labelled anomalies than this cannot say which epoch, score or threshold is best.
+FEWEST_ANOMALIES = 20
+
+
+def fit_scorer(
+    values: Mapping[str, np.ndarray],
+    is_anomaly: np.ndarray,
+    map_scales: MapScales,
+    choice: str = "auto",
+    max_false_alarms: float | None = None,
+    all_kinds_known: bool = True,
+    unsupervised: str = NOVELTY,
+) -> Scorer:
+    """Fits a scorer on VALIDATION images.
+
+    Args:
+        values: for each of `COMPONENTS`, one positive value per image, [N].
+        is_anomaly: bool [N]; at least one normal image.
+        map_scales: see `MapScales`.
+        choice: a key of `CHOICES`, or `auto` for the best of them on these images.
+        max_false_alarms: the threshold's promise; `None` for the best F1, or for
+            `DEFAULT_FALSE_ALARMS` where there are too few anomalies to know.
+        all_kinds_known: whether the anomalies here stand for those to come. If not, `auto` takes
+            `unsupervised`.
+        unsupervised: a key of `SHARES`.
+
+    Raises:
+        DataError: if there is no normal image or a value is not finite.
+    """
+    is_anomaly = np.asarray(is_anomaly, dtype=bool)
+    for name in COMPONENTS:
+        if not np.all(np.isfinite(values[name])):
+            raise DataError(f"Component {name!r} must be finite. Received: NaN or infinity")
+    if is_anomaly.all():
+        raise DataError("Fitting a scorer needs normal validation images. Received: none")
+    references = {name: _positive(np.median(values[name][~is_anomaly])) for name in COMPONENTS}
+    logs = {
+        name: np.log(np.maximum(values[name], SMALLEST_COMPONENT) / references[name])
+        for name in COMPONENTS
+    }
+    enough = is_anomaly.sum() >= FEWEST_ANOMALIES
+    # Weighing by a handful of labelled anomalies would fit their noise.
+    labels = is_anomaly if enough else np.zeros_like(is_anomaly)
+    candidates = {
+        name: _by_spread(SHARES[name], logs, is_anomaly)
+        if name in SHARES
+        else _weigh(names, logs, labels)
+        for name, names in CHOICES.items()
+    }
+    aurocs = {name: _validation_auroc(name, logs, is_anomaly) for name in CHOICES} if enough else {}
+    if choice == "auto":
+        if not all_kinds_known:
+            choice, why = unsupervised, "other kinds than the labelled ones are to be expected"
+        elif aurocs:
+            choice, why = max(aurocs, key=aurocs.get), "highest AUROC on validation"
+        else:
+            choice, why = unsupervised, "too few labelled anomalies to compare"
+    else:
+        why = "as asked for"
+    weights = candidates[choice]
+    scores = np.sum([weight * logs[name] for name, weight in weights.items()], axis=0)
+    normal_scores = np.sort(scores[~is_anomaly])
+    if max_false_alarms is None and enough:
+        threshold, rule = best_f1_threshold(scores, is_anomaly), "best F1 on validation"
+    else:
+        rate = max_false_alarms or max(DEFAULT_FALSE_ALARMS, 1.001 / (len(normal_scores) + 1))
+        threshold = conformal_threshold(normal_scores, rate)
+        rule = f"at most {rate:.2%} false alarms (conformal)"
+    slope, intercept = _calibrate(scores, is_anomaly, threshold)
+    return Scorer(
+        tuple(Component(name, references[name], weight) for name, weight in weights.items()),
+        threshold,
+        slope,
+        intercept,
+        dataclasses.replace(
+            map_scales,
+            error=_positive(map_scales.error),
+            distance=_positive(map_scales.distance),
+        ),
+        tuple(float(score) for score in normal_scores),
+        {
+            "score": choice,
+            "why": why,
+            "validation_auroc": aurocs,
+            "threshold": rule,
+            "normal_images": int((~is_anomaly).sum()),
+            "anomalous_images": int(is_anomaly.sum()),
+        },
+    )
+
+
+def _positive(value: float) -> float:
+    return max(float(value), SMALLEST_COMPONENT)
+
+
+def _weigh(names, logs, is_anomaly) -> dict[str, float]:
+    """Shares of the components: a logistic regression's, without those it weighs below zero."""
+    names = list(names)
+    if not is_anomaly.any():
+        return _by_spread(dict.fromkeys(names, 1.0), logs, is_anomaly)
+    while len(names) > 1:
+        columns = np.stack([logs[name] for name in names], axis=1)
+        weights = _regression().fit(columns, is_anomaly).coef_[0]
+        if weights.min() > 0:
+            return {name: float(w) for name, w in zip(names, weights / weights.sum(), strict=True)}
+        del names[int(np.argmin(weights))]
+    return {names[0]: 1.0}
+
+
+def _by_spread(parts, logs, is_anomaly) -> dict[str, float]:
+    """Shares of the components, each in units of its standard deviation over normal images."""
+    shares = {n: part / max(float(np.std(logs[n][~is_anomaly])), 1e-6) for n, part in parts.items()}
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()}
+
+
+def _validation_auroc(choice, logs, is_anomaly) -> float:
+    names = CHOICES[choice]
+    if choice in SHARES:
+        shares = _by_spread(SHARES[choice], logs, is_anomaly)
+        scores = np.sum([share * logs[name] for name, share in shares.items()], axis=0)
+        return float(roc_auc_score(is_anomaly, scores))
+    columns = np.stack([logs[name] for name in names], axis=1)
+    if len(names) == 1:
+        return float(roc_auc_score(is_anomaly, columns[:, 0]))
+    # A fitted join is judged on folds it was not fitted on, or it would always win.
+    scores = cross_val_predict(_regression(), columns, is_anomaly, cv=5, method="decision_function")
+    return float(roc_auc_score(is_anomaly, scores))
+
+
+def _regression() -> LogisticRegression:
+    return LogisticRegression(class_weight="balanced", max_iter=1000)
+
+
+def _calibrate(scores, is_anomaly, threshold) -> tuple[float, float]:
+    """Slope and intercept of the probability (Platt 1999; Ferrari and Enneifer fit the same)."""
+    if is_anomaly.any():
+        regression = _regression().fit(scores[:, None], is_anomaly)
+        slope = float(regression.coef_[0, 0])
+        if slope > 0:
+            return slope, float(regression.intercept_[0])
+    # Without anomalies only the scale of normal scores is known: even odds at the threshold.
+    slope = 1 / max(float(np.std(scores[~is_anomaly])), 1e-3)
+    return slope, -slope * threshold if math.isfinite(threshold) else 0.0
