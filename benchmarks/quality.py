@@ -1,10 +1,12 @@
 """How well each method finds anomalies, under four protocols, on Fashion-MNIST.
 
     python -m benchmarks.quality --protocols none --classes 0 6 7 --methods knn ganad
-    python -m benchmarks.quality                        everything (many hours)
+    python -m benchmarks.quality --protocols seen --classes 0 6 7 --methods without-patch
+    python -m benchmarks.quality                        everything but the ablation (many hours)
 
-Each finished cell is kept at once as benchmarks/results/quality/CELL.json; a second call goes on
-with those that are missing.
+`without-LOSS` is ours with that loss left out, `abc` the generator with reconstruction and ABC loss
+alone. Each finished cell is kept at once as benchmarks/results/quality/CELL.json; a second call
+goes on with those that are missing. Tables and plots: python -m benchmarks.quality_tables.
 """
 
 import argparse
@@ -31,13 +33,18 @@ from ganad_tf.config import RunConfig
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.experiment import Source, load_splits
 from ganad_tf.flags import config_from_flags
+from ganad_tf.loss_weights import LossWeights
 from ganad_tf.run_folder import METRICS
 
 # Epochs of 12,800 images: `seen` learns from many anomalies and takes longest.
 EPOCHS = {"seen": 30, "few": 15, "unseen": 10, "none": 10}
 FEW = (600, 60)
 PROTOCOLS = ("seen", "unseen", "none", *(f"few{count}" for count in FEW))
-METHODS = ("random", *CLASSICAL, "autoencoder", "cnn", "ganad")
+METHODS = ("random", *CLASSICAL, "autoencoder", "cnn", "abc", "ganad")
+LOSSES = tuple(field.name for field in dataclasses.fields(LossWeights))
+ABLATIONS = tuple(f"without-{name}" for name in LOSSES)
+# What is trained as by train.py, with losses left out.
+ABC_LOSSES = ("normal_reconstruction", "abc")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +89,8 @@ def run_cell(cell: Cell, source: Source) -> dict:
     """Runs one cell; returns its AUROC and what it took."""
     config = cell.config()
     began = time.monotonic()
-    if cell.method == "ganad":
-        measured = _run_ganad(config, source)
+    if cell.method in ("ganad", "abc", *ABLATIONS):
+        measured = _run_ganad(config, source, _left_out(cell.method))
     else:
         splits = load_splits(config, source)
         scores = _baseline(cell, config, splits)
@@ -108,7 +115,17 @@ def _baseline(cell: Cell, config: RunConfig, splits) -> np.ndarray:
     return CLASSICAL[cell.method](normal, pixels(splits.test.images), cell.seed)
 
 
-def _run_ganad(config: RunConfig, source: Source) -> dict:
+def _left_out(method: str) -> list[str]:
+    """The flags that leave losses out."""
+    if method == "abc":
+        none = [name for name in LOSSES if name not in ABC_LOSSES]
+        flags = ["--score", "reconstruction"]
+    else:
+        none, flags = [method.removeprefix("without-")] if method in ABLATIONS else [], []
+    return [*flags, *(part for name in none for part in ("--loss-weight", f"{name}=0"))]
+
+
+def _run_ganad(config: RunConfig, source: Source, extra: list[str]) -> dict:
     """Runs train.py as a user would, in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         flags = ["--normal", config.normal, "--protocol", config.protocol, "--preset", "small"]
@@ -117,6 +134,7 @@ def _run_ganad(config: RunConfig, source: Source) -> dict:
         flags += ["--known", config.known] if config.known else []
         flags += ["--data-dir", source.data_dir] if source.data_dir else []
         flags += ["--idx-dir", source.idx_dir] if source.idx_dir else []
+        flags += extra
         folder = Path(name) / "run"
         command = [sys.executable, "train.py", "--output", folder, *flags]
         root = Path(__file__).parents[1]
@@ -132,7 +150,9 @@ def main() -> None:
     )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     parser.add_argument("--classes", nargs="+", type=int, default=range(10))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument(
+        "--methods", nargs="+", choices=(*METHODS, *ABLATIONS), default=METHODS, metavar="METHOD"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--idx-dir", type=Path)

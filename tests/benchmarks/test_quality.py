@@ -1,0 +1,58 @@
+"""Cells and tables of the quality benchmark, without training."""
+
+import json
+
+import pytest
+
+from benchmarks import quality_tables
+from benchmarks.quality import ABLATIONS, Cell, _left_out
+from ganad_tf.errors import DataError
+
+
+def test_a_cell_asks_for_the_run_that_its_name_says():
+    config = Cell("few60", 9, "ganad", 3).config()
+    assert (config.protocol, config.anomalies, config.normal, config.seed) == ("few", 60, "9", 3)
+    assert Cell("unseen", 9, "ganad", 0).config().known == "0"
+    assert not Cell("none", 1, "cnn", 0).possible()
+
+
+def test_an_ablation_leaves_out_one_loss_and_the_abc_autoencoder_all_but_two():
+    assert _left_out("ganad") == []
+    assert "without-patch" in ABLATIONS
+    assert _left_out("without-patch") == ["--loss-weight", "patch=0"]
+    weights = [part for part in _left_out("abc") if part.endswith("=0")]
+    assert "normal_adversarial=0" in weights
+    assert not {"abc=0", "normal_reconstruction=0"} & set(weights)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(quality_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(quality_tables, "README", tmp_path / "README.md")
+    monkeypatch.setattr(quality_tables, "PLOTS", tmp_path / "plots")
+    (tmp_path / "quality").mkdir()
+    return tmp_path
+
+
+def keep(folder, method, normal, seed, auroc):
+    cell = {"protocol": "none", "method": method, "normal": normal, "auroc": auroc}
+    (folder / "quality" / f"{method}-{normal}-{seed}.json").write_text(json.dumps(cell))
+
+
+def test_the_page_holds_means_of_whole_rows_only(kept):
+    for normal in range(10):
+        keep(kept, "ganad", normal, 0, 0.9 + normal / 100)
+    keep(kept, "knn", 6, 0, 0.8)
+    keep(kept, "knn", 6, 1, 0.82)
+    quality_tables.write()
+    page = (kept / "README.md").read_text()
+    assert "0.9900 | 0.9450 |" in page
+    assert "0.8100 ± 0.0100" in page
+    knn = next(line for line in page.splitlines() if line.startswith("| knn"))
+    assert knn.endswith("|  |")
+    assert (kept / "plots" / "none.png").stat().st_size > 1000
+
+
+def test_without_cells_there_is_no_page(kept):
+    with pytest.raises(DataError, match="expected kept cells"):
+        quality_tables.write()
