@@ -154,10 +154,8 @@ def _score(flags: argparse.Namespace, job: dict, tasks: list, manifest: dict) ->
     left, shards = sum(task.rows for task in tasks), manifest["source"]["shards"]
     if not flags.quiet:
         going_on = f", {shards - len(tasks):,} of them done before" * (len(tasks) < shards)
-        print(
-            f"{manifest['source']['rows']:,} images in {shards:,} shards{going_on}",
-            file=sys.stderr,
-        )
+        total = _counted(manifest["source"]["rows"], "image")
+        print(f"{total} in {_counted(shards, 'shard')}{going_on}", file=sys.stderr)
     failures = []
     with batch_worker.ray_running(flags.address, flags.workers or available_cores()) as cores:
         workers = flags.workers or cores
@@ -174,6 +172,10 @@ def _score(flags: argparse.Namespace, job: dict, tasks: list, manifest: dict) ->
         )
 
 
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     for stream in (sys.stdout, sys.stderr):
@@ -187,9 +189,10 @@ def main(arguments: list[str] | None = None) -> int:
         raise Interrupted("interrupted; the same command goes on with what is missing") from None
     scored = summary["rows"] - summary["errors"]
     print(
-        f"{summary['rows']:,} images: {scored:,} scored ({summary['anomalies']:,} anomalies), "
-        f"{summary['errors']:,} errors; {summary['shards']:,} shards in {flags.output} "
-        f"after {time.monotonic() - began:.0f} s"
+        f"{_counted(summary['rows'], 'image')}: {scored:,} scored "
+        f"({_counted(summary['anomalies'], 'anomaly', 'anomalies')}), "
+        f"{_counted(summary['errors'], 'error')}; {_counted(summary['shards'], 'shard')} "
+        f"in {flags.output} after {time.monotonic() - began:.0f} s"
     )
     return 1 if summary["errors"] else 0
 

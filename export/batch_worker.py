@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -128,10 +129,14 @@ def ray_running(address: str | None, cores: int) -> Iterator[int]:
                 **quiet,
             )
     else:
+        host, _, port = address.rpartition(":")
         try:
+            if host and port.isdecimal():
+                # Ray would try for minutes.
+                socket.create_connection((host.removeprefix("ray://"), int(port)), 10).close()
             with _silent():
                 ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
             raise UsageError(
                 "--address must be that of a running Ray cluster, as in 10.0.0.5:6379. "
                 f"Received: {address!r} ({describe(error)})"

@@ -381,6 +381,12 @@ def test_wrong_input_is_named(name, wrong, model_path, tmp_path, capsys, monkeyp
         assert (tmp_path / "full" / "thesis.doc").read_text() == "precious"
 
 
+def test_an_address_without_a_cluster_is_refused_at_once(model_path, files, tmp_path, capsys):
+    arguments = [model_path, files, "--output", tmp_path / "out", "--address", "127.0.0.1:1"]
+    assert run_cli(lambda: batch.main([str(argument) for argument in arguments])) == 2
+    assert "--address must be that of a running Ray cluster" in capsys.readouterr().err
+
+
 def test_two_jobs_in_one_folder_are_refused(score_here, files, tmp_path, capsys):
     with batch_job.locked(tmp_path / "out"):
         assert score_here(files, tmp_path / "out") == 2
