@@ -36,7 +36,8 @@ Stopped or killed, the same command goes on with the shards that are missing. No
 there twice. The number of workers may change; the model, the source and the settings may not.
 
 A cluster's machines must all have this package installed, with the extra `scale`, and see MODEL,
-SOURCE and DIR under the same paths.
+SOURCE and DIR under the same paths. If the cluster asks for tokens, as Ray's do by default, set
+RAY_AUTH_MODE=token here too.
 
 exit codes: 0 all scored; 1 an image has an error, or something could not be used; 2 wrong usage.
 """

@@ -138,7 +138,8 @@ def ray_running(address: str | None, cores: int) -> Iterator[int]:
                 ray.init(address, **quiet)
         except (OSError, OverflowError, RuntimeError, ValueError) as error:
             raise UsageError(
-                "--address must be that of a running Ray cluster, as in 10.0.0.5:6379. "
+                "--address must be that of a running Ray cluster, as in 10.0.0.5:6379 (with "
+                "RAY_AUTH_MODE=token in the environment if it asks for tokens). "
                 f"Received: {address!r} ({describe(error)})"
             ) from None
     try:
