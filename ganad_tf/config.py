@@ -22,6 +22,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 # What suits own images: large ones cost so much that few are seen, so steps are small and many, and
 # the moving average must forget sooner.
 OWN_IMAGES: dict[str, Any] = {"batch_size": 16, "average_momentum": 0.98, "epochs": 20}
+# From half as many labelled anomalies on, they fill half of the anomalous images in training.
+MANY_LABELLED = 200
 # Kinds of synthetic anomalies; here, so that `--help` needs no TensorFlow.
 SYNTHETIC_KINDS = ("turn", "shuffle", "paste", "blot")
 ALL_BUT_BLOT = "turn,shuffle,paste"
@@ -164,7 +166,7 @@ class RunConfig:
         None,
         "training",
         "share of the anomalous half that is made from normal images (default: 1 without labelled "
-        "anomalies, 0.5 on own images, else 0)",
+        "anomalies, 0.5 or, with few labelled ones, more on own images, else 0)",
         minimum=0.0,
         maximum=1.0,
     )
@@ -247,17 +249,19 @@ class RunConfig:
                 f"commas. Received: {self.synthetic_kinds!r}"
             )
 
-    def synthetic_share(self, protocol: str) -> float:
-        """`synthetic`, or its default: all without labelled anomalies, half on own images.
+    def synthetic_share(self, protocol: str, labelled: int = 0) -> float:
+        """`synthetic`, or its default: all without labelled anomalies, on own images most.
 
         Args:
             protocol: of the split; a folder without usable anomalies is `none`, whatever was asked.
+            labelled: how many labelled anomalies there are to learn from.
         """
         if protocol == "none":
             return 1.0
         if self.synthetic is None:
-            # Own images come with few kinds of anomalies, and others are to be expected.
-            return 0.5 if self.data else 0.0
+            # Own images come with few kinds of anomalies, and others are to be expected. A handful
+            # should not fill half of all batches.
+            return max(0.5, 1 - labelled / MANY_LABELLED) if self.data else 0.0
         return self.synthetic
 
     def kinds_of_synthetic(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def build_model(
         abc_scale=config.abc_scale,
         augmentation=Augmentation(config.flip, config.shift),
         anomaly_augmentation=Augmentation(flip=False, shift=0, turn=True) if turn else None,
-        synthetic_share=config.synthetic_share(protocol),
+        synthetic_share=config.synthetic_share(protocol, labelled_anomalies),
         synthetic_kinds=config.kinds_of_synthetic(),
         seed=config.seed,
         dtype=precision,

@@ -66,6 +66,15 @@ def test_synthetic_anomalies_of_own_images_are_blots_and_scored_by_place():
     assert whole.score_of_unknown("none") == "novelty"
 
 
+def test_few_labelled_anomalies_do_not_fill_half_of_the_batches():
+    own = RunConfig(data="photos")
+    assert own.synthetic_share("seen", labelled=18) == pytest.approx(0.91)
+    assert own.synthetic_share("seen", labelled=1000) == 0.5
+    assert own.synthetic_share("none") == 1
+    assert RunConfig(data="photos", synthetic=0.0).synthetic_share("seen", labelled=18) == 0
+    assert RunConfig().synthetic_share("seen", labelled=18) == 0
+
+
 @pytest.mark.parametrize("kinds", ["spots", "blot,", "blot;turn"])
 def test_unknown_kinds_of_synthetic_anomalies_are_refused(kinds):
     with pytest.raises(UsageError, match="--synthetic-kinds must be"):
