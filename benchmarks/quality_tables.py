@@ -68,7 +68,7 @@ def _show(aurocs: list[float]) -> str:
 
 
 def plot(cells: Cells, protocol: str) -> Figure:
-    """One line of points for each method over the normal classes."""
+    """One mark for each method over the normal classes."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for method in METHODS:
@@ -76,13 +76,10 @@ def plot(cells: Cells, protocol: str) -> Figure:
         if method != "random" and by_class:
             numbers = sorted(by_class)
             values = [np.mean(by_class[number]) for number in numbers]
-            own = method == "ganad"
-            axes.plot(
-                numbers, values, "o-" if own else "o--", label=method, lw=2 if own else 0.8, ms=5
-            )
+            axes.plot(numbers, values, "o" if method == "ganad" else "_", label=method, ms=8, mew=2)
     axes.set(xlabel="normal class", ylabel="test AUROC", xticks=range(10), title=protocol)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, ncols=2)
+    figure.legend(loc="outside right upper", fontsize=8)
     return figure
 
 
