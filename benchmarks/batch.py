@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pyarrow.parquet as parquet
 
-from benchmarks.deployment import RUNTIME, _resident_mib, test_images, write_images
+from benchmarks.deployment import RUNTIME, resident_mib, test_images, write_images
 from benchmarks.results_file import save
 from ganad_tf.errors import run_cli
 
@@ -63,7 +63,7 @@ def watch(process: subprocess.Popen) -> list[dict[int, float]]:
     """Samples the resident memory in MiB of each of the job's worker processes until it ends."""
     samples = []
     while process.poll() is None:
-        samples.append({pid: _resident_mib(pid) for pid in _workers(process.pid)})
+        samples.append({pid: resident_mib(pid) for pid in _workers(process.pid)})
         time.sleep(0.2)
     return [sample for sample in samples if sample]
 

@@ -98,7 +98,7 @@ def folder(flags) -> dict:
         )
         memory = []
         while process.poll() is None:
-            memory.append(_resident_mib(process.pid))
+            memory.append(resident_mib(process.pid))
             time.sleep(0.2)
         seconds = time.perf_counter() - began
         with (place / "scores.csv").open(newline="") as file:
@@ -114,7 +114,7 @@ def folder(flags) -> dict:
     }
 
 
-def _resident_mib(pid: int) -> float:
+def resident_mib(pid: int) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -10,6 +10,7 @@ from export.runtime import (
     Progress,
     Scorer,
     ScoringError,
+    add_threshold_flags,
     available_cores,
     check_threshold,
 )
@@ -57,14 +58,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes of one core each (default: all cores)"
     )
-    limit = parser.add_mutually_exclusive_group()
-    limit.add_argument("--threshold", type=float, help="decide by this instead of the model's own")
-    limit.add_argument(
-        "--max-false-alarms",
-        type=float,
-        metavar="A",
-        help="set the threshold for at most this share of false alarms among normal images",
-    )
+    add_threshold_flags(parser)
     parser.add_argument(
         "--image-column",
         metavar="NAME",

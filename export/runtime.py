@@ -528,13 +528,8 @@ def run(arguments) -> int:
     return 1 if output.failures else 0
 
 
-def main(argv=None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="runtime.py", description="Scores images with an exported anomaly detector."
-    )
-    parser.add_argument("model", help="model.onnx or model.int8.onnx")
-    parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
+def add_threshold_flags(parser) -> None:
+    """Adds the flags that replace the model's own threshold; `export.batch` takes the same."""
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--threshold", type=float, help="decide by this instead of the model's own")
     limit.add_argument(
@@ -543,6 +538,16 @@ def main(argv=None) -> int:
         metavar="A",
         help="set the threshold for at most this share of false alarms among normal images",
     )
+
+
+def main(argv=None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="runtime.py", description="Scores images with an exported anomaly detector."
+    )
+    parser.add_argument("model", help="model.onnx or model.int8.onnx")
+    parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
+    add_threshold_flags(parser)
     parser.add_argument("--maps", metavar="DIR", help="write an overlay of each anomaly map here")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", metavar="FILE", help="write a table instead of lines")

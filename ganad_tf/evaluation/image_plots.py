@@ -74,17 +74,10 @@ def sample_rows(
         anomalous: anomalous samples, at least one.
         colour_range: map values of the coldest and the hottest colour.
     """
-    columns = max(len(normal.images), len(anomalous.images))
-    # Each group is a heading row and three image rows.
-    figure = Figure(figsize=(1.05 * columns + 1.6, 8.1), layout="constrained", facecolor="white")
-    grid = figure.subplots(8, columns, squeeze=False, height_ratios=[0.3, 1, 1, 1] * 2)
     scale = Normalize(*colour_range)
-    for top, heading, colour, samples in (
-        (0, "Normal", NORMAL_COLOUR, normal),
-        (4, "Anomalous", ANOMALY_COLOUR, anomalous),
-    ):
-        _write_heading(grid[top], heading, colour)
-        _draw_samples(grid[top + 1 : top + 4], samples, scale)
+    figure, grid, (above, below) = _two_groups(normal, anomalous, rows=3, height=8.1)
+    _draw_samples(above, normal, scale)
+    _draw_samples(below, anomalous, scale)
     _draw_scale(figure, grid, scale, _MAP_COLOURS)
     return figure
 
@@ -101,17 +94,26 @@ def overlay_rows(
         anomalous: anomalous samples, at least one.
         colour_range: map values of the coldest and the hottest colour.
     """
-    columns = max(len(normal.images), len(anomalous.images))
-    figure = Figure(figsize=(1.05 * columns + 1.6, 5.6), layout="constrained", facecolor="white")
-    grid = figure.subplots(6, columns, squeeze=False, height_ratios=[0.3, 1, 1] * 2)
-    for top, heading, colour, samples in (
-        (0, "Normal", NORMAL_COLOUR, normal),
-        (3, "Anomalous", ANOMALY_COLOUR, anomalous),
-    ):
-        _write_heading(grid[top], heading, colour)
-        _draw_overlays(grid[top + 1 : top + 3], samples, colour_range)
+    figure, grid, (above, below) = _two_groups(normal, anomalous, rows=2, height=5.6)
+    _draw_overlays(above, normal, colour_range)
+    _draw_overlays(below, anomalous, colour_range)
     _draw_scale(figure, grid, Normalize(*colour_range), _OVERLAY_COLOURS)
     return figure
+
+
+def _two_groups(normal: Samples, anomalous: Samples, rows: int, height: float):
+    """An empty figure: a heading above `rows` rows of pictures, for each of the two groups.
+
+    Returns:
+        The figure, all its axes, and the axes for pictures of the one and of the other group.
+    """
+    columns = max(len(normal.images), len(anomalous.images))
+    figure = Figure(figsize=(1.05 * columns + 1.6, height), layout="constrained", facecolor="white")
+    ratios = [0.3, *[1] * rows] * 2
+    grid = figure.subplots(len(ratios), columns, squeeze=False, height_ratios=ratios)
+    _write_heading(grid[0], "Normal", NORMAL_COLOUR)
+    _write_heading(grid[rows + 1], "Anomalous", ANOMALY_COLOUR)
+    return figure, grid, (grid[1 : rows + 1], grid[rows + 2 :])
 
 
 def worst_mistakes(

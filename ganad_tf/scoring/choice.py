@@ -72,7 +72,14 @@ def fit_scorer(
         else _weigh(names, logs, labels)
         for name, names in CHOICES.items()
     }
-    aurocs = {name: _validation_auroc(name, logs, is_anomaly) for name in CHOICES} if enough else {}
+    aurocs = (
+        {
+            name: _validation_auroc(name, shares, logs, is_anomaly)
+            for name, shares in candidates.items()
+        }
+        if enough
+        else {}
+    )
     if choice == "auto":
         if not all_kinds_known:
             choice, why = unsupervised, "other kinds than the labelled ones are to be expected"
@@ -83,7 +90,7 @@ def fit_scorer(
     else:
         why = "as asked for"
     weights = candidates[choice]
-    scores = np.sum([weight * logs[name] for name, weight in weights.items()], axis=0)
+    scores = _joined(weights, logs)
     normal_scores = np.sort(scores[~is_anomaly])
     if max_false_alarms is None and enough:
         threshold, rule = best_f1_threshold(scores, is_anomaly), "best F1 on validation"
@@ -139,16 +146,17 @@ def _by_spread(parts, logs, is_anomaly) -> dict[str, float]:
     return {name: share / total for name, share in shares.items()}
 
 
-def _validation_auroc(choice, logs, is_anomaly) -> float:
+def _joined(shares, logs) -> np.ndarray:
+    """The score of each image, [N]."""
+    return np.sum([share * logs[name] for name, share in shares.items()], axis=0)
+
+
+def _validation_auroc(choice, shares, logs, is_anomaly) -> float:
     names = CHOICES[choice]
-    if choice in SHARES:
-        shares = _by_spread(SHARES[choice], logs, is_anomaly)
-        scores = np.sum([share * logs[name] for name, share in shares.items()], axis=0)
-        return float(roc_auc_score(is_anomaly, scores))
-    columns = np.stack([logs[name] for name in names], axis=1)
-    if len(names) == 1:
-        return float(roc_auc_score(is_anomaly, columns[:, 0]))
+    if choice in SHARES or len(names) == 1:
+        return float(roc_auc_score(is_anomaly, _joined(shares, logs)))
     # A fitted join is judged on folds it was not fitted on, or it would always win.
+    columns = np.stack([logs[name] for name in names], axis=1)
     scores = cross_val_predict(_regression(), columns, is_anomaly, cv=5, method="decision_function")
     return float(roc_auc_score(is_anomaly, scores))
 
