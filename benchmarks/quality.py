@@ -2,11 +2,14 @@
 
     python -m benchmarks.quality --protocols none --classes 0 6 7 --methods knn ganad
     python -m benchmarks.quality --protocols seen --classes 0 6 7 --methods without-patch
-    python -m benchmarks.quality                        everything but the ablation (many hours)
+    python -m benchmarks.quality --protocols none unseen --classes 0 6 7 --methods mix-blot mix-half
+    python -m benchmarks.quality                        all but ablation and mixtures (many hours)
 
-`without-LOSS` is ours with that loss left out, `abc` the generator with reconstruction and ABC loss
-alone. Each finished cell is kept at once as benchmarks/results/quality/CELL.json; a second call
-goes on with those that are missing. Tables and plots: python -m benchmarks.quality_tables.
+`abc` is the generator with reconstruction and ABC loss alone, `without-LOSS` ours with that loss
+left out (after a third of the training, beside `without-nothing`), `mix-...` ours with another
+mixture of synthetic anomalies. Each finished cell is kept at once as
+benchmarks/results/quality/CELL.json; a second call goes on with those that are missing. Tables and
+plots: python -m benchmarks.quality_tables.
 """
 
 import argparse
@@ -42,8 +45,19 @@ FEW = (600, 60)
 PROTOCOLS = ("seen", "unseen", "none", *(f"few{count}" for count in FEW))
 METHODS = ("random", *CLASSICAL, "autoencoder", "cnn", "abc", "ganad")
 LOSSES = tuple(field.name for field in dataclasses.fields(LossWeights))
-ABLATIONS = tuple(f"without-{name}" for name in LOSSES)
-# What is trained as by train.py, with losses left out.
+# Enough to tell which losses matter, at a third of the cost.
+ABLATION_EPOCHS = 10
+ABLATIONS = ("without-nothing", *(f"without-{name}" for name in LOSSES if name != "local_abc"))
+# Mixtures of synthetic anomalies: which kinds, or which share beside the labelled ones.
+MIXTURES = {
+    "mix-turn": ["--synthetic-kinds", "turn"],
+    "mix-paste": ["--synthetic-kinds", "paste"],
+    "mix-blot": ["--synthetic-kinds", "blot"],
+    "mix-all": ["--synthetic-kinds", "turn,shuffle,paste,blot"],
+    "mix-known": ["--synthetic", "0"],
+    "mix-half": ["--synthetic", "0.5"],
+    "mix-most": ["--synthetic", "0.9"],
+}
 ABC_LOSSES = ("normal_reconstruction", "abc")
 
 
@@ -71,7 +85,7 @@ class Cell:
         flags = {
             "normal": str(self.normal),
             "protocol": protocol,
-            "epochs": EPOCHS[protocol],
+            "epochs": ABLATION_EPOCHS if self.method in ABLATIONS else EPOCHS[protocol],
             "seed": self.seed,
         }
         if protocol == "few":
@@ -81,16 +95,17 @@ class Cell:
         return config_from_flags(flags, "small")
 
     def possible(self) -> bool:
-        """A classifier needs labelled anomalies."""
-        return not (self.method == "cnn" and self.protocol == "none")
+        """A classifier needs labelled anomalies, as does a share beside them."""
+        needs_labels = self.method == "cnn" or "--synthetic" in MIXTURES.get(self.method, ())
+        return not (needs_labels and self.protocol == "none")
 
 
 def run_cell(cell: Cell, source: Source) -> dict:
     """Runs one cell; returns its AUROC and what it took."""
     config = cell.config()
     began = time.monotonic()
-    if cell.method in ("ganad", "abc", *ABLATIONS):
-        measured = _run_ganad(config, source, _left_out(cell.method))
+    if cell.method in ("ganad", "abc", *ABLATIONS, *MIXTURES):
+        measured = _run_ganad(config, source, _changes(cell.method))
     else:
         splits = load_splits(config, source)
         scores = _baseline(cell, config, splits)
@@ -115,14 +130,17 @@ def _baseline(cell: Cell, config: RunConfig, splits) -> np.ndarray:
     return CLASSICAL[cell.method](normal, pixels(splits.test.images), cell.seed)
 
 
-def _left_out(method: str) -> list[str]:
-    """The flags that leave losses out."""
+def _changes(method: str) -> list[str]:
+    """The flags that make a variant of our method."""
+    if method in MIXTURES:
+        return MIXTURES[method]
     if method == "abc":
-        none = [name for name in LOSSES if name not in ABC_LOSSES]
+        left_out = [name for name in LOSSES if name not in ABC_LOSSES]
         flags = ["--score", "reconstruction"]
     else:
-        none, flags = [method.removeprefix("without-")] if method in ABLATIONS else [], []
-    return [*flags, *(part for name in none for part in ("--loss-weight", f"{name}=0"))]
+        left_out = [name for name in LOSSES if method == f"without-{name}"]
+        flags = []
+    return [*flags, *(part for name in left_out for part in ("--loss-weight", f"{name}=0"))]
 
 
 def _run_ganad(config: RunConfig, source: Source, extra: list[str]) -> dict:
@@ -151,7 +169,12 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     parser.add_argument("--classes", nargs="+", type=int, default=range(10))
     parser.add_argument(
-        "--methods", nargs="+", choices=(*METHODS, *ABLATIONS), default=METHODS, metavar="METHOD"
+        "--methods",
+        nargs="+",
+        choices=(*METHODS, *ABLATIONS, *MIXTURES),
+        default=METHODS,
+        metavar="METHOD",
+        help=f"any of {', '.join((*METHODS, *ABLATIONS, *MIXTURES))}",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--data-dir", type=Path)

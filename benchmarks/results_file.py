@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,20 @@ def save(name: str, values: dict) -> Path:
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "ganad_tf": __version__,
+        "revision": revision(),
         "versions": {package: version(package) for package in packages},
     }
     write_json(path, {**values, "about": about})
     return path
+
+
+def revision() -> str | None:
+    """Which commit the code is at, marked `-dirty` if changed since; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--match="]
+    root = Path(__file__).parents[1]
+    try:
+        return subprocess.run(
+            command, cwd=root, check=True, capture_output=True, text=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

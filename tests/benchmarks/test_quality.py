@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import quality_tables
-from benchmarks.quality import ABLATIONS, Cell, _left_out
+from benchmarks.quality import ABLATIONS, Cell, _changes
 from ganad_tf.errors import DataError
 
 
@@ -17,10 +17,10 @@ def test_a_cell_asks_for_the_run_that_its_name_says():
 
 
 def test_an_ablation_leaves_out_one_loss_and_the_abc_autoencoder_all_but_two():
-    assert _left_out("ganad") == []
+    assert _changes("ganad") == []
     assert "without-patch" in ABLATIONS
-    assert _left_out("without-patch") == ["--loss-weight", "patch=0"]
-    weights = [part for part in _left_out("abc") if part.endswith("=0")]
+    assert _changes("without-patch") == ["--loss-weight", "patch=0"]
+    weights = [part for part in _changes("abc") if part.endswith("=0")]
     assert "normal_adversarial=0" in weights
     assert not {"abc=0", "normal_reconstruction=0"} & set(weights)
 
