@@ -87,10 +87,14 @@ def main() -> None:
     if not metrics:
         return  # a helping worker
     rate, found = metrics["false_alarm_rate"], metrics["recall"]
-    print(
-        f"test AUROC {metrics['auroc']:.4f}; at the threshold {found:.1%} of the anomalies are "
-        f"found, with {rate:.1%} false alarms\nreport: {folder / 'report.html'}"
-    )
+    if found is None:
+        print(f"no anomaly to test with; at the threshold {rate:.1%} false alarms")
+    else:
+        print(
+            f"test AUROC {metrics['auroc']:.4f}; at the threshold {found:.1%} of the anomalies are "
+            f"found, with {rate:.1%} false alarms"
+        )
+    print(f"report: {folder / 'report.html'}")
 
 
 if __name__ == "__main__":

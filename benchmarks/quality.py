@@ -37,7 +37,7 @@ from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.experiment import Source, load_splits
 from ganad_tf.flags import config_from_flags
 from ganad_tf.loss_weights import LossWeights
-from ganad_tf.run_folder import METRICS
+from ganad_tf.run_folder import CONFIG, METRICS
 
 # Epochs of 12,800 images: `seen` learns from many anomalies and takes longest.
 EPOCHS = {"seen": 30, "few": 15, "unseen": 10, "none": 10}
@@ -56,7 +56,7 @@ MIXTURES = {
     "mix-all": ["--synthetic-kinds", "turn,shuffle,paste,blot"],
     "mix-known": ["--synthetic", "0"],
     "mix-half": ["--synthetic", "0.5"],
-    "mix-most": ["--synthetic", "0.9"],
+    "mix-most": ["--synthetic", "0.9"],  # the default of `unseen`
 }
 ABC_LOSSES = ("normal_reconstruction", "abc")
 
@@ -113,9 +113,9 @@ def run_cell(cell: Cell, source: Source) -> dict:
     return {
         **dataclasses.asdict(cell),
         "known": cell.known,
+        "config": config.to_dict(),
         **measured,
         "seconds": time.monotonic() - began,
-        "config": config.to_dict(),
     }
 
 
@@ -157,9 +157,9 @@ def _run_ganad(config: RunConfig, source: Source, extra: list[str]) -> dict:
         command = [sys.executable, "train.py", "--output", folder, *flags]
         root = Path(__file__).parents[1]
         subprocess.run([str(part) for part in command], cwd=root, check=True, stdout=sys.stderr)
-        metrics = read_json(folder / METRICS)
+        metrics, used = read_json(folder / METRICS), read_json(folder / CONFIG)
     kept = ("auroc", "auroc_by_kind", "scorer", "training_seconds", "fingerprint")
-    return {name: metrics[name] for name in kept}
+    return {**{name: metrics[name] for name in kept}, "config": used}
 
 
 def main() -> None:

@@ -151,96 +151,92 @@ def _outlook(scorer: Scorer, metrics: dict) -> str:
 
 
 def _figures(splits, detector, models, history, scores) -> dict[str, ReportFigure]:
+    """The pictures by file name; those about anomalies only if there were any to test with."""
     test = splits.test
     name = next(iter(scores))
     metrics, own = models[name], scores[name]
     samples = _samples(splits, detector, own)
-    overlays = (
-        {
-            "overlays": ReportFigure(
-                "Where it looks",
-                "Test images drawn by chance, and the same with their anomaly maps over them. All "
-                "share one colour scale, fixed by normal validation images, so that a normal image "
-                "stays cool."
-                + " The blue line is the outline of the defect's mask."
-                * bool(splits.masks),
-                image_plots.overlay_rows(*samples, MAP_COLOUR_RANGE),
-            )
-        }
-        if isinstance(splits, FolderSplits)
-        else {}
+    figures = {}
+    if isinstance(splits, FolderSplits):
+        outlines = " The blue line is the outline of the defect's mask." * bool(splits.masks)
+        figures["overlays"] = ReportFigure(
+            "Where it looks",
+            "Test images drawn by chance, and the same with their anomaly maps over them. All "
+            "share one colour scale, fixed by normal validation images, so that a normal image "
+            f"stays cool.{outlines}",
+            image_plots.overlay_rows(*samples, MAP_COLOUR_RANGE),
+        )
+    figures["samples"] = ReportFigure(
+        "What it sees",
+        "Original, reconstruction and anomaly map of test images drawn by chance. All maps "
+        "share one colour scale, fixed by normal validation images.",
+        image_plots.sample_rows(*samples, MAP_COLOUR_RANGE),
     )
-    return {
-        **overlays,
-        "samples": ReportFigure(
-            "What it sees",
-            "Original, reconstruction and anomaly map of test images drawn by chance. All maps "
-            "share one colour scale, fixed by normal validation images.",
-            image_plots.sample_rows(*samples, MAP_COLOUR_RANGE),
-        ),
-        "histogram": ReportFigure(
-            "Scores and threshold",
-            "Scores of the test images. 0 is a typical normal image; the threshold was set "
-            "before the test set was read.",
-            plots.score_histogram(own, test.is_anomaly, metrics["threshold"]),
-        ),
-        "roc": ReportFigure(
+    figures["histogram"] = ReportFigure(
+        "Scores and threshold",
+        "Scores of the test images. 0 is a typical normal image; the threshold was set "
+        "before the test set was read.",
+        plots.score_histogram(own, test.is_anomaly, metrics["threshold"]),
+    )
+    if metrics["n_anomaly"]:
+        figures["roc"] = ReportFigure(
             "ROC",
             "Anomalies found against false alarms, over all thresholds.",
             plots.roc_curves(
                 {model: (test.is_anomaly, values) for model, values in scores.items()}
             ),
-        ),
-        "confusion": ReportFigure(
-            "Decisions at the threshold",
-            "Each model at its own threshold, fitted on validation images.",
-            plots.confusion_matrices({model: m["confusion"] for model, m in models.items()}),
-        ),
-        "kinds": ReportFigure(
+        )
+        figures["kinds"] = ReportFigure(
             "Kind by kind",
             "AUROC of each kind of anomaly against all normal test images.",
             plots.kind_aurocs(metrics["auroc_by_kind"], metrics["auroc"]),
+        )
+    figures["confusion"] = ReportFigure(
+        "Decisions at the threshold",
+        "Each model at its own threshold, fitted on validation images.",
+        plots.confusion_matrices({model: m["confusion"] for model, m in models.items()}),
+    )
+    figures["mistakes"] = ReportFigure(
+        "Worst mistakes",
+        "The normal images with the highest scores and the anomalies with the lowest.",
+        image_plots.worst_mistakes(
+            test.images,
+            own,
+            test.is_anomaly,
+            test.kinds,
+            test.kind_names,
+            metrics["threshold"],
+            EXAMPLES,
         ),
-        "mistakes": ReportFigure(
-            "Worst mistakes",
-            "The normal images with the highest scores and the anomalies with the lowest.",
-            image_plots.worst_mistakes(
-                test.images,
-                own,
-                test.is_anomaly,
-                test.kinds,
-                test.kind_names,
-                metrics["threshold"],
-                EXAMPLES,
-            ),
-        ),
-        "training": ReportFigure(
-            "Training",
-            "Every loss, averaged over each epoch, and the AUROC on validation images, by "
-            "which the epoch is chosen.",
-            plots.training_curves(history, _curves(history), metrics["best_epoch"]),
-        ),
-    }
+    )
+    figures["training"] = ReportFigure(
+        "Training",
+        "Every loss, averaged over each epoch, and, where there are enough anomalies for it, the "
+        "AUROC on validation images, by which the epoch is chosen.",
+        plots.training_curves(history, _curves(history), metrics["best_epoch"]),
+    )
+    return figures
 
 
 def _samples(splits, detector, scores) -> tuple[image_plots.Samples, image_plots.Samples]:
-    """Normal and anomalous test images, drawn by chance."""
+    """Normal and anomalous test images, drawn by chance; of the latter there may be none."""
     test = splits.test
-    outputs = ("anomaly_map", "reconstruction")
+    normal, anomalous = image_plots.pick_examples(test.is_anomaly, test.kinds, EXAMPLES)
+    drawn = np.concatenate([normal, anomalous])
+    shown = detector.predict(test.images[drawn], outputs=("anomaly_map", "reconstruction"))
 
-    def samples(indices):
-        shown = detector.predict(test.images[indices], outputs=outputs)
+    def samples(part: slice):
+        indices = drawn[part]
         return image_plots.Samples(
             test.images[indices],
-            shown["reconstruction"],
-            shown["anomaly_map"],
+            shown["reconstruction"][part],
+            shown["anomaly_map"][part],
             [test.kind_names[kind] for kind in test.kinds[indices]],
             scores[indices],
             masks_of(splits, indices) if isinstance(splits, FolderSplits) else (),
         )
 
-    normal, anomalous = image_plots.pick_examples(test.is_anomaly, test.kinds, EXAMPLES)
-    return samples(normal), samples(anomalous)
+    return samples(slice(len(normal))), samples(slice(len(normal), None))
 
 
 def _curves(history) -> dict[str, dict[str, str]]:

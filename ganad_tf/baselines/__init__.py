@@ -7,7 +7,7 @@ from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.config import RunConfig
 from ganad_tf.data.splits import Splits
 from ganad_tf.scoring import best_f1_threshold, conformal_threshold
-from ganad_tf.scoring.choice import DEFAULT_FALSE_ALARMS
+from ganad_tf.scoring.choice import default_false_alarms
 
 
 def score_baselines(config: RunConfig, splits: Splits) -> dict[str, tuple[np.ndarray, float]]:
@@ -34,4 +34,4 @@ def score_baselines(config: RunConfig, splits: Splits) -> dict[str, tuple[np.nda
 def _threshold(scores: np.ndarray, is_anomaly: np.ndarray) -> float:
     if is_anomaly.any():
         return best_f1_threshold(scores, is_anomaly)
-    return conformal_threshold(scores, DEFAULT_FALSE_ALARMS)
+    return conformal_threshold(scores, default_false_alarms(len(scores)))

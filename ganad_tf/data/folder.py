@@ -12,7 +12,7 @@ from ganad_tf.data.cache import DecodedImages, decode_files, digest_files
 from ganad_tf.data.folder_checks import (
     check_any,
     check_arguments,
-    check_labels,
+    check_normals,
     check_parts,
     contradictions,
     equal_pictures,
@@ -109,7 +109,7 @@ def load_folder(
     images, looks = usable.images, usable.decoded.looks[usable.rows]
     report_bad(path, usable.bad, len(images), skip_bad)
     if given is None:
-        check_labels(images, listing, usable.bad)
+        check_normals(images, listing, usable.bad)
         parts = _draw(listing, images, looks, validation_fraction, test_fraction, seed)
     else:
         parts = np.array([given[image.path] for image in images], "U10")
@@ -166,7 +166,7 @@ def _read(listing: Listing, given, image_size, channels, cache_dir, fit) -> _Usa
     bad += [BadFile(path, reason) for path, reason in unreadable.items()]
     bad += contradictions(images, digests)
     images = without(images, bad)
-    check_any(images, listing, bad) if given else check_labels(images, listing, bad)
+    check_any(images, listing, bad) if given else check_normals(images, listing, bad)
 
     files = {digests[image.path]: root / image.path for image in images}
     decoded = decode_files(files, image_size, channels, cache_dir, fit)

@@ -47,24 +47,17 @@ def check_any(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadF
         raise DataError(f"{listing.root}: expected images to use. Received: none{_broken(bad)}")
 
 
-def check_labels(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadFile]) -> None:
-    """Checks that both labels are there, where the layout needs them.
+def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadFile]) -> None:
+    """Checks that there are normal images where the layout has them.
 
     Raises:
-        DataError: if one has no image.
+        DataError: if there are none.
     """
     needed = (
-        [("normal/", "", False), ("anomaly/", "", True)]
-        if listing.layout == OWN
-        else [
-            ("train/good/", "train", False),
-            ("test/good/", "test", False),
-            ("test/<defect>/", "test", True),
-        ]
+        {"": "normal/"} if listing.layout == OWN else {"train": "train/good/", "test": "test/good/"}
     )
-    for where, official, is_anomaly in needed:
-        held = [i for i in images if i.official == official and i.is_anomaly == is_anomaly]
-        if not held:
+    for official, where in needed.items():
+        if not any(i.official == official and not i.is_anomaly for i in images):
             raise DataError(
                 f"{listing.root}: expected images in {where}, to learn from and to test with. "
                 f"Received: none{_broken(bad)}"
@@ -141,8 +134,8 @@ def check_parts(
     """Checks that a split can be learnt from and leaks nothing.
 
     Raises:
-        DataError: if a part has no normal image or the training part but one, the test part no
-            anomaly, or a picture is in two parts.
+        DataError: if a part has no normal image or the training part but one, or a picture is in
+            two parts.
     """
     learnt = 0
     labels = {part: set() for part in ("train", "validation", "test")}
@@ -159,10 +152,8 @@ def check_parts(
                 f"beforehand. Received: {path!r} in {earlier} and {image.path!r} in {part}"
             )
     for part, held in labels.items():
-        for label in (False, True) if part == "test" else (False,):
-            if label not in held:
-                expected = "anomalies" if label else "normal images"
-                raise DataError(f"{source}: expected {expected} in part {part}. Received: none")
+        if False not in held:
+            raise DataError(f"{source}: expected normal images in part {part}. Received: none")
     if learnt < 2:  # how normal images differ cannot be seen in one
         raise DataError(f"{source}: expected at least 2 normal images in part train. Received: 1")
 
@@ -212,7 +203,9 @@ def notes_on(
             f"pixels: {_few([' = '.join(group[:3]) for group in both])}"
         )
     counts = Counter((entry.part, entry.is_anomaly) for entry in entries)
-    if listing.layout == OWN and not counts["train", True] + counts["unused", True]:
+    if not counts["test", True]:
+        notes.append("there is no anomaly to test with: false alarms can be measured, finds cannot")
+    elif listing.layout == OWN and not counts["train", True] + counts["unused", True]:
         notes.append(
             f"no anomaly is learnt from: all {counts['test', True]} are needed for testing"
         )

@@ -71,13 +71,14 @@ def sample_rows(
 
     Args:
         normal: normal samples, at least one.
-        anomalous: anomalous samples, at least one.
+        anomalous: anomalous samples; with none, their half is left out.
         colour_range: map values of the coldest and the hottest colour.
     """
     scale = Normalize(*colour_range)
     figure, grid, (above, below) = _two_groups(normal, anomalous, rows=3, height=8.1)
     _draw_samples(above, normal, scale)
-    _draw_samples(below, anomalous, scale)
+    if below.size:
+        _draw_samples(below, anomalous, scale)
     _draw_scale(figure, grid, scale, _MAP_COLOURS)
     return figure
 
@@ -91,28 +92,32 @@ def overlay_rows(
 
     Args:
         normal: normal samples, at least one.
-        anomalous: anomalous samples, at least one.
+        anomalous: anomalous samples; with none, their half is left out.
         colour_range: map values of the coldest and the hottest colour.
     """
     figure, grid, (above, below) = _two_groups(normal, anomalous, rows=2, height=5.6)
     _draw_overlays(above, normal, colour_range)
-    _draw_overlays(below, anomalous, colour_range)
+    if below.size:
+        _draw_overlays(below, anomalous, colour_range)
     _draw_scale(figure, grid, Normalize(*colour_range), _OVERLAY_COLOURS)
     return figure
 
 
 def _two_groups(normal: Samples, anomalous: Samples, rows: int, height: float):
-    """An empty figure: a heading above `rows` rows of pictures, for each of the two groups.
+    """An empty figure: a heading above `rows` rows of pictures, for each group that has images.
 
     Returns:
         The figure, all its axes, and the axes for pictures of the one and of the other group.
     """
     columns = max(len(normal.images), len(anomalous.images))
-    figure = Figure(figsize=(1.05 * columns + 1.6, height), layout="constrained", facecolor="white")
-    ratios = [0.3, *[1] * rows] * 2
+    groups = 2 if len(anomalous.images) else 1
+    size = (1.05 * columns + 1.6, height * groups / 2)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    ratios = [0.3, *[1] * rows] * groups
     grid = figure.subplots(len(ratios), columns, squeeze=False, height_ratios=ratios)
     _write_heading(grid[0], "Normal", NORMAL_COLOUR)
-    _write_heading(grid[rows + 1], "Anomalous", ANOMALY_COLOUR)
+    if groups == 2:
+        _write_heading(grid[rows + 1], "Anomalous", ANOMALY_COLOUR)
     return figure, grid, (grid[1 : rows + 1], grid[rows + 2 :])
 
 
@@ -125,7 +130,7 @@ def worst_mistakes(
     threshold: float,
     count: int = 10,
 ) -> Figure:
-    """The normal images with the highest scores and the anomalies with the lowest.
+    """The normal images with the highest scores and the anomalies, if any, with the lowest.
 
     A score on the wrong side of the threshold is printed in orange.
 
@@ -144,13 +149,15 @@ def worst_mistakes(
     missed = order[is_anomaly[order]][:count]
     false_alarms = order[~is_anomaly[order]][::-1][:count]
 
+    groups = [("Normal, yet scored highest", NORMAL_COLOUR, false_alarms)]
+    if len(missed):
+        groups.append(("Anomalous, yet scored lowest", ANOMALY_COLOUR, missed))
     columns = max(len(missed), len(false_alarms))
-    figure = Figure(figsize=(0.95 * columns + 0.3, 3.7), layout="constrained", facecolor="white")
-    grid = figure.subplots(4, columns, squeeze=False, height_ratios=[0.3, 1] * 2)
-    for top, heading, colour, chosen in (
-        (0, "Normal, yet scored highest", NORMAL_COLOUR, false_alarms),
-        (2, "Anomalous, yet scored lowest", ANOMALY_COLOUR, missed),
-    ):
+    size = (0.95 * columns + 0.3, 1.85 * len(groups))
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    ratios = [0.3, 1] * len(groups)
+    grid = figure.subplots(len(ratios), columns, squeeze=False, height_ratios=ratios)
+    for top, (heading, colour, chosen) in zip(range(0, len(grid), 2), groups, strict=True):
         _write_heading(grid[top], heading, colour)
         for axes in grid[top + 1, len(chosen) :]:
             axes.set_axis_off()

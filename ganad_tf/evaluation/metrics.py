@@ -19,6 +19,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measures raw scores against the truth. An anomaly is the positive class throughout.
 
+    Without any anomaly, false alarms are all that can be measured: what needs anomalies is None.
+
     The areas (`auroc`, `average_precision`, `auroc_by_kind`) come from the raw scores and do not
     depend on the threshold; `confusion` and what follows from it do.
 
@@ -36,8 +38,7 @@ def evaluate(
         All rates are in [0, 1]; a ratio of nothing (precision without any alarm) is 0.
 
     Raises:
-        DataError: if lengths differ, a score or the threshold is not finite, or the truth holds
-            one class only.
+        DataError: if lengths differ, a score or the threshold is not finite, or no image is normal.
     """
     scores, is_anomaly, kinds = _checked(scores, is_anomaly, kinds, len(kind_names))
     threshold = float(threshold)
@@ -47,14 +48,10 @@ def evaluate(
     # A plain float keeps the comparison in the scores' own dtype, as in the exported graph.
     tn, fp, fn, tp = confusion_matrix(is_anomaly, scores > threshold, labels=[False, True]).ravel()
     return {
-        "auroc": float(roc_auc_score(is_anomaly, scores)),
-        "average_precision": float(average_precision_score(is_anomaly, scores)),
-        "fpr_at_95_tpr": _false_alarms_at_recall(is_anomaly, scores, 0.95),
+        **_of_anomalies(scores, is_anomaly),
         "threshold": threshold,
         "confusion": {"tn": int(tn), "fp": int(fp), "fn": int(fn), "tp": int(tp)},
-        "precision": _ratio(tp, tp + fp),
-        "recall": _ratio(tp, tp + fn),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        **_of_alarms(int(fp), int(fn), int(tp)),
         "false_alarm_rate": _ratio(fp, fp + tn),
         "auroc_by_kind": {
             kind_names[kind]: _auroc_against_normals(scores, is_anomaly, kinds == kind)
@@ -62,6 +59,28 @@ def evaluate(
         },
         "n_normal": int(tn + fp),
         "n_anomaly": int(fn + tp),
+    }
+
+
+def _of_anomalies(scores, is_anomaly) -> dict[str, float | None]:
+    """What is true of the scores at all thresholds."""
+    if not is_anomaly.any():
+        return dict.fromkeys(("auroc", "average_precision", "fpr_at_95_tpr"))
+    return {
+        "auroc": float(roc_auc_score(is_anomaly, scores)),
+        "average_precision": float(average_precision_score(is_anomaly, scores)),
+        "fpr_at_95_tpr": _false_alarms_at_recall(is_anomaly, scores, 0.95),
+    }
+
+
+def _of_alarms(fp: int, fn: int, tp: int) -> dict[str, float | None]:
+    """How right the alarms at the threshold are."""
+    if not tp + fn:
+        return dict.fromkeys(("precision", "recall", "f1"))
+    return {
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
     }
 
 
@@ -79,11 +98,9 @@ def _checked(scores, is_anomaly, kinds, n_kinds) -> tuple[np.ndarray, np.ndarray
         raise DataError(
             f"scores: expected finite numbers. Received: {bad} of {len(scores)} NaN or infinite"
         )
-    n_anomaly = int(np.count_nonzero(is_anomaly))
-    if n_anomaly in (0, len(is_anomaly)):
+    if is_anomaly.all():
         raise DataError(
-            "is_anomaly: expected both normal images and anomalies. "
-            f"Received: {len(is_anomaly) - n_anomaly} normal, {n_anomaly} anomalous"
+            f"is_anomaly: expected normal images. Received: {len(is_anomaly)} anomalies alone"
         )
     if kinds.min() < 0 or kinds.max() >= n_kinds:
         raise DataError(

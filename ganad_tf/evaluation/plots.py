@@ -68,7 +68,7 @@ def roc_curves(models: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
 
 
 def score_histogram(scores: ArrayLike, is_anomaly: ArrayLike, threshold: float) -> Figure:
-    """Where normal and anomalous scores lie, and what the threshold makes of them.
+    """Where normal and any anomalous scores lie, and what the threshold makes of them.
 
     Each group is drawn as shares of itself, so that the smaller one is not lost. The highest
     3 % of all scores are gathered in the last bar, or a few outliers would flatten the rest.
@@ -94,6 +94,8 @@ def score_histogram(scores: ArrayLike, is_anomaly: ArrayLike, threshold: float) 
         ("anomalous", is_anomaly, ANOMALY_COLOUR),
     ):
         group = scores[chosen]
+        if not len(group):
+            continue
         axes.hist(
             np.minimum(group, edges[-1]),
             bins=edges,

@@ -143,6 +143,12 @@ def verdict(metrics: Mapping[str, Any]) -> str:
     Args:
         metrics: what `metrics.evaluate` returned.
     """
+    if not metrics["n_anomaly"]:
+        alarms = in_words(metrics["false_alarm_rate"], "normal images")
+        return (
+            f"At its threshold the model raises a false alarm on {alarms}. How many anomalies it "
+            "finds is not known: there was none to test with."
+        )
     return (
         f"At its threshold the model finds {in_words(metrics['recall'], 'anomalies')} and raises "
         f"a false alarm on {in_words(metrics['false_alarm_rate'], 'normal images')}."
@@ -156,6 +162,14 @@ def headlines(metrics: Mapping[str, Any]) -> list[Headline]:
         metrics: what `metrics.evaluate` returned.
     """
     confusion, n_normal, n_anomaly = (metrics[k] for k in ("confusion", "n_normal", "n_anomaly"))
+    false_alarms = Headline(
+        "False alarms",
+        f"{metrics['false_alarm_rate']:.1%}",
+        f"{confusion['fp']:,} of {n_normal:,} normal images lie above the threshold and raise "
+        "a false alarm.",
+    )
+    if not n_anomaly:
+        return [false_alarms]
     chance = n_anomaly / (n_normal + n_anomaly)
     return [
         Headline(
@@ -170,12 +184,7 @@ def headlines(metrics: Mapping[str, Any]) -> list[Headline]:
             f"{confusion['tp']:,} of {n_anomaly:,} anomalies lie above the threshold; "
             f"{confusion['fn']:,} were missed.",
         ),
-        Headline(
-            "False alarms",
-            f"{metrics['false_alarm_rate']:.1%}",
-            f"{confusion['fp']:,} of {n_normal:,} normal images lie above the threshold and raise "
-            "a false alarm.",
-        ),
+        false_alarms,
         Headline(
             "Right alarms",
             f"{metrics['precision']:.1%}",
@@ -238,23 +247,29 @@ def in_words(rate: float, noun: str) -> str:
 
 def _model_rows(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list]]:
     """Name and (text, is best of its column) cells; with one model nothing is called best."""
-    best = {
-        key: (max if higher else min)(result[key] for result in models.values())
-        for key, _, higher in _COLUMNS
-    }
     return [
         (
             name,
             [
-                (
-                    f"{result[key]:.4f}" if key in _AREAS else f"{result[key]:.1%}",
-                    len(models) > 1 and result[key] == best[key],
-                )
-                for key, _, _ in _COLUMNS
+                (_cell(key, result[key]), len(models) > 1 and _is_best(key, higher, name, models))
+                for key, _, higher in _COLUMNS
             ],
         )
         for name, result in models.items()
     ]
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:.4f}" if key in _AREAS else f"{value:.1%}"
+
+
+def _is_best(key: str, higher: bool, name: str, models) -> bool:
+    values = {model: result[key] for model, result in models.items()}
+    if values[name] is None:
+        return False
+    return values[name] == (max if higher else min)(values.values())
 
 
 def _data_uri(image: Figure | np.ndarray | str | os.PathLike) -> str:

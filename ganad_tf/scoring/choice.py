@@ -95,7 +95,7 @@ def fit_scorer(
     if max_false_alarms is None and enough:
         threshold, rule = best_f1_threshold(scores, is_anomaly), "best F1 on validation"
     else:
-        rate = max_false_alarms or max(DEFAULT_FALSE_ALARMS, 1.001 / (len(normal_scores) + 1))
+        rate = max_false_alarms or default_false_alarms(len(normal_scores))
         threshold = conformal_threshold(normal_scores, rate)
         rule = f"at most {rate:.2%} false alarms (conformal)"
     slope, intercept = _calibrate(scores, is_anomaly, threshold)
@@ -119,6 +119,11 @@ def fit_scorer(
             "anomalous_images": int(is_anomaly.sum()),
         },
     )
+
+
+def default_false_alarms(normals: int) -> float:
+    """`DEFAULT_FALSE_ALARMS`, or the lowest rate that so few normal images can promise."""
+    return max(DEFAULT_FALSE_ALARMS, 1.001 / (normals + 1))
 
 
 def _positive(value: float) -> float:

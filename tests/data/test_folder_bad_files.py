@@ -129,13 +129,9 @@ def test_labels_that_only_the_full_size_tells_apart_are_told(own, load, save, ca
     assert "1 pictures are normal and anomalous at once at 32x32 pixels" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("gone", "expected"),
-    [("normal", r"expected either normal/ and anomaly/"), ("anomaly", r"expected images in anom")],
-)
-def test_a_class_that_is_missing_is_named(own, load, gone, expected):
-    shutil.rmtree(own / gone)
-    with pytest.raises(DataError, match=expected):
+def test_normal_images_that_are_missing_are_named(own, load):
+    shutil.rmtree(own / "normal")
+    with pytest.raises(DataError, match=r"expected either normal/ and anomaly/"):
         load(own)
 
 
@@ -146,7 +142,7 @@ def test_an_empty_class_is_named(own, load):
         load(own)
 
 
-@pytest.mark.parametrize("gone", ["test/good", "test/hole", "test", "train/good"])
+@pytest.mark.parametrize("gone", ["test/good", "test", "train/good"])
 def test_mvtecs_classes_must_be_there_too(mvtec, load, gone):
     shutil.rmtree(mvtec / gone)
     (mvtec / gone).mkdir()

@@ -103,17 +103,25 @@ def test_no_alarm_at_all_means_zero_precision_not_an_error():
     assert (metrics["precision"], metrics["recall"], metrics["f1"]) == (0, 0, 0)
 
 
+def test_without_anomalies_false_alarms_are_all_that_is_known():
+    metrics = evaluate([1.0, 2.0, 3.0], [0, 0, 0], [0, 0, 0], ("good",), threshold=2.5)
+    assert metrics["false_alarm_rate"] == pytest.approx(1 / 3)
+    assert metrics["confusion"] == {"tn": 2, "fp": 1, "fn": 0, "tp": 0}
+    unknown = {name for name, value in metrics.items() if value is None}
+    assert unknown == {"auroc", "average_precision", "fpr_at_95_tpr", "precision", "recall", "f1"}
+    assert metrics["auroc_by_kind"] == {}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"is_anomaly": [1, 1, 1]}, "both normal images and anomalies.*0 normal, 3 anomalous"),
-        ({"is_anomaly": [0, 0, 0]}, "both normal images and anomalies.*3 normal, 0 anomalous"),
+        ({"is_anomaly": [1, 1, 1]}, "expected normal images. Received: 3 anomalies alone"),
         ({"scores": [1, np.nan, np.inf]}, "finite numbers. Received: 2 of 3"),
         ({"scores": [1, 2]}, r"one length. Received: shapes \(2,\)"),
         ({"scores": [[1], [2], [3]]}, r"one length. Received: shapes \(3, 1\)"),
         ({"kinds": [0, 1, 2]}, "from 0 to 1. Received: 0 to 2"),
         ({"threshold": np.inf}, "threshold: expected a finite number"),
-        ({"scores": [], "is_anomaly": [], "kinds": []}, "0 normal, 0 anomalous"),
+        ({"scores": [], "is_anomaly": [], "kinds": []}, "expected normal images. Received: 0"),
     ],
 )
 def test_unusable_input_is_named(changes, message):

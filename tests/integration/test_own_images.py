@@ -66,6 +66,22 @@ def test_a_folder_is_trained_on_and_scored(photos, train, tmp_path, protocol):
     assert (again / "scores.csv").read_bytes() == (run / "scores.csv").read_bytes()
 
 
+def test_normal_images_alone_give_a_detector_and_its_false_alarms(photos, train, tmp_path, capsys):
+    shutil.rmtree(photos / "anomaly")
+    run = tmp_path / "run"
+    assert train("--data", photos, "--output", run, "--baselines", *SHORT) == 0
+    assert "no anomaly to test with; at the threshold" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["auroc"] is None
+    assert metrics["n_anomaly"] == 0
+    page = (run / "report.html").read_text()
+    assert "there was none to test with" in page
+    assert "Which kinds are missed" not in page
+    assert not (run / "plots" / "roc.png").exists()
+    assert (run / "plots" / "mistakes.png").exists()
+    assert Detector.load(run).scorer.explanation["anomalous_images"] == 0
+
+
 def test_masks_give_pixel_figures_and_the_report_tells_of_the_folder(train, tmp_path, rng):
     root, run = tmp_path / "Fliesen ü", tmp_path / "run"
     for folder, count in (("train/good", 40), ("test/good", 8), ("test/großes Loch", 6)):
