@@ -8,6 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmarks.quality_tables import load_cells, summary_table
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.artefacts import read_json, replace_file
 from ganad_tf.errors import UsageError, run_cli
@@ -243,6 +244,7 @@ def write() -> None:
         "batch": _batch_table,
         "precision": _precision_table,
         "devices": _devices_table,
+        "protocols": lambda: summary_table(load_cells()),
         "quality": _quality_table,
         "baselines": _baseline_table,
         "step": _step_table,

@@ -36,6 +36,7 @@ def kept(tmp_path, monkeypatch):
 
 def keep(folder, method, normal, seed, auroc):
     cell = {"protocol": "none", "method": method, "normal": normal, "auroc": auroc}
+    cell |= {"seed": seed, "seconds": 90.0, "training_seconds": 60.0}
     (folder / "quality" / f"{method}-{normal}-{seed}.json").write_text(json.dumps(cell))
 
 
@@ -47,10 +48,19 @@ def test_the_page_holds_means_of_whole_rows_only(kept):
     quality_tables.write()
     page = (kept / "README.md").read_text()
     assert "0.9900 | 0.9450 |" in page
-    assert "0.8100 ± 0.0100" in page
     knn = next(line for line in page.splitlines() if line.startswith("| knn"))
-    assert knn.endswith("|  |")
+    assert knn.endswith("| 0.8000 |  |  |  |  |")
+    assert "| none | knn | 6 | 2 | 0.8100 ± 0.0141 |" in page
     assert (kept / "plots" / "none.png").stat().st_size > 1000
+
+
+def test_the_summary_marks_the_best_and_compares_on_the_same_classes(kept):
+    for normal in (0, 6):
+        keep(kept, "ganad", normal, 0, 0.9)
+    for normal in range(10):
+        keep(kept, "knn", normal, 0, 1.0 if normal in (0, 6) else 0.5)
+    line = quality_tables.summary_table(quality_tables.load_cells()).splitlines()[-1]
+    assert line.startswith("| `none` | no anomaly | 0, 6 | 0.9000 |  | **1.0000** |")
 
 
 def test_without_cells_there_is_no_page(kept):
