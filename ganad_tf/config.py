@@ -111,14 +111,6 @@ class RunConfig:
     split: str | None = _setting(
         None, "own images", "split.csv of an earlier run, to repeat its split"
     )
-    turn_below: int = _setting(
-        # Normal images are not turned: where they have a top, turned anomalies are told by that.
-        0,
-        "own images",
-        "turn labelled anomalies by random quarters where fewer than this many are learnt from; "
-        "for images that have no top, such as of gravel",
-        minimum=0,
-    )
 
     image_size: int = _setting(
         32, "networks", "the networks' square input in pixels, a multiple of 16", minimum=16
@@ -164,6 +156,11 @@ class RunConfig:
     flip: bool = _setting(True, "training", "mirror half of the training images")
     shift: int = _setting(
         1, "training", "shift training images by up to this many pixels", minimum=0
+    )
+    turn: bool = _setting(
+        False,
+        "training",
+        "turn training images by random quarters, for images that have no top, such as of gravel",
     )
     synthetic: float | None = _setting(
         None,
@@ -245,6 +242,11 @@ class RunConfig:
                 f"Received: {self.synthetic}"
             )
 
+        if self.turn and "turn" in self.kinds_of_synthetic():
+            raise UsageError(
+                "--turn makes turned images normal, so --synthetic-kinds must not hold turn, which "
+                f"makes them anomalous. Received: {','.join(self.kinds_of_synthetic())}"
+            )
         unknown = [kind for kind in self.kinds_of_synthetic() if kind not in SYNTHETIC_KINDS]
         if unknown:
             raise UsageError(

@@ -49,8 +49,7 @@ class DualDiscriminatorGAN(keras.Model):
         average_momentum: share of the old average kept in each step, below 1. Early steps keep
             less, so that the average does not remember the initial weights.
         abc_scale: factor on the error inside the ABC loss.
-        augmentation: random flips and shifts of training images.
-        anomaly_augmentation: what happens to labelled anomalies alone, before that.
+        augmentation: random flips, shifts and turns of training images.
         synthetic_share: share of the anomalous half of a batch that is replaced by synthetic
             anomalies, made of normal images. With 1, `data["anomaly"]` must hold normal images.
         synthetic_kinds: what those are made by, see `ganad_tf.data.synthetic.synthesise`.
@@ -69,7 +68,6 @@ class DualDiscriminatorGAN(keras.Model):
         average_momentum: float = 0.998,
         abc_scale: float = 1.0,
         augmentation: Augmentation | dict | None = None,
-        anomaly_augmentation: Augmentation | dict | None = None,
         synthetic_share: float = 0.0,
         synthetic_kinds: Sequence[str] = ("turn", "shuffle", "paste"),
         seed: int = 0,
@@ -90,9 +88,6 @@ class DualDiscriminatorGAN(keras.Model):
         if isinstance(augmentation, dict):
             augmentation = Augmentation(**augmentation)
         self.augmentation = augmentation or Augmentation()
-        if isinstance(anomaly_augmentation, dict):
-            anomaly_augmentation = Augmentation(**anomaly_augmentation)
-        self.anomaly_augmentation = anomaly_augmentation
         self.average_momentum, self.abc_scale, self.seed = average_momentum, abc_scale, seed
         self.patches = Patches.for_image_size(image_size)
         shape = {"image_size": image_size, "channels": channels}
@@ -206,8 +201,6 @@ class DualDiscriminatorGAN(keras.Model):
     def train_step(self, data):
         batch = [data["normal"], data["anomaly"]]
         seed = self._step_seed()
-        if self.anomaly_augmentation:
-            batch[1] = self.anomaly_augmentation(batch[1], tf.random.fold_in(seed, 2))
         where = None
         if self.synthetic_share:
             batch[1], where = self._with_synthetic(*batch, tf.random.fold_in(seed, 1))
@@ -378,8 +371,6 @@ class DualDiscriminatorGAN(keras.Model):
             "average_momentum": self.average_momentum,
             "abc_scale": self.abc_scale,
             "augmentation": dataclasses.asdict(self.augmentation),
-            "anomaly_augmentation": self.anomaly_augmentation
-            and dataclasses.asdict(self.anomaly_augmentation),
             "synthetic_share": self.synthetic_share,
             "synthetic_kinds": list(self.synthetic_kinds),
             "seed": self.seed,

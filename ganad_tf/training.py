@@ -36,14 +36,12 @@ def build_model(
         channels: 1 or 3.
         precision: Keras dtype policy of the networks.
         protocol: of the split; decides the default share of synthetic anomalies.
-        labelled_anomalies: how many are learnt from; few may be turned.
+        labelled_anomalies: how many are learnt from; decides the same.
 
     Returns:
         A compiled `DualDiscriminatorGAN`, its optimizers built.
     """
     keras.utils.set_random_seed(config.seed)
-    # Few anomalies come again and again; turned, they are not learnt by heart so soon.
-    turn = bool(config.data) and 0 < labelled_anomalies < config.turn_below
     model = DualDiscriminatorGAN(
         image_size=config.image_size,
         channels=channels,
@@ -52,8 +50,7 @@ def build_model(
         refine=config.refine,
         average_momentum=config.average_momentum,
         abc_scale=config.abc_scale,
-        augmentation=Augmentation(config.flip, config.shift),
-        anomaly_augmentation=Augmentation(flip=False, shift=0, turn=True) if turn else None,
+        augmentation=Augmentation(config.flip, config.shift, config.turn),
         synthetic_share=config.synthetic_share(protocol, labelled_anomalies),
         synthetic_kinds=config.kinds_of_synthetic(),
         seed=config.seed,
