@@ -184,8 +184,8 @@ def _run(config, execution, splits, folder, command) -> dict:
         # Whoever sorted a folder of photos has not seen every defect that will come.
         all_kinds_known=splits.protocol in ("seen", "few") and not config.data,
         unsupervised=config.score_of_unknown(splits.protocol),
+        image_fit=config.fit,
     )
-    detector.fit = config.fit
     detector.save(folder / "detector")
     write_json(folder / "calibration.json", detector.scorer.calibration())
     return _report(config, splits, detector, execution, folder, command)

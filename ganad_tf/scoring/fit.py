@@ -34,6 +34,7 @@ def fit_detector(
     seed: int = 0,
     all_kinds_known: bool = True,
     unsupervised: str = NOVELTY,
+    image_fit: str = "stretch",
 ) -> Detector:
     """Fits the feature distance on normal training images, everything else on validation.
 
@@ -45,6 +46,7 @@ def fit_detector(
         max_false_alarms: see `fit_scorer`.
         seed: of the k-means and the draw of training images.
         all_kinds_known, unsupervised: see `fit_scorer`.
+        image_fit: `fit` of `Detector`: how the images came to their shape.
 
     Raises:
         DataError: if a split has no normal images.
@@ -80,7 +82,7 @@ def fit_detector(
         all_kinds_known,
         unsupervised,
     )
-    return Detector(generator, distances, scorer, validation.images.shape[1:])
+    return Detector(generator, distances, scorer, validation.images.shape[1:], image_fit)
 
 
 def _fit_distances(generator, images, indices, seed) -> FeatureDistances:
