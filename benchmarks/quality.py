@@ -50,6 +50,7 @@ ABLATION_EPOCHS = 10
 ABLATIONS = ("without-nothing", *(f"without-{name}" for name in LOSSES if name != "local_abc"))
 # Mixtures of synthetic anomalies: which kinds, or which share beside the labelled ones.
 MIXTURES = {
+    "mix-three": ["--synthetic-kinds", "turn,shuffle,paste"],  # the default of `none`
     "mix-turn": ["--synthetic-kinds", "turn"],
     "mix-paste": ["--synthetic-kinds", "paste"],
     "mix-blot": ["--synthetic-kinds", "blot"],

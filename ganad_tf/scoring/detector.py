@@ -21,6 +21,7 @@ from ganad_tf.scoring.scorer import (
     FEATURES,
     LOCAL,
     PATCH,
+    PIXELS,
     RECONSTRUCTION,
     SPOT,
     Scorer,
@@ -75,6 +76,8 @@ def measure(
         CLASSIFIER: losses.classifier_error(logit),
     }
     distances = None
+    if PIXELS in wanted:
+        values[PIXELS] = feature_distances.of_pixels(x)
     if FEATURES in wanted:
         values[FEATURES] = feature_distances.of_images(maps)
     if LOCAL in wanted:

@@ -1,4 +1,4 @@
-"""Distances of an image's encoder features to those of normal training images."""
+"""Distances of an image, its encoder features and its pixels, to normal training images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,8 +17,11 @@ LEVELS = (1, 2, 3)
 LOCAL_LEVEL = 2
 # An image's local distance is the mean over its most unusual places, at least one of them.
 LARGEST_SHARE = 0.02
-# Shrinking towards the mean variance keeps directions of almost no variance from ruling.
-SHRINKAGE = 1.0
+# Pixels are compared after averaging to this grid.
+PIXEL_GRID = 16
+# Shrinking towards the mean variance keeps directions of almost no variance from ruling. Pixels,
+# unlike features, have directions without meaning, so they are hardly whitened.
+SHRINKAGE, PIXEL_SHRINKAGE = 1.0, 10.0
 SMALLEST_SQUARE = 1e-12
 
 
@@ -49,6 +52,7 @@ class FeatureDistance:
         rank: int = 128,
         prototypes: int = 512,
         nearest: int = 3,
+        shrinkage: float = SHRINKAGE,
     ) -> "FeatureDistance":
         """Fits to features of normal TRAINING images.
 
@@ -56,13 +60,14 @@ class FeatureDistance:
             features: float32 [N, D].
             seed: of the k-means.
             rank, prototypes, nearest: upper limits; fewer where there are fewer features.
+            shrinkage: share of the mean variance that is added to each direction's own.
         """
         features = features.astype(np.float64)
         # A direction needs several images to tell its variance from chance.
         rank = max(1, min(rank, features.shape[1], len(features) // 4))
         pca = PCA(rank, random_state=seed).fit(features)
         variance = pca.explained_variance_
-        scale = np.sqrt(variance + SHRINKAGE * variance.mean() + 1e-12)
+        scale = np.sqrt(variance + shrinkage * variance.mean() + 1e-12)
         projection = pca.components_.T / scale
         projected = (features - pca.mean_) @ projection
         count = min(prototypes, len(projected))
@@ -94,26 +99,37 @@ class FeatureDistances:
     """The distances that are measured: of whole images, and of places in them.
 
     Args:
+        pixels: over the image itself, averaged to a grid. What the encoder has learnt to overlook
+            is seen here, and no one gets less than a neighbour search would give.
         pooled: one for each of `LEVELS`, over the map averaged to a 2x2 grid.
         local: over single places of the map `LOCAL_LEVEL`, wherever they lie.
     """
 
+    pixels: FeatureDistance
     pooled: tuple[FeatureDistance, ...]
     local: FeatureDistance
 
     @classmethod
-    def fit(cls, pooled: Sequence[np.ndarray], local: np.ndarray, seed: int) -> "FeatureDistances":
-        """Fits to the features of normal TRAINING images.
+    def fit(
+        cls, pixels: np.ndarray, pooled: Sequence[np.ndarray], local: np.ndarray, seed: int
+    ) -> "FeatureDistances":
+        """Fits to normal TRAINING images.
 
         Args:
+            pixels: `averaged_pixels`, float32 [N, D].
             pooled: `pooled_features`, float32 [N, D] for each level.
             local: rows of `local_features`, float32 [M, c].
             seed: of the k-means.
         """
         return cls(
+            FeatureDistance.fit(pixels, seed, shrinkage=PIXEL_SHRINKAGE),
             tuple(FeatureDistance.fit(features, seed) for features in pooled),
             FeatureDistance.fit(local, seed),
         )
+
+    def of_pixels(self, images: tf.Tensor) -> tf.Tensor:
+        """Distance of each image, float [N, S, S, C] in [-1, 1] to float32 [N]."""
+        return self.pixels(averaged_pixels(images))
 
     def of_images(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
         """Geometric mean over the levels' distances, float32 [N], from the encoder's maps."""
@@ -132,7 +148,7 @@ class FeatureDistances:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays for `np.savez`."""
-        named = {"local": self.local}
+        named = {"pixels": self.pixels, "local": self.local}
         named |= {f"pooled{number}": distance for number, distance in enumerate(self.pooled)}
         return {
             f"{name}.{field}": np.asarray(value)
@@ -154,7 +170,15 @@ class FeatureDistances:
             return FeatureDistance(**{**values, "nearest": int(values["nearest"])})
 
         pooled = tuple(distance(f"pooled{number}") for number in range(len(LEVELS)))
-        return cls(pooled, distance("local"))
+        return cls(distance("pixels"), pooled, distance("local"))
+
+
+def averaged_pixels(images: tf.Tensor) -> tf.Tensor:
+    """Images [N, S, S, C] averaged to the pixel grid, float32 [N, PIXEL_GRID^2 * C]."""
+    size, channels = images.shape[1], images.shape[3]
+    window = size // PIXEL_GRID
+    averaged = tf.nn.avg_pool2d(tf.cast(images, tf.float32), window, window, "VALID")
+    return tf.reshape(averaged, [-1, PIXEL_GRID**2 * channels])
 
 
 def pooled_features(maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -11,6 +11,7 @@ from ganad_tf.scoring.detector import Detector, measure
 from ganad_tf.scoring.features import (
     LOCAL_LEVEL,
     FeatureDistances,
+    averaged_pixels,
     local_features,
     pooled_features,
 )
@@ -89,8 +90,10 @@ def _fit_distances(generator, images, indices, seed) -> FeatureDistances:
     """Fits to the normal training images; of places in them, to as many as fit in memory."""
 
     def pooled(batch):
-        maps = generator.encoder_maps(to_network(batch, generator.image_size), training=False)
-        return {str(level): features for level, features in enumerate(pooled_features(maps))}
+        x = to_network(batch, generator.image_size)
+        maps = generator.encoder_maps(x, training=False)
+        levels = {str(level): features for level, features in enumerate(pooled_features(maps))}
+        return {"pixels": averaged_pixels(x), **levels}
 
     def places(batch):
         maps = generator.encoder_maps(to_network(batch, generator.image_size), training=False)
@@ -102,7 +105,9 @@ def _fit_distances(generator, images, indices, seed) -> FeatureDistances:
     count = min(len(indices), max(1, MOST_PLACES // per_image))
     some = np.sort(rng.choice(indices, count, replace=False))
     local = _map_batches(places, images, some)["local"]
-    return FeatureDistances.fit(list(features.values()), local.reshape(-1, local.shape[-1]), seed)
+    pixels = features.pop("pixels")
+    local = local.reshape(-1, local.shape[-1])
+    return FeatureDistances.fit(pixels, list(features.values()), local, seed)
 
 
 def _map_batches(function, images, indices) -> dict[str, np.ndarray]:

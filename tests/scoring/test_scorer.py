@@ -10,10 +10,10 @@ from ganad_tf.scoring.scorer import MapScales, Scorer
 SCALES = MapScales(error=0.3, distance=2.0, typical_distance=1.0)
 
 
-def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 0.0, 2.0, 0.5, 0.0)):
+def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 0.0, 0.0, 2.0, 0.5, 0.0)):
     """Lognormal components; each separates by its own number of standard deviations."""
     truth = np.arange(normals + anomalies) >= normals
-    names = ("reconstruction", "patch", "spot", "features", "local", "classifier")
+    names = ("reconstruction", "patch", "spot", "pixels", "features", "local", "classifier")
     values = {
         name: np.exp(rng.normal(size=len(truth)) + separation * truth)
         for name, separation in zip(names, separations, strict=True)
@@ -37,16 +37,16 @@ def test_e_times_the_typical_value_scores_one_more(rng):
 
 
 def test_auto_takes_what_separates_best_on_validation(rng):
-    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     assert fit_scorer(values, truth, SCALES).explanation["score"] == "reconstruction"
-    values, truth = made_values(rng, separations=(0.0, 0.0, 0.0, 3.0, 0.0, 0.0))
+    values, truth = made_values(rng, separations=(0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0))
     assert fit_scorer(values, truth, SCALES).explanation["score"] == "features"
-    values, truth = made_values(rng, separations=(1.5, 0.0, 0.0, 1.5, 0.0, 0.0))
+    values, truth = made_values(rng, separations=(1.5, 0.0, 0.0, 0.0, 1.5, 0.0, 0.0))
     assert fit_scorer(values, truth, SCALES).explanation["score"] == "joint"
 
 
 def test_auto_trusts_the_unsupervised_score_where_other_kinds_are_expected(rng):
-    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False)
     assert scorer.explanation["score"] == "novelty"
     scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False, unsupervised="defects")
@@ -60,6 +60,7 @@ def test_novelty_weighs_components_by_how_little_they_vary_over_normal_images(rn
     shares = {component.name: component.weight for component in scorer.components}
     assert shares["local"] / shares["features"] == pytest.approx(0.5 / 0.5, rel=0.2)
     assert shares["classifier"] / shares["features"] == pytest.approx(0.25, rel=0.2)
+    assert shares["pixels"] / shares["features"] == pytest.approx(1, rel=0.2)
     assert sum(shares.values()) == pytest.approx(1)
 
 
@@ -77,7 +78,7 @@ def test_the_map_shows_what_the_score_is_made_of(rng):
 
 
 def test_a_component_that_misleads_gets_no_weight(rng):
-    values, truth = made_values(rng, separations=(2.0, -2.0, 0.0, 2.0, 1.0, 1.0))
+    values, truth = made_values(rng, separations=(2.0, -2.0, 0.0, 0.0, 2.0, 1.0, 1.0))
     scorer = fit_scorer(values, truth, SCALES, "joint")
     assert not scorer.uses("patch")
     assert sum(component.weight for component in scorer.components) == pytest.approx(1)
