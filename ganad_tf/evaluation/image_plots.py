@@ -231,8 +231,10 @@ def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range) -> None:
 
 
 def _draw_scale(figure: Figure, grid: np.ndarray, scale: Normalize, colours) -> None:
+    # One group alone is half as high, and the bar's label needs all of it.
+    shrink = 0.5 if len(grid) > 4 else 1.0
     bar = figure.colorbar(
-        ScalarMappable(scale, colours), ax=grid, shrink=0.5, aspect=28, pad=0.02, extend="max"
+        ScalarMappable(scale, colours), ax=grid, shrink=shrink, aspect=28, pad=0.02, extend="max"
     )
     bar.set_label("anomaly map, one scale for all images", fontsize=9, color=MUTED)
     bar.ax.tick_params(labelsize=8.5, labelcolor=INK, color=MUTED)
