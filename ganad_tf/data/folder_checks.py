@@ -137,24 +137,22 @@ def check_parts(
         DataError: if a part has no normal image or the training part but one, or a picture is in
             two parts.
     """
-    learnt = 0
-    labels = {part: set() for part in ("train", "validation", "test")}
+    normals = Counter()
     first: dict[str, tuple[str, str]] = {}
     for image, look, part in zip(images, looks.tolist(), parts.tolist(), strict=True):
         if part == "unused":
             continue
-        labels[part].add(image.is_anomaly)
-        learnt += part == "train" and not image.is_anomaly
+        normals[part] += not image.is_anomaly
         path, earlier = first.setdefault(look, (image.path, part))
         if earlier != part:
             raise DataError(
                 f"{source}: expected equal pictures in one part, or the test would be known "
                 f"beforehand. Received: {path!r} in {earlier} and {image.path!r} in {part}"
             )
-    for part, held in labels.items():
-        if False not in held:
+    for part in ("train", "validation", "test"):
+        if not normals[part]:
             raise DataError(f"{source}: expected normal images in part {part}. Received: none")
-    if learnt < 2:  # how normal images differ cannot be seen in one
+    if normals["train"] < 2:  # how normal images differ cannot be seen in one
         raise DataError(f"{source}: expected at least 2 normal images in part train. Received: 1")
 
 

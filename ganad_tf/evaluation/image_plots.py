@@ -75,11 +75,10 @@ def sample_rows(
         colour_range: map values of the coldest and the hottest colour.
     """
     scale = Normalize(*colour_range)
-    figure, grid, (above, below) = _two_groups(normal, anomalous, rows=3, height=8.1)
-    _draw_samples(above, normal, scale)
-    if below.size:
-        _draw_samples(below, anomalous, scale)
-    _draw_scale(figure, grid, scale, _MAP_COLOURS)
+    figure, groups = _groups(normal, anomalous, rows=3, height=4.05)
+    for axes, samples in groups:
+        _draw_samples(axes, samples, scale)
+    _draw_scale(figure, scale, _MAP_COLOURS, len(groups))
     return figure
 
 
@@ -95,30 +94,38 @@ def overlay_rows(
         anomalous: anomalous samples; with none, their half is left out.
         colour_range: map values of the coldest and the hottest colour.
     """
-    figure, grid, (above, below) = _two_groups(normal, anomalous, rows=2, height=5.6)
-    _draw_overlays(above, normal, colour_range)
-    if below.size:
-        _draw_overlays(below, anomalous, colour_range)
-    _draw_scale(figure, grid, Normalize(*colour_range), _OVERLAY_COLOURS)
+    figure, groups = _groups(normal, anomalous, rows=2, height=2.8)
+    for axes, samples in groups:
+        _draw_overlays(axes, samples, colour_range)
+    _draw_scale(figure, Normalize(*colour_range), _OVERLAY_COLOURS, len(groups))
     return figure
 
 
-def _two_groups(normal: Samples, anomalous: Samples, rows: int, height: float):
+def _groups(
+    normal: Samples, anomalous: Samples, rows: int, height: float
+) -> tuple[Figure, list[tuple[np.ndarray, Samples]]]:
     """An empty figure: a heading above `rows` rows of pictures, for each group that has images.
 
+    Args:
+        normal, anomalous: the groups.
+        rows: of pictures in a group.
+        height: of a group, in inches.
+
     Returns:
-        The figure, all its axes, and the axes for pictures of the one and of the other group.
+        The figure, and of each group the axes for its pictures [rows, columns] and its samples.
     """
-    columns = max(len(normal.images), len(anomalous.images))
-    groups = 2 if len(anomalous.images) else 1
-    size = (1.05 * columns + 1.6, height * groups / 2)
+    headed = [("Normal", NORMAL_COLOUR, normal), ("Anomalous", ANOMALY_COLOUR, anomalous)]
+    headed = [group for group in headed if len(group[2].images)]
+    columns = max(len(samples.images) for _, _, samples in headed)
+    size = (1.05 * columns + 1.6, height * len(headed))
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    ratios = [0.3, *[1] * rows] * groups
+    ratios = [0.3, *[1] * rows] * len(headed)
     grid = figure.subplots(len(ratios), columns, squeeze=False, height_ratios=ratios)
-    _write_heading(grid[0], "Normal", NORMAL_COLOUR)
-    if groups == 2:
-        _write_heading(grid[rows + 1], "Anomalous", ANOMALY_COLOUR)
-    return figure, grid, (grid[1 : rows + 1], grid[rows + 2 :])
+    groups = []
+    for part, (heading, colour, samples) in zip(np.split(grid, len(headed)), headed, strict=True):
+        _write_heading(part[0], heading, colour)
+        groups.append((part[1:], samples))
+    return figure, groups
 
 
 def worst_mistakes(
@@ -230,11 +237,15 @@ def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range) -> None:
         axes.set_ylabel(label, fontsize=8.5, color=MUTED)
 
 
-def _draw_scale(figure: Figure, grid: np.ndarray, scale: Normalize, colours) -> None:
-    # One group alone is half as high, and the bar's label needs all of it.
-    shrink = 0.5 if len(grid) > 4 else 1.0
+def _draw_scale(figure: Figure, scale: Normalize, colours, groups: int) -> None:
+    """A colour bar as high as one of the groups, which its label needs."""
     bar = figure.colorbar(
-        ScalarMappable(scale, colours), ax=grid, shrink=shrink, aspect=28, pad=0.02, extend="max"
+        ScalarMappable(scale, colours),
+        ax=figure.axes,
+        shrink=1 / groups,
+        aspect=28,
+        pad=0.02,
+        extend="max",
     )
     bar.set_label("anomaly map, one scale for all images", fontsize=9, color=MUTED)
     bar.ax.tick_params(labelsize=8.5, labelcolor=INK, color=MUTED)

@@ -247,12 +247,22 @@ def in_words(rate: float, noun: str) -> str:
 
 def _model_rows(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list]]:
     """Name and (text, is best of its column) cells; with one model nothing is called best."""
+    # All models were tested on the same images: a figure is known of each of them or of none.
+    known = next(iter(models.values()))
+    best = {
+        key: (max if higher else min)(result[key] for result in models.values())
+        for key, _, higher in _COLUMNS
+        if known[key] is not None
+    }
     return [
         (
             name,
             [
-                (_cell(key, result[key]), len(models) > 1 and _is_best(key, higher, name, models))
-                for key, _, higher in _COLUMNS
+                (
+                    _cell(key, result[key]),
+                    len(models) > 1 and key in best and result[key] == best[key],
+                )
+                for key, _, _ in _COLUMNS
             ],
         )
         for name, result in models.items()
@@ -263,13 +273,6 @@ def _cell(key: str, value: float | None) -> str:
     if value is None:
         return "not known"
     return f"{value:.4f}" if key in _AREAS else f"{value:.1%}"
-
-
-def _is_best(key: str, higher: bool, name: str, models) -> bool:
-    values = {model: result[key] for model, result in models.items()}
-    if values[name] is None:
-        return False
-    return values[name] == (max if higher else min)(values.values())
 
 
 def _data_uri(image: Figure | np.ndarray | str | os.PathLike) -> str:

@@ -246,17 +246,17 @@ class Generator(keras.Model):
         return {**super().get_config(), **own}
 
 
-def pool_features(features):
-    """Averages a bottleneck map [N, h, w, c] to the grid: float32 [N, GRID * GRID * c]."""
+def pool_features(features, grid: int = GRID):
+    """Averages a map [N, h, w, c], h = w, to a grid: float32 [N, grid * grid * c]."""
     features = keras.ops.cast(features, "float32")
     height, width, channels = features.shape[1:]
-    if height > GRID:
-        stride = height // GRID
+    if height > grid:
+        stride = height // grid
         # Windows a little larger than the stride cover the map also where the grid does not
         # divide it.
-        window = height - stride * (GRID - 1)
+        window = height - stride * (grid - 1)
         features = keras.ops.average_pool(features, window, stride, "valid")
-        height = width = GRID
+        height = width = grid
     return keras.ops.reshape(features, (-1, height * width * channels))
 
 

@@ -175,10 +175,7 @@ class FeatureDistances:
 
 def averaged_pixels(images: tf.Tensor) -> tf.Tensor:
     """Images [N, S, S, C] averaged to the pixel grid, float32 [N, PIXEL_GRID^2 * C]."""
-    size, channels = images.shape[1], images.shape[3]
-    window = size // PIXEL_GRID
-    averaged = tf.nn.avg_pool2d(tf.cast(images, tf.float32), window, window, "VALID")
-    return tf.reshape(averaged, [-1, PIXEL_GRID**2 * channels])
+    return pool_features(images, PIXEL_GRID)
 
 
 def pooled_features(maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -36,7 +36,7 @@ def kept(tmp_path, monkeypatch):
 
 def keep(folder, method, normal, seed, auroc):
     cell = {"protocol": "none", "method": method, "normal": normal, "auroc": auroc}
-    cell |= {"seed": seed, "seconds": 90.0, "training_seconds": 60.0}
+    cell |= {"seed": seed, "seconds": 90.0, "training_seconds": 60.0, "config": {"epochs": 10}}
     (folder / "quality" / f"{method}-{normal}-{seed}.json").write_text(json.dumps(cell))
 
 
