@@ -193,7 +193,7 @@ class RunConfig:
         "what the anomaly score is made of; auto chooses on validation data and says why",
         choices=(
             *("auto", "reconstruction", "features", "local", "spot"),
-            *("novelty", "defects", "classifier", "joint"),
+            *("novelty", "mixed", "defects", "classifier", "joint"),
         ),
     )
     max_false_alarms: float | None = _setting(
@@ -276,15 +276,24 @@ class RunConfig:
         in some place, what is wrong with a piece of clothing is that it is another one."""
         return tuple((self.synthetic_kinds or ("blot" if self.data else ALL_BUT_BLOT)).split(","))
 
-    def score_of_unknown(self, protocol: str) -> str:
-        """What `score` chooses for kinds that nobody labelled: where the generator has learnt to
-        fail in the place of a blot, a score of places."""
+    def uncompared_score(self, protocol: str) -> str:
+        """What `score` chooses where labelled anomalies cannot tell, being too few or of too few
+        kinds: where the generator has learnt to fail in the place of a blot, a score of places;
+        where a classifier has seen all kinds, one that trusts it more."""
         learns_places = (
             self.synthetic_share(protocol)
             and "blot" in self.kinds_of_synthetic()
             and self.loss_weights.local_abc
         )
-        return "defects" if learns_places else "novelty"
+        if learns_places:
+            return "defects"
+        knows_kinds = self.all_kinds_known(protocol) and self.loss_weights.feature_abc
+        return "mixed" if knows_kinds else "novelty"
+
+    def all_kinds_known(self, protocol: str) -> bool:
+        """Whether the labelled anomalies stand for those to come. Whoever sorted a folder of photos
+        has not seen every defect that will come."""
+        return protocol in ("seen", "few") and not self.data
 
     def cluster_count(self) -> int | None:
         """`clusters`, or its default; None: as many as the silhouette says."""

@@ -181,9 +181,8 @@ def _run(config, execution, splits, folder, command) -> dict:
         config.score,
         config.max_false_alarms,
         config.seed,
-        # Whoever sorted a folder of photos has not seen every defect that will come.
-        all_kinds_known=splits.protocol in ("seen", "few") and not config.data,
-        unsupervised=config.score_of_unknown(splits.protocol),
+        all_kinds_known=config.all_kinds_known(splits.protocol),
+        uncompared=config.uncompared_score(splits.protocol),
         image_fit=config.fit,
     )
     detector.save(folder / "detector")

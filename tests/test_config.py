@@ -7,6 +7,7 @@ import pytest
 from ganad_tf.config import RunConfig
 from ganad_tf.errors import UsageError
 from ganad_tf.flags import add_flags, config_from_flags
+from ganad_tf.loss_weights import LossWeights
 
 
 def parse(*flags):
@@ -60,10 +61,17 @@ def test_synthetic_anomalies_of_own_images_are_blots_and_scored_by_place():
     fashion, own = RunConfig(), RunConfig(data="photos")
     assert fashion.kinds_of_synthetic() == ("turn", "shuffle", "paste")
     assert own.kinds_of_synthetic() == ("blot",)
-    assert fashion.score_of_unknown("none") == "novelty"
-    assert own.score_of_unknown("none") == "defects"
+    assert fashion.uncompared_score("none") == "novelty"
+    assert own.uncompared_score("none") == "defects"
     whole = RunConfig(data="photos", synthetic_kinds="turn,shuffle")
-    assert whole.score_of_unknown("none") == "novelty"
+    assert whole.uncompared_score("none") == "novelty"
+
+
+def test_a_few_labels_of_all_kinds_are_trusted_through_the_classifier_if_there_is_one():
+    assert RunConfig().uncompared_score("few") == "mixed"
+    assert RunConfig().uncompared_score("unseen") == "novelty"
+    without = RunConfig(loss_weights=LossWeights(feature_abc=0.0))
+    assert without.uncompared_score("few") == "novelty"
 
 
 def test_few_labelled_anomalies_do_not_fill_half_of_the_batches():

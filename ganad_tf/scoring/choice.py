@@ -34,7 +34,7 @@ def fit_scorer(
     choice: str = "auto",
     max_false_alarms: float | None = None,
     all_kinds_known: bool = True,
-    unsupervised: str = NOVELTY,
+    uncompared: str = NOVELTY,
 ) -> Scorer:
     """Fits a scorer on VALIDATION images.
 
@@ -45,9 +45,8 @@ def fit_scorer(
         choice: a key of `CHOICES`, or `auto` for the best of them on these images.
         max_false_alarms: the threshold's promise; `None` for the best F1, or for
             `DEFAULT_FALSE_ALARMS` where there are too few anomalies to know.
-        all_kinds_known: whether the anomalies here stand for those to come. If not, `auto` takes
-            `unsupervised`.
-        unsupervised: a key of `SHARES`.
+        all_kinds_known: whether the anomalies here stand for those to come.
+        uncompared: a key of `SHARES`; `auto` takes it if they do not, or are too few.
 
     Raises:
         DataError: if there is no normal image or a value is not finite.
@@ -82,11 +81,11 @@ def fit_scorer(
     )
     if choice == "auto":
         if not all_kinds_known:
-            choice, why = unsupervised, "other kinds than the labelled ones are to be expected"
+            choice, why = uncompared, "other kinds than the labelled ones are to be expected"
         elif aurocs:
             choice, why = max(aurocs, key=aurocs.get), "highest AUROC on validation"
         else:
-            choice, why = unsupervised, "too few labelled anomalies to compare"
+            choice, why = uncompared, "too few labelled anomalies to compare"
     else:
         why = "as asked for"
     weights = candidates[choice]

@@ -34,7 +34,7 @@ def fit_detector(
     max_false_alarms: float | None = None,
     seed: int = 0,
     all_kinds_known: bool = True,
-    unsupervised: str = NOVELTY,
+    uncompared: str = NOVELTY,
     image_fit: str = "stretch",
 ) -> Detector:
     """Fits the feature distance on normal training images, everything else on validation.
@@ -46,7 +46,7 @@ def fit_detector(
         score: see `fit_scorer`.
         max_false_alarms: see `fit_scorer`.
         seed: of the k-means and the draw of training images.
-        all_kinds_known, unsupervised: see `fit_scorer`.
+        all_kinds_known, uncompared: see `fit_scorer`.
         image_fit: `fit` of `Detector`: how the images came to their shape.
 
     Raises:
@@ -81,7 +81,7 @@ def fit_detector(
         score,
         max_false_alarms,
         all_kinds_known,
-        unsupervised,
+        uncompared,
     )
     return Detector(generator, distances, scorer, validation.images.shape[1:], image_fit)
 

@@ -15,12 +15,14 @@ from ganad_tf.scoring.thresholds import conformal_threshold
 RECONSTRUCTION, PATCH, SPOT = "reconstruction", "patch", "spot"
 PIXELS, FEATURES, LOCAL, CLASSIFIER = "pixels", "features", "local", "classifier"
 COMPONENTS = (RECONSTRUCTION, PATCH, SPOT, PIXELS, FEATURES, LOCAL, CLASSIFIER)
-NOVELTY, DEFECTS = "novelty", "defects"
+NOVELTY, MIXED, DEFECTS = "novelty", "mixed", "defects"
 # What these add up, in units in which each component varies alike over normal images. They fit no
 # weights to labelled anomalies, so that kinds which nobody has labelled count, too.
 SHARES = {
     # Other things than the normal ones. Chosen on Fashion-MNIST's classes 0, 6 and 7.
     NOVELTY: {FEATURES: 1.0, PIXELS: 1.0, LOCAL: 0.5, CLASSIFIER: 0.25},
+    # The same where some of each kind are labelled, so that the classifier knows them. Likewise.
+    MIXED: {FEATURES: 1.0, PIXELS: 1.0, LOCAL: 0.5, CLASSIFIER: 2.0},
     # Normal things with a defect somewhere. Chosen on textures with synthetic defects.
     DEFECTS: {SPOT: 1.0, PATCH: 1.0, LOCAL: 1.0, CLASSIFIER: 0.5},
 }

@@ -45,12 +45,19 @@ def test_auto_takes_what_separates_best_on_validation(rng):
     assert fit_scorer(values, truth, SCALES).explanation["score"] == "joint"
 
 
-def test_auto_trusts_the_unsupervised_score_where_other_kinds_are_expected(rng):
+def test_auto_compares_nothing_where_other_kinds_are_expected(rng):
     values, truth = made_values(rng, separations=(3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False)
     assert scorer.explanation["score"] == "novelty"
-    scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False, unsupervised="defects")
+    scorer = fit_scorer(values, truth, SCALES, all_kinds_known=False, uncompared="defects")
     assert scorer.explanation["score"] == "defects"
+
+
+def test_auto_does_not_compare_by_a_handful_of_anomalies(rng):
+    values, truth = made_values(rng, anomalies=19)
+    assert fit_scorer(values, truth, SCALES, uncompared="mixed").explanation["score"] == "mixed"
+    values, truth = made_values(rng, anomalies=20)
+    assert fit_scorer(values, truth, SCALES, uncompared="mixed").explanation["validation_auroc"]
 
 
 def test_novelty_weighs_components_by_how_little_they_vary_over_normal_images(rng):
