@@ -14,6 +14,8 @@ def test_a_cell_asks_for_the_run_that_its_name_says():
     assert (config.protocol, config.anomalies, config.normal, config.seed) == ("few", 60, "9", 3)
     assert Cell("unseen", 9, "ganad", 0).config().known == "0"
     assert not Cell("none", 1, "cnn", 0).possible()
+    assert Cell("none", 1, "knn", 0).possible()
+    assert not Cell("seen", 1, "knn", 0).possible()
 
 
 def test_an_ablation_leaves_out_one_loss_and_the_abc_autoencoder_all_but_two():
