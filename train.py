@@ -52,7 +52,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     files.add_argument(
         "--devices", default="auto", help="auto, cpu, gpu (all) or gpu:N (default: auto)"
     )
-    return parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    if flags.resume and flags.output:
+        parser.error("--resume goes on in the run's own folder; --output cannot be given with it")
+    return flags
 
 
 def main() -> None:
@@ -60,17 +63,14 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("ganad_tf").setLevel(logging.INFO)
     # Imported late: --help and usage errors should not wait for TensorFlow.
-    from ganad_tf.devices import choose_execution, has_gpu
+    from ganad_tf.devices import choose_execution
     from ganad_tf.experiment import Source, run_experiment
     from ganad_tf.run_folder import resumed_config
 
     if flags.resume:
-        preset = None if flags.preset == "auto" else flags.preset
-        config = resumed_config(flags.resume, vars(flags), preset)
+        config = resumed_config(flags.resume, vars(flags), flags.preset)
     else:
-        preset = flags.preset
-        if preset == "auto":
-            preset = "paper" if has_gpu() and flags.devices != "cpu" else "small"
+        preset = flags.preset or "small"
         config = config_from_flags(vars(flags), preset)
         print(f"preset {preset}", flush=True)
     execution = choose_execution(config.precision, flags.devices)

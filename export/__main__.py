@@ -33,8 +33,9 @@ def load_run(run: Path, flags: argparse.Namespace):
         ArtefactError: if the run is missing or unfinished, or the images are others.
     """
     from ganad_tf.artefacts import read_json
+    from ganad_tf.devices import use_true_float32
     from ganad_tf.experiment import Source, load_splits
-    from ganad_tf.run_folder import is_finished, load_config
+    from ganad_tf.run_folder import SPLIT, is_finished, load_config
     from ganad_tf.scoring import Detector
 
     if not run.is_dir():
@@ -45,9 +46,10 @@ def load_run(run: Path, flags: argparse.Namespace):
             f"{run}: expected a finished run (train.py --resume finishes it). "
             "Received: no metrics.json"
         )
+    use_true_float32()
     detector = Detector.load(run)
     splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
-    trained_on = read_json(run / "split.json").get("fingerprint")
+    trained_on = read_json(run / SPLIT).get("fingerprint")
     if splits.fingerprint != trained_on:
         raise ArtefactError(
             f"{run}: expected the data set and split it was trained on ({trained_on}). "
@@ -71,7 +73,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=",".join(FORMATS),
         help=f"comma-separated, of {', '.join(FORMATS)} (default: all; int8 needs no onnx)",
     )
-    parser.add_argument("--opset", type=int, default=18, help="of the ONNX files (default: 18)")
+    parser.add_argument(
+        "--opset", type=int, default=18, help="of the ONNX files, 13 to 20 (default: 18)"
+    )
     parser.add_argument(
         "--version", type=int, help="of the SavedModel (default: one above the highest there)"
     )

@@ -157,7 +157,7 @@ def count_part(folder: Path, shard: int) -> dict[str, int]:
     try:
         # One column of bits: null where there is an error.
         column = parquet.read_table(path, columns=["is_anomaly"])["is_anomaly"]
-    except pyarrow.ArrowException:
+    except (pyarrow.ArrowException, OSError):
         return counts  # as after a power failure; it is scored again
     counts["rows"], counts["errors"] = len(column), column.null_count
     counts["anomalies"] = pyarrow.compute.sum(column).as_py() or 0

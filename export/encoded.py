@@ -33,7 +33,12 @@ def decode(
 
 def _decode_one(data: tf.Tensor, image_shape: tuple[int, int, int], fit: str) -> tf.Tensor:
     height, width, channels = image_shape
-    pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
+    pixels = tf.cond(
+        tf.io.is_jpeg(data),
+        # As Pillow decodes; unasked, TensorFlow takes a faster transform that rounds otherwise.
+        lambda: tf.io.decode_jpeg(data, channels=0, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(data, channels=0, expand_animations=False),
+    )
     pixels = tf.cast(tf.ensure_shape(pixels, [None, None, None]), tf.int32)
     stored = tf.shape(pixels)[-1]
     # Two and four channels end in opacity; over black it is a factor. Pillow's integer rounding.

@@ -276,7 +276,12 @@ def main() -> int:
 
     parser.add_argument("run", type=Path, help="the run folder, already exported")
     parser.add_argument("--output", type=Path, help="where it was exported to (default: RUN)")
-    parser.add_argument("--max-auroc-drop", type=float, default=MOST_AUROC_DROP, help="for int8")
+    parser.add_argument(
+        "--max-auroc-drop",
+        type=float,
+        default=MOST_AUROC_DROP,
+        help=f"allowed to int8 (default: {MOST_AUROC_DROP})",
+    )
     add_source_flags(parser)
     flags = parser.parse_args()
     folder = flags.output or flags.run

@@ -1,5 +1,6 @@
 """One frozen dataclass of settings: the flags, the run's config.json and the docs come from it."""
 
+import argparse
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.loss_weights import LossWeights
 
-# Settings by hardware. `small` is what two CPU cores learn in minutes; `paper` is the published
-# width, for a GPU. Expected figures: README, "What to expect".
+# `small` is what two CPU cores learn in minutes, with all that was found to help; `paper` has the
+# published width and losses. Expected figures: README, "How it differs from the paper".
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"width": 16, "discriminator_width": 8, "refine": True, "batch_size": 128},
     "paper": {
@@ -38,6 +39,8 @@ def _setting(default, group: str, help: str, **metadata):
 
 
 def _number_or_auto(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a number or auto. Received: {text!r}")
     return text if text == "auto" else int(text)
 
 
@@ -199,13 +202,16 @@ class RunConfig:
     max_false_alarms: float | None = _setting(
         None,
         "scoring",
-        "set the threshold for at most this share of false alarms among normal images "
-        "(default: the threshold of best F1 on validation; 0.05 where no anomaly is labelled)",
+        "set the threshold for at most this share of false alarms among normal images (default: "
+        "the threshold of best F1 on validation; with fewer than 20 anomalies there, 0.05 or the "
+        "lowest rate that so few normal images can promise)",
         minimum=1e-6,
         maximum=0.999,
     )
 
-    seed: int = _setting(0, "run", "of weights, split, order and augmentation", minimum=0)
+    seed: int = _setting(
+        0, "run", "of weights, split, order and augmentation", minimum=0, maximum=2**31 - 1
+    )
     baselines: bool = _setting(
         False, "run", "also score an autoencoder and random numbers, to compare"
     )
@@ -241,7 +247,11 @@ class RunConfig:
                 "--synthetic must be 1 under --protocol none: no other anomalies are there. "
                 f"Received: {self.synthetic}"
             )
-
+        if self.score == "classifier" and not self.loss_weights.feature_abc:
+            raise UsageError(
+                "--score classifier needs the loss that trains it, --loss-weight feature_abc above "
+                "0. Received: 0"
+            )
         if self.turn and "turn" in self.kinds_of_synthetic():
             raise UsageError(
                 "--turn makes turned images normal, so --synthetic-kinds must not hold turn, which "

@@ -30,6 +30,15 @@ class Execution:
     reason: str
 
 
+def use_true_float32() -> None:
+    """Has GPUs multiply float32 numbers as such.
+
+    Unasked, TensorFlow rounds them to 10 bits on recent ones (TF32), so scores would differ from
+    those of other runtimes by more than export allows.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
 def has_gpu() -> bool:
     """Whether TensorFlow sees a GPU."""
     return bool(tf.config.list_physical_devices("GPU"))
@@ -46,7 +55,13 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
         UsageError: if GPUs are asked for that are not there, or `devices` is malformed.
     """
     _, workers = worker_index()
+    use_true_float32()
     if workers > 1:
+        if devices != "auto":
+            raise UsageError(
+                "--devices must be auto with several workers: each takes what TensorFlow sees "
+                f"(CUDA_VISIBLE_DEVICES narrows it). Received: {devices!r}"
+            )
         # Before anything else touches TensorFlow: the strategy starts this process's server.
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         chosen = "float32" if precision == "auto" else precision

@@ -20,16 +20,19 @@ from ganad_tf.data.folder_split import write_split
 from ganad_tf.data.protocols import parse_class, split_one_class
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution, worker_index
-from ganad_tf.errors import Interrupted, UsageError
+from ganad_tf.errors import ArtefactError, Interrupted, UsageError
 from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.evaluation.localisation import localise
 from ganad_tf.evaluation.metrics import evaluate
 from ganad_tf.progress import best_epoch, read_history
 from ganad_tf.reporting import write_run_report
-from ganad_tf.run_folder import METRICS, create_run, is_finished
+from ganad_tf.run_folder import METRICS, SPLIT, create_run, is_finished
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
 from ganad_tf.training import BEST, CHECKPOINT, CLUSTERS, scoring_generator, train
 from ganad_tf.workers import weights_digest
+
+# Flags that say where, not what: config.json does not hold them.
+NOT_KEPT = ("--data-dir", "--idx-dir", "--devices")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +135,13 @@ def run_experiment(
         conformal_threshold(np.zeros(normals), config.max_false_alarms)
     folder = resume or output or default_folder(config, splits.normal_name)
     index, workers = worker_index()
+    if config.batch_size % (2 * workers):
+        raise UsageError(
+            f"--batch-size must be a multiple of {2 * workers} for {workers} workers. "
+            f"Received: {config.batch_size}"
+        )
+    if resume:
+        _check_same_split(folder, splits)
     if index:
         _help_train(config, execution, splits, folder, resume, index, workers)
         return folder, {}
@@ -144,7 +154,27 @@ def run_experiment(
     try:
         return folder, _run(config, execution, splits, folder, command)
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped; go on with: python train.py --resume {folder}") from None
+        again = " and the same" if any(flag in command for flag in NOT_KEPT) else ""
+        flags = " ".join(flag for flag in NOT_KEPT if flag in command)
+        raise Interrupted(
+            f"stopped; go on with: python train.py --resume {folder}{again} {flags}".rstrip()
+        ) from None
+
+
+def _check_same_split(folder: Path, splits: Splits) -> None:
+    """What was trained on must not come back as a test image.
+
+    Raises:
+        ArtefactError: if the images or their split are others than when the run was begun.
+    """
+    if not (folder / SPLIT).is_file():
+        return  # it stopped before it had learnt anything
+    begun_with = read_json(folder / SPLIT).get("fingerprint")
+    if begun_with != splits.fingerprint:
+        raise ArtefactError(
+            f"{folder}: expected the images and the split that the run was begun with "
+            f"({begun_with}). Received: {splits.fingerprint}"
+        )
 
 
 def _help_train(config, execution, splits, folder, resume, index, workers) -> None:
@@ -158,7 +188,7 @@ def _help_train(config, execution, splits, folder, resume, index, workers) -> No
 
 def _run(config, execution, splits, folder, command) -> dict:
     write_json(
-        folder / "split.json",
+        folder / SPLIT,
         {
             "normal": splits.normal_name,
             "protocol": splits.protocol,
@@ -183,6 +213,7 @@ def _run(config, execution, splits, folder, command) -> dict:
         config.seed,
         all_kinds_known=config.all_kinds_known(splits.protocol),
         uncompared=config.uncompared_score(splits.protocol),
+        head_trained=config.loss_weights.feature_abc > 0,
         image_fit=config.fit,
     )
     detector.save(folder / "detector")

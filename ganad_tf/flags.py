@@ -23,10 +23,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         if title == "networks" and field.name == "image_size":
             group.add_argument(
                 "--preset",
-                choices=("auto", *PRESETS),
-                default="auto",
-                help="small: minutes on two CPU cores; paper: the published width. "
-                "auto: paper with a GPU, small without",
+                choices=tuple(PRESETS),
+                help="small: minutes on two CPU cores; paper: the published width and losses, for "
+                "a GPU (default: small)",
             )
         _add_flag(group, field)
 

@@ -76,7 +76,7 @@ def write_run_report(
         threshold_changes=[
             (
                 "train again with a promised false-alarm rate",
-                "python train.py --max-false-alarms 0.01",
+                "the command below with --max-false-alarms 0.01 --overwrite",
             ),
             (
                 "in the scorer of this run",

@@ -10,7 +10,7 @@ from ganad_tf.config import RunConfig
 from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.flags import config_from_flags
 
-CONFIG, METRICS = "config.json", "metrics.json"
+CONFIG, SPLIT, METRICS = "config.json", "split.json", "metrics.json"
 
 
 def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
@@ -27,12 +27,21 @@ def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output must be a folder. Received: {folder}, a file")
     if folder.is_dir() and any(folder.iterdir()):
-        is_run = (folder / CONFIG).is_file()
+        is_run = _is_run(folder)
         if not (overwrite and is_run):
             hint = f"add --overwrite, or use --resume {folder}" if is_run else "holds other files"
             raise UsageError(f"--output must be a new or empty folder. Received: {folder} ({hint})")
         shutil.rmtree(folder)
     write_json(folder / CONFIG, config.to_dict())
+
+
+def _is_run(folder: Path) -> bool:
+    """Other programs have a config.json, too; theirs must not be removed."""
+    try:
+        load_config(folder)
+    except (ArtefactError, UsageError):
+        return False
+    return True
 
 
 def is_finished(folder: Path) -> bool:

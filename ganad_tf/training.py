@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from ganad_tf.artefacts import write_json
 from ganad_tf.checkpoint import Checkpoint, load_weights
@@ -10,6 +11,7 @@ from ganad_tf.config import RunConfig
 from ganad_tf.data.augmentation import Augmentation
 from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.data.clusters import find_groups
+from ganad_tf.data.rows import Rows
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution, worker_index
 from ganad_tf.model import DualDiscriminatorGAN
@@ -101,7 +103,7 @@ def train(
     labelled = splits.train
     anomalies = labelled.is_anomaly
     groups = find_groups(
-        labelled.images[anomalies],
+        Rows(labelled.images, np.flatnonzero(anomalies)),
         labelled.kinds[anomalies],
         config.balance,
         config.cluster_count(),

@@ -74,6 +74,11 @@ def test_a_few_labels_of_all_kinds_are_trusted_through_the_classifier_if_there_i
     assert without.uncompared_score("few") == "novelty"
 
 
+def test_a_score_of_an_untrained_head_is_refused():
+    with pytest.raises(UsageError, match="feature_abc above 0"):
+        RunConfig(score="classifier", loss_weights=LossWeights(feature_abc=0.0))
+
+
 def test_few_labelled_anomalies_do_not_fill_half_of_the_batches():
     own = RunConfig(data="photos")
     assert own.synthetic_share("seen", labelled=18) == pytest.approx(0.91)

@@ -22,7 +22,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from export.runtime import FITS, check_threshold, describe, find_images, open_image, prepare
+from export.runtime import (
+    FITS,
+    SettingError,
+    check_threshold,
+    describe,
+    find_images,
+    open_image,
+    prepare,
+)
 from export.serving.transports import OUTPUTS, Grpc, Rest, ServingError, Unavailable
 from ganad_tf.errors import UsageError, run_cli
 
@@ -202,7 +210,10 @@ def main(arguments: list[str] | None = None) -> int:
         # A file name of any bytes must not stop the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    threshold = check_threshold(flags.threshold)
+    try:
+        threshold = check_threshold(flags.threshold)
+    except SettingError as error:
+        raise UsageError(f"--{error}") from None
     client = Client(
         flags.server, flags.model, flags.label, flags.rest, flags.timeout, flags.attempts
     )

@@ -8,8 +8,12 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
+from ganad_tf.data.rows import Rows
+
 # Clusters of silhouettes and shades need no detail; fewer pixels cost less.
 _SIDE = 16
+# Images in memory at a time, however many there are.
+_AT_ONCE = 1024
 # As many clusters as the paper's data has kinds of anomalies; fewer images than eight tell nothing
 # about their own number of kinds.
 MOST_CLUSTERS, LEAST_IMAGES = 9, 8
@@ -51,12 +55,16 @@ class Groups:
 
 
 def find_groups(
-    images: np.ndarray, kinds: np.ndarray, how: str = "kmeans", k: int | None = 9, seed: int = 0
+    images: np.ndarray | Rows,
+    kinds: np.ndarray,
+    how: str = "kmeans",
+    k: int | None = 9,
+    seed: int = 0,
 ) -> Groups:
     """Assigns each anomaly to a group.
 
     Args:
-        images: uint8 [N, H, W, C], the anomalies.
+        images: uint8 [N, H, W, C], the anomalies; read a few at a time.
         kinds: int64 [N], their kinds.
         how: `kmeans`, clusters of (reduced) pixels, needs no labels of kinds (Kim et al. 2020);
             `kind`, one group per kind.
@@ -111,12 +119,14 @@ def _by_silhouette(points: np.ndarray, seed: int) -> tuple[np.ndarray, dict[int,
     return best, scores
 
 
-def _reduced(images: np.ndarray) -> np.ndarray:
+def _reduced(images: np.ndarray | Rows) -> np.ndarray:
     """Averages blocks of pixels until no side is longer than 16: float32 [N, D]."""
-    count, height, width, channels = images.shape
+    _, height, width, channels = images.shape
     high, wide = -(-height // _SIDE), -(-width // _SIDE)
     rows, columns = height // high, width // wide
-    blocks = images[:, : rows * high, : columns * wide].reshape(
-        count, rows, high, columns, wide, channels
-    )
-    return blocks.mean(axis=(2, 4), dtype=np.float32).reshape(count, -1)
+    parts = []
+    for start in range(0, len(images), _AT_ONCE):
+        part = images[start : start + _AT_ONCE, : rows * high, : columns * wide]
+        blocks = part.reshape(-1, rows, high, columns, wide, channels)
+        parts.append(blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(part), -1))
+    return np.concatenate(parts)

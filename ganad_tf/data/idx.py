@@ -13,21 +13,6 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _UINT8 = 0x08
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """Reads an IDX file of bytes: https://yann.lecun.com/exdb/mnist (section "file formats").
-
-    Args:
-        path: the file, compressed or not, whatever its name.
-
-    Returns:
-        uint8, of the shape in the file's header.
-
-    Raises:
-        DataError: if the file is missing, truncated or something else.
-    """
-    return parse_idx(read_plain(path), path)
-
-
 def read_plain(path: Path) -> bytes:
     """The bytes of a file, decompressed if it is a .gz.
 

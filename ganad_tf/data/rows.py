@@ -12,7 +12,7 @@ class Rows:
     gives numpy arrays, so that training on a folder larger than the memory reads batch by batch.
 
     Args:
-        array: [M, ...], usually an `np.memmap`.
+        array: [M, ...], usually an `np.memmap`, or a view of one.
         indices: int [N], rows of it, in the view's order.
     """
 

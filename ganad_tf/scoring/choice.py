@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_predict
 from ganad_tf.errors import DataError
 from ganad_tf.scoring.scorer import (
     CHOICES,
+    CLASSIFIER,
     COMPONENTS,
     NOVELTY,
     SHARES,
@@ -25,6 +26,8 @@ from ganad_tf.scoring.thresholds import best_f1_threshold, conformal_threshold
 DEFAULT_FALSE_ALARMS = 0.05
 # Fewer labelled anomalies than this cannot say which epoch, score or threshold is best.
 FEWEST_ANOMALIES = 20
+# A join is judged on as many folds, and each needs a normal image.
+FOLDS = 5
 
 
 def fit_scorer(
@@ -35,6 +38,7 @@ def fit_scorer(
     max_false_alarms: float | None = None,
     all_kinds_known: bool = True,
     uncompared: str = NOVELTY,
+    head_trained: bool = True,
 ) -> Scorer:
     """Fits a scorer on VALIDATION images.
 
@@ -42,11 +46,12 @@ def fit_scorer(
         values: for each of `COMPONENTS`, one positive value per image, [N].
         is_anomaly: bool [N]; at least one normal image.
         map_scales: see `MapScales`.
-        choice: a key of `CHOICES`, or `auto` for the best of them on these images.
+        choice: a key of `CHOICES`, or `auto` for the best of them on these images; see `_best`.
         max_false_alarms: the threshold's promise; `None` for the best F1, or for
             `DEFAULT_FALSE_ALARMS` where there are too few anomalies to know.
         all_kinds_known: whether the anomalies here stand for those to come.
         uncompared: a key of `SHARES`; `auto` takes it if they do not, or are too few.
+        head_trained: whether the generator's head has learnt anything; if not, no score uses it.
 
     Raises:
         DataError: if there is no normal image or a value is not finite.
@@ -62,28 +67,33 @@ def fit_scorer(
         name: np.log(np.maximum(values[name], SMALLEST_COMPONENT) / references[name])
         for name in COMPONENTS
     }
-    enough = is_anomaly.sum() >= FEWEST_ANOMALIES
+    usable = [name for name in COMPONENTS if head_trained or name != CLASSIFIER]
+    enough = is_anomaly.sum() >= FEWEST_ANOMALIES and (~is_anomaly).sum() >= FOLDS
     # Weighing by a handful of labelled anomalies would fit their noise.
     labels = is_anomaly if enough else np.zeros_like(is_anomaly)
-    candidates = {
-        name: _by_spread(SHARES[name], logs, is_anomaly)
-        if name in SHARES
-        else _weigh(names, logs, labels)
-        for name, names in CHOICES.items()
+    choices = {
+        name: used
+        for name, components in CHOICES.items()
+        if (used := [component for component in components if component in usable])
     }
-    aurocs = (
-        {
-            name: _validation_auroc(name, shares, logs, is_anomaly)
-            for name, shares in candidates.items()
-        }
+    candidates = {
+        name: _by_spread({part: SHARES[name][part] for part in used}, logs, is_anomaly)
+        if name in SHARES
+        else _weigh(used, logs, labels)
+        for name, used in choices.items()
+    }
+    aurocs = {
+        name: _crossed_auroc(used, logs, is_anomaly)
+        if name not in SHARES and len(used) > 1
+        else float(roc_auc_score(is_anomaly, _joined(candidates[name], logs)))
+        for name, used in choices.items()
         if enough
-        else {}
-    )
+    }
     if choice == "auto":
         if not all_kinds_known:
             choice, why = uncompared, "other kinds than the labelled ones are to be expected"
         elif aurocs:
-            choice, why = max(aurocs, key=aurocs.get), "highest AUROC on validation"
+            choice, why = _best(aurocs, is_anomaly)
         else:
             choice, why = uncompared, "too few labelled anomalies to compare"
     else:
@@ -150,18 +160,38 @@ def _by_spread(parts, logs, is_anomaly) -> dict[str, float]:
     return {name: share / total for name, share in shares.items()}
 
 
+def _best(aurocs: Mapping[str, float], is_anomaly: np.ndarray) -> tuple[str, str]:
+    """The choice with the highest AUROC, and why; the classifier, if it is as good as that.
+
+    Near 1 the order of the others hangs on one or two normal images, while the classifier is what
+    has learnt to tell these kinds apart. As good is what differs by no more than a standard error.
+
+    Source of the standard error: Hanley and McNeil, Radiology 143, 1982.
+    """
+    best = max(aurocs, key=aurocs.get)
+    auroc, anomalies = aurocs[best], is_anomaly.sum()
+    normals = len(is_anomaly) - anomalies
+    variance = (
+        auroc * (1 - auroc)
+        + (anomalies - 1) * (auroc / (2 - auroc) - auroc**2)
+        + (normals - 1) * (2 * auroc**2 / (1 + auroc) - auroc**2)
+    ) / (anomalies * normals)
+    if best != CLASSIFIER and aurocs.get(CLASSIFIER, 0) >= auroc - math.sqrt(max(variance, 0.0)):
+        return CLASSIFIER, f"AUROC on validation within a standard error of the highest, {best}'s"
+    return best, "highest AUROC on validation"
+
+
 def _joined(shares, logs) -> np.ndarray:
     """The score of each image, [N]."""
     return np.sum([share * logs[name] for name, share in shares.items()], axis=0)
 
 
-def _validation_auroc(choice, shares, logs, is_anomaly) -> float:
-    names = CHOICES[choice]
-    if choice in SHARES or len(names) == 1:
-        return float(roc_auc_score(is_anomaly, _joined(shares, logs)))
-    # A fitted join is judged on folds it was not fitted on, or it would always win.
+def _crossed_auroc(names, logs, is_anomaly) -> float:
+    """AUROC of a fitted join, judged on folds it was not fitted on, or it would always win."""
     columns = np.stack([logs[name] for name in names], axis=1)
-    scores = cross_val_predict(_regression(), columns, is_anomaly, cv=5, method="decision_function")
+    scores = cross_val_predict(
+        _regression(), columns, is_anomaly, cv=FOLDS, method="decision_function"
+    )
     return float(roc_auc_score(is_anomaly, scores))
 
 

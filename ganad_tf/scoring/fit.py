@@ -35,6 +35,7 @@ def fit_detector(
     seed: int = 0,
     all_kinds_known: bool = True,
     uncompared: str = NOVELTY,
+    head_trained: bool = True,
     image_fit: str = "stretch",
 ) -> Detector:
     """Fits the feature distance on normal training images, everything else on validation.
@@ -46,7 +47,7 @@ def fit_detector(
         score: see `fit_scorer`.
         max_false_alarms: see `fit_scorer`.
         seed: of the k-means and the draw of training images.
-        all_kinds_known, uncompared: see `fit_scorer`.
+        all_kinds_known, uncompared, head_trained: see `fit_scorer`.
         image_fit: `fit` of `Detector`: how the images came to their shape.
 
     Raises:
@@ -82,6 +83,7 @@ def fit_detector(
         max_false_alarms,
         all_kinds_known,
         uncompared,
+        head_trained,
     )
     return Detector(generator, distances, scorer, validation.images.shape[1:], image_fit)
 

@@ -7,10 +7,7 @@ same object scores in evaluation and is written into the exported graphs.
 import dataclasses
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
-
-from ganad_tf.scoring.thresholds import conformal_threshold
 
 RECONSTRUCTION, PATCH, SPOT = "reconstruction", "patch", "spot"
 PIXELS, FEATURES, LOCAL, CLASSIFIER = "pixels", "features", "local", "classifier"
@@ -139,11 +136,6 @@ class Scorer:
             "intercept": self.intercept,
             "normal_scores": list(self.normal_scores),
         }
-
-    def with_threshold(self, max_false_alarms: float) -> "Scorer":
-        """The same scorer with the conformal threshold for another false-alarm rate."""
-        threshold = conformal_threshold(np.array(self.normal_scores), max_false_alarms)
-        return dataclasses.replace(self, threshold=threshold)
 
     def to_dict(self) -> dict:
         """Plain values for JSON."""

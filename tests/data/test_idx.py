@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ganad_tf.data.idx import parse_idx, read_idx
+from ganad_tf.data.idx import parse_idx, read_plain
 from ganad_tf.errors import DataError
+
+
+def read_idx(path):
+    return parse_idx(read_plain(path), path)
 
 
 def idx_bytes(array):

@@ -218,6 +218,9 @@ def test_missing_and_damaged_shards_alone_are_scored_again(score_here, files, ex
     score_here(files, output, "--shard-size", "10")
     (output / "part-00001.parquet").unlink()
     (output / "part-00002.parquet").write_bytes(b"PAR1")
+    whole = (output / "part-00003.parquet").read_bytes()
+    zeroed = bytes(len(whole) // 2) + whole[len(whole) // 2 :]
+    (output / "part-00003.parquet").write_bytes(zeroed)
     (output / ".writing-left.parquet").write_bytes(b"")
     kept = (output / "part-00000.parquet").stat().st_mtime_ns
     assert score_here(files, output, "--shard-size", "10") == 1

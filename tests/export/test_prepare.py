@@ -87,3 +87,14 @@ def test_tensorflow_decodes_png_bytes_alike(mode, shape, size, fit):
     (decoded,) = decode(tf.constant([file.getvalue()]), shape, fit).numpy()
     difference = np.abs(decoded.astype(int) - prepare(Image.open(file), shape, fit)).max()
     assert difference <= (0 if size == (28, 28) else 1)
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+def test_jpegs_are_decoded_alike_for_serving(shape):
+    file = io.BytesIO()
+    smooth = np.kron(pixels(7, 7, 3), np.ones((4, 4, 1), np.uint8))
+    Image.fromarray(smooth if shape is COLOUR else smooth[..., 0]).save(file, "JPEG", quality=80)
+    with open_image(file.getvalue()) as image:
+        expected = prepare(image, shape)
+    decoded = decode(tf.constant([file.getvalue()]), shape).numpy()[0]
+    np.testing.assert_array_equal(decoded, expected)

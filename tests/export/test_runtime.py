@@ -186,6 +186,13 @@ def test_a_table_and_maps_are_written(model_path, folder, tmp_path, capsys):
     assert (tmp_path / "maps" / "tief" / "schön 図.png.png").is_file()
 
 
+def test_maps_among_the_images_are_refused(model_path, folder, capsys):
+    for maps in (folder, folder / "maps", folder / "tief" / ".." / "maps"):
+        assert main([str(model_path), str(folder), "--maps", str(maps)]) == 2
+        assert "--maps must lie outside of what is scored" in capsys.readouterr().err
+    assert not (folder / "maps").exists()
+
+
 def test_good_images_alone_end_in_success(model_path, folder, capsys):
     assert main([str(model_path), str(folder / "1.png"), "--threshold", "-1000"]) == 0
     assert "\tanomaly\t" in capsys.readouterr().out

@@ -86,6 +86,12 @@ def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
     different = train("--resume", broken, "--seed", 1)
     assert different.returncode == 2
     assert "seed: 0 != 1" in different.stderr
+    split = json.loads((broken / "split.json").read_text())
+    (broken / "split.json").write_text(json.dumps({**split, "fingerprint": "another"}))
+    leaking = train("--resume", broken)
+    assert leaking.returncode == 1
+    assert "expected the images and the split that the run was begun with" in leaking.stderr
+    (broken / "split.json").write_text(json.dumps(split))
     resumed = train("--resume", broken)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming after epoch 1" in resumed.stdout
@@ -116,6 +122,9 @@ def test_a_corrupt_checkpoint_is_named(run, tmp_path):
         (["--image-size", "16"], 2, "--image-size must be at least 28"),
         (["--batch-size", "7"], 2, "--batch-size must be even"),
         (["--loss-weight", "abc=-1"], 2, "Received: 'abc=-1'"),
+        (["--clusters", "some"], 2, "must be a number or auto. Received: 'some'"),
+        (["--seed", "4294967296"], 2, "--seed must be in [0, 2147483647]"),
+        (["--preset", "paper", "--score", "classifier"], 2, "feature_abc above 0"),
         (["--devices", "gpu:99"], 2, "--devices gpu:99 needs 99 GPU"),
         (["--idx-dir", "/nowhere"], 1, "/nowhere"),
         (["--output", "/proc/1/nope"], 1, "/proc"),
@@ -140,6 +149,15 @@ def test_an_earlier_run_is_not_overwritten_by_accident(run):
     assert result.returncode == 2
     assert "add --overwrite" in result.stderr
     assert (folder / "metrics.json").read_bytes() == before
+
+
+def test_a_folder_of_another_program_is_never_overwritten(tmp_path):
+    (tmp_path / "config.json").write_text('{"name": "a web app"}')
+    (tmp_path / "thesis.tex").write_text("years of work")
+    result = train("--normal", "sneaker", "--output", tmp_path, "--overwrite", *SHORT)
+    assert result.returncode == 2
+    assert "holds other files" in result.stderr
+    assert (tmp_path / "thesis.tex").exists()
 
 
 def test_help_teaches_and_waits_for_nothing():

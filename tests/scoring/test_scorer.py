@@ -60,6 +60,31 @@ def test_auto_does_not_compare_by_a_handful_of_anomalies(rng):
     assert fit_scorer(values, truth, SCALES, uncompared="mixed").explanation["validation_auroc"]
 
 
+def test_auto_takes_the_classifier_where_the_best_is_better_by_chance_only(rng):
+    values, truth = made_values(rng, separations=(2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 2.5))
+    explanation = fit_scorer(values, truth, SCALES).explanation
+    # The join is better by far; without it, the two are alike.
+    assert explanation["score"] == "joint"
+    alike, separable = np.arange(600) >= 300, {name: np.exp(4.0 * truth) for name in values}
+    explanation = fit_scorer(separable, alike, SCALES).explanation
+    assert explanation["score"] == "classifier"
+    assert "standard error" in explanation["why"]
+
+
+def test_an_untrained_head_is_no_part_of_any_score(rng):
+    values, truth = made_values(rng, separations=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0))
+    for choice in ("auto", "novelty", "mixed", "defects", "joint"):
+        scorer = fit_scorer(values, truth, SCALES, choice, head_trained=False)
+        assert not scorer.uses("classifier")
+        assert sum(component.weight for component in scorer.components) == pytest.approx(1)
+
+
+def test_one_normal_image_is_enough_to_fit_but_not_to_compare(rng):
+    values, truth = made_values(rng, normals=1, anomalies=30)
+    scorer = fit_scorer(values, truth, SCALES, "spot", max_false_alarms=0.6)
+    assert scorer.explanation["validation_auroc"] == {}
+
+
 def test_novelty_weighs_components_by_how_little_they_vary_over_normal_images(rng):
     values, truth = made_values(rng)
     values["local"] **= 0.5
@@ -111,13 +136,6 @@ def test_without_anomalies_the_threshold_keeps_the_false_alarm_rate(rng):
 def test_a_scorer_survives_json(rng):
     scorer = fit_scorer(*made_values(rng), SCALES)
     assert Scorer.from_dict(json.loads(json.dumps(scorer.to_dict()))) == scorer
-
-
-def test_the_threshold_can_be_moved_afterwards(rng):
-    scorer = fit_scorer(*made_values(rng), SCALES)
-    moved = scorer.with_threshold(0.02)
-    assert np.mean(np.array(scorer.normal_scores) > moved.threshold) <= 0.02
-    assert moved.components == scorer.components
 
 
 def test_values_that_cannot_be_scored_are_refused(rng):

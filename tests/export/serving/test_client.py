@@ -89,6 +89,11 @@ def test_an_address_without_a_port_is_refused(server):
         Client(server)
 
 
+def test_a_threshold_that_is_no_number_is_a_usage_error(folder, capsys):
+    assert run_cli(lambda: main([str(folder), "--threshold", "nan"])) == 2
+    assert "--threshold must be a number" in capsys.readouterr().err
+
+
 def test_the_command_writes_a_line_per_image(service, folder, detector, images, capsys):
     (folder / "broken.png").write_bytes(b"broken")
     assert main([str(folder), "--server", service.address, "--batch-size", "16"]) == 1
