@@ -24,8 +24,10 @@ from ganad_tf.scoring.scorer import (
 from ganad_tf.scoring.thresholds import best_f1_threshold, conformal_threshold
 
 DEFAULT_FALSE_ALARMS = 0.05
-# Fewer labelled anomalies than this cannot say which epoch, score or threshold is best.
+# Fewer labelled anomalies than this cannot say which epoch or threshold is best ...
 FEWEST_ANOMALIES = 20
+# ... or which score, whose AUROCs differ by less than they err on so few.
+FEWEST_TO_COMPARE = 100
 # A join is judged on as many folds, and each needs a normal image.
 FOLDS = 5
 
@@ -68,9 +70,9 @@ def fit_scorer(
         for name in COMPONENTS
     }
     usable = [name for name in COMPONENTS if head_trained or name != CLASSIFIER]
-    enough = is_anomaly.sum() >= FEWEST_ANOMALIES and (~is_anomaly).sum() >= FOLDS
+    comparable = is_anomaly.sum() >= FEWEST_TO_COMPARE and (~is_anomaly).sum() >= FOLDS
     # Weighing by a handful of labelled anomalies would fit their noise.
-    labels = is_anomaly if enough else np.zeros_like(is_anomaly)
+    labels = is_anomaly if comparable else np.zeros_like(is_anomaly)
     choices = {
         name: used
         for name, components in CHOICES.items()
@@ -87,7 +89,7 @@ def fit_scorer(
         if name not in SHARES and len(used) > 1
         else float(roc_auc_score(is_anomaly, _joined(candidates[name], logs)))
         for name, used in choices.items()
-        if enough
+        if comparable
     }
     if choice == "auto":
         if not all_kinds_known:
@@ -101,7 +103,7 @@ def fit_scorer(
     weights = candidates[choice]
     scores = _joined(weights, logs)
     normal_scores = np.sort(scores[~is_anomaly])
-    if max_false_alarms is None and enough:
+    if max_false_alarms is None and is_anomaly.sum() >= FEWEST_ANOMALIES:
         threshold, rule = best_f1_threshold(scores, is_anomaly), "best F1 on validation"
     else:
         rate = max_false_alarms or default_false_alarms(len(normal_scores))

@@ -19,7 +19,7 @@ SHARES = {
     # Other things than the normal ones. Chosen on Fashion-MNIST's classes 0, 6 and 7.
     NOVELTY: {FEATURES: 1.0, PIXELS: 1.0, LOCAL: 0.5, CLASSIFIER: 0.25},
     # The same where some of each kind are labelled, so that the classifier knows them. Likewise.
-    MIXED: {FEATURES: 1.0, PIXELS: 1.0, LOCAL: 0.5, CLASSIFIER: 2.0},
+    MIXED: {FEATURES: 1.0, CLASSIFIER: 1.5},
     # Normal things with a defect somewhere. Chosen on textures with synthetic defects.
     DEFECTS: {SPOT: 1.0, PATCH: 1.0, LOCAL: 1.0, CLASSIFIER: 0.5},
 }

@@ -54,9 +54,9 @@ def test_auto_compares_nothing_where_other_kinds_are_expected(rng):
 
 
 def test_auto_does_not_compare_by_a_handful_of_anomalies(rng):
-    values, truth = made_values(rng, anomalies=19)
+    values, truth = made_values(rng, anomalies=99)
     assert fit_scorer(values, truth, SCALES, uncompared="mixed").explanation["score"] == "mixed"
-    values, truth = made_values(rng, anomalies=20)
+    values, truth = made_values(rng, anomalies=100)
     assert fit_scorer(values, truth, SCALES, uncompared="mixed").explanation["validation_auroc"]
 
 
@@ -80,7 +80,7 @@ def test_an_untrained_head_is_no_part_of_any_score(rng):
 
 
 def test_one_normal_image_is_enough_to_fit_but_not_to_compare(rng):
-    values, truth = made_values(rng, normals=1, anomalies=30)
+    values, truth = made_values(rng, normals=1, anomalies=150)
     scorer = fit_scorer(values, truth, SCALES, "spot", max_false_alarms=0.6)
     assert scorer.explanation["validation_auroc"] == {}
 
