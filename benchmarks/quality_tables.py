@@ -34,12 +34,14 @@ LABELLED = {
     "few600": "600 anomalies of all nine classes",
     "few60": "60 anomalies of all nine classes",
 }
-# Means over the ten classes in print; Deep SAD's is over all 90 pairs. Sources: see the README.
+# Means over the ten classes in print; Deep SAD's is over all 90 pairs. Sources: the README's.
 PUBLISHED = {
     "seen": "Kim et al. 2020: 0.986",
     "unseen": "Deep SAD 0.905, ESAD 0.956",
     "none": "GeoTrans 0.935, ESAD 0.940",
 }
+# Some defaults were chosen by the test AUROC of these; the others had no say.
+TUNED_ON = (0, 6, 7)
 # (protocol, method) -> normal class -> seed -> what is kept of the cell.
 Cells = dict[tuple[str, str], dict[int, dict[int, dict]]]
 
@@ -87,8 +89,8 @@ def table(cells: Cells, protocol: str, methods: Sequence[str], classes: Sequence
 
 
 def summary_table(cells: Cells) -> str:
-    """One line for each protocol: the means of ours and of what it must beat."""
-    methods = ("ganad", "cnn", "knn")
+    """The means of ours and of what it must beat, for each protocol: over all classes that were
+    run, and over those on which nothing was tuned."""
     rows = [
         "| protocol | labelled in training | normal classes | ganad_tf | supervised CNN "
         "| 3 nearest neighbours | published |",
@@ -96,17 +98,25 @@ def summary_table(cells: Cells) -> str:
     ]
     for protocol in PROTOCOLS:
         classes = sorted(aurocs(cells, protocol, "ganad"))
-        if not classes:
-            continue
-        means = [mean_auroc(cells, protocol, method, classes) for method in methods]
-        best = max(mean for mean in means if mean is not None)
-        shown = [f"**{_show(mean)}**" if mean == best else _show(mean) for mean in means]
-        which = "all ten" if len(classes) == 10 else ", ".join(map(str, classes))
-        rows.append(
-            f"| `{protocol}` | {LABELLED[protocol]} | {which} "
-            f"| {' | '.join(shown)} | {PUBLISHED.get(protocol, '')} |"
-        )
+        untouched = [number for number in classes if number not in TUNED_ON]
+        for chosen in filter(None, [classes, untouched if untouched != classes else []]):
+            published = PUBLISHED.get(protocol, "") if chosen == classes else ""
+            which = "all ten" if len(chosen) == 10 else ", ".join(map(str, chosen))
+            rows.append(
+                f"| `{protocol}` | {LABELLED[protocol]} | {which} "
+                f"| {' | '.join(_compared(cells, protocol, chosen))} | {published} |"
+            )
     return "\n".join(rows)
+
+
+def _compared(cells: Cells, protocol: str, classes: Sequence[int]) -> list[str]:
+    """Means of ours, the CNN and neighbours; the best in bold, if none is still to be run."""
+    methods = ("ganad", "cnn", "knn")
+    means = [mean_auroc(cells, protocol, method, classes) for method in methods]
+    # A classifier has nothing to learn from where no anomaly is labelled.
+    wanted = [mean for mean in means if mean is not None or protocol != "none"]
+    best = None if None in wanted else max(wanted)
+    return [f"**{_show(mean)}**" if mean and mean == best else _show(mean) for mean in means]
 
 
 def spread_table(cells: Cells) -> str:
@@ -146,6 +156,11 @@ def _show(auroc: float | None) -> str:
     return "" if auroc is None else f"{auroc:.4f}"
 
 
+def _listed(numbers: Sequence[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}"
+
+
 def plot(cells: Cells, protocol: str, classes: Sequence[int]) -> Figure:
     """One mark for each method over the normal classes."""
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -172,7 +187,9 @@ def write() -> None:
         "ones the same number of images. `cnn` is a supervised classifier with the generator's "
         "encoder as its trunk, `abc` the generator trained with reconstruction and ABC loss alone; "
         f"{', '.join(f'`{method}`' for method in UNLABELLED)} ignore labels and were run once for "
-        "all protocols. "
+        "all protocols. Which scores are joined, and how much is synthetic where one kind is "
+        f"labelled, was chosen by test AUROC on the normal classes {_listed(TUNED_ON)}, so their "
+        "figures are a little optimistic; the other classes had no say. "
         "Seed 0 where not said otherwise.",
         summary_table(cells),
         *_protocol_sections(cells),
