@@ -1,6 +1,5 @@
 """One frozen dataclass of settings: the flags, the run's config.json and the docs come from it."""
 
-import argparse
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -38,9 +37,9 @@ def _setting(default, group: str, help: str, **metadata):
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def _number_or_auto(text: str) -> int | str:
+def _cluster_count(text: str) -> int | str:
     if text != "auto" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a number or auto. Received: {text!r}")
+        raise UsageError(f"--clusters must be a number or auto. Received: {text!r}")
     return text if text == "auto" else int(text)
 
 
@@ -83,7 +82,7 @@ class RunConfig:
         "number of k-means clusters (Ferrari and Enneifer: 3), or auto: the one with the best "
         "silhouette (default: 9, on own images auto)",
         minimum=1,
-        parse=_number_or_auto,
+        parse=_cluster_count,
         metavar="INT|auto",
     )
 
