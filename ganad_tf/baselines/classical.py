@@ -26,7 +26,7 @@ def principal_components(normal: np.ndarray, test: np.ndarray, seed: int) -> np.
 
 def isolation_forest(normal: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     """Isolation forest of 300 trees."""
-    return -IsolationForest(300, random_state=seed).fit(normal).score_samples(test)
+    return -IsolationForest(n_estimators=300, random_state=seed).fit(normal).score_samples(test)
 
 
 def one_class_svm(normal: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
