@@ -189,8 +189,8 @@ def write() -> None:
         f"{', '.join(f'`{method}`' for method in UNLABELLED)} ignore labels and were run once for "
         "all protocols. Which scores are joined, and how much is synthetic where one kind is "
         f"labelled, was chosen by test AUROC on the normal classes {_listed(TUNED_ON)}, so their "
-        "figures are a little optimistic; the other classes had no say, but that the first result of "
-        "class 1 under `seen` (0.9980) showed that a near tie on validation was decided by chance. "
+        "figures are a little optimistic; the other classes had no say, but that class 1 under "
+        "`seen`, at first 0.9980, showed that a near tie on validation was decided by chance. "
         "Seed 0 where not said otherwise.",
         summary_table(cells),
         *_protocol_sections(cells),
