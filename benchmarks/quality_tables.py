@@ -97,9 +97,10 @@ def summary_table(cells: Cells) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for protocol in PROTOCOLS:
-        classes = sorted(aurocs(cells, protocol, "ganad"))
-        untouched = [number for number in classes if number not in TUNED_ON]
-        for chosen in filter(None, [classes, untouched if untouched != classes else []]):
+        classes = tuple(aurocs(cells, protocol, "ganad"))
+        untouched = tuple(number for number in classes if number not in TUNED_ON)
+        # Two lines that say the same are one; what was not run has none.
+        for chosen in filter(None, dict.fromkeys((classes, untouched))):
             published = PUBLISHED.get(protocol, "") if chosen == classes else ""
             which = "all ten" if len(chosen) == 10 else ", ".join(map(str, chosen))
             rows.append(

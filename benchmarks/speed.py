@@ -19,7 +19,6 @@ import tensorflow as tf
 from benchmarks import scoring_speed, train_step
 from benchmarks.results_file import save
 from ganad_tf.config import PRESETS
-from ganad_tf.devices import has_gpu
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.experiment import Source, load_splits
 from ganad_tf.flags import config_from_flags
@@ -76,7 +75,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--idx-dir", type=Path)
     flags = parser.parse_args()
-    if flags.gpu and not has_gpu():
+    if flags.gpu and not tf.config.list_physical_devices("GPU"):
         raise UsageError("--gpu needs a GPU that TensorFlow can use. Received: none")
     presets, jit = (tuple(PRESETS), (False, True)) if flags.gpu else (("small",), (False,))
     results = {p: training(p, flags.rounds, flags.steps, jit) for p in presets}

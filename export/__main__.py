@@ -32,10 +32,9 @@ def load_run(run: Path, flags: argparse.Namespace):
     Raises:
         ArtefactError: if the run is missing or unfinished, or the images are others.
     """
-    from ganad_tf.artefacts import read_json
     from ganad_tf.devices import use_true_float32
     from ganad_tf.experiment import Source, load_splits
-    from ganad_tf.run_folder import SPLIT, is_finished, load_config
+    from ganad_tf.run_folder import check_same_split, is_finished, load_config
     from ganad_tf.scoring import Detector
 
     if not run.is_dir():
@@ -49,12 +48,7 @@ def load_run(run: Path, flags: argparse.Namespace):
     use_true_float32()
     detector = Detector.load(run)
     splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
-    trained_on = read_json(run / SPLIT).get("fingerprint")
-    if splits.fingerprint != trained_on:
-        raise ArtefactError(
-            f"{run}: expected the data set and split it was trained on ({trained_on}). "
-            f"Received: {splits.fingerprint}"
-        )
+    check_same_split(run, splits.fingerprint)
     return detector, splits
 
 

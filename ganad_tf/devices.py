@@ -39,11 +39,6 @@ def use_true_float32() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-def has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU."""
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
 def choose_execution(precision: str = "auto", devices: str = "auto") -> Execution:
     """Chooses the strategy, the precision and whether to compile.
 

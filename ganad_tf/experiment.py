@@ -20,13 +20,13 @@ from ganad_tf.data.folder_split import write_split
 from ganad_tf.data.protocols import parse_class, split_one_class
 from ganad_tf.data.splits import Splits
 from ganad_tf.devices import Execution, worker_index
-from ganad_tf.errors import ArtefactError, Interrupted, UsageError
+from ganad_tf.errors import Interrupted, UsageError
 from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.evaluation.localisation import localise
 from ganad_tf.evaluation.metrics import evaluate
 from ganad_tf.progress import best_epoch, read_history
 from ganad_tf.reporting import write_run_report
-from ganad_tf.run_folder import METRICS, SPLIT, create_run, is_finished
+from ganad_tf.run_folder import METRICS, SPLIT, check_same_split, create_run, is_finished
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
 from ganad_tf.training import BEST, CHECKPOINT, CLUSTERS, scoring_generator, train
 from ganad_tf.workers import weights_digest
@@ -140,8 +140,8 @@ def run_experiment(
             f"--batch-size must be a multiple of {2 * workers} for {workers} workers. "
             f"Received: {config.batch_size}"
         )
-    if resume:
-        _check_same_split(folder, splits)
+    if resume and (folder / SPLIT).is_file():  # else it stopped before it had learnt anything
+        check_same_split(folder, splits.fingerprint)
     if index:
         _help_train(config, execution, splits, folder, resume, index, workers)
         return folder, {}
@@ -154,27 +154,10 @@ def run_experiment(
     try:
         return folder, _run(config, execution, splits, folder, command)
     except KeyboardInterrupt:
-        again = " and the same" if any(flag in command for flag in NOT_KEPT) else ""
-        flags = " ".join(flag for flag in NOT_KEPT if flag in command)
-        raise Interrupted(
-            f"stopped; go on with: python train.py --resume {folder}{again} {flags}".rstrip()
-        ) from None
-
-
-def _check_same_split(folder: Path, splits: Splits) -> None:
-    """What was trained on must not come back as a test image.
-
-    Raises:
-        ArtefactError: if the images or their split are others than when the run was begun.
-    """
-    if not (folder / SPLIT).is_file():
-        return  # it stopped before it had learnt anything
-    begun_with = read_json(folder / SPLIT).get("fingerprint")
-    if begun_with != splits.fingerprint:
-        raise ArtefactError(
-            f"{folder}: expected the images and the split that the run was begun with "
-            f"({begun_with}). Received: {splits.fingerprint}"
-        )
+        advice = f"stopped; go on with: python train.py --resume {folder}"
+        if again := [flag for flag in NOT_KEPT if flag in command]:
+            advice += f" and the same {' '.join(again)}"
+        raise Interrupted(advice) from None
 
 
 def _help_train(config, execution, splits, folder, resume, index, workers) -> None:

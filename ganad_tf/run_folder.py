@@ -36,12 +36,32 @@ def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
 
 
 def _is_run(folder: Path) -> bool:
-    """Other programs have a config.json, too; theirs must not be removed."""
+    """Whether `create_run` made it. Other programs have a config.json, too, perhaps with a seed and
+    a batch size; theirs must not be removed, so all settings must be there, and no others."""
     try:
-        load_config(folder)
-    except (ArtefactError, UsageError):
+        values = read_json(folder / CONFIG)
+    except ArtefactError:
         return False
-    return True
+    return isinstance(values, dict) and set(values) == set(RunConfig().to_dict())
+
+
+def check_same_split(folder: Path, fingerprint: str) -> None:
+    """Refuses other images, or another split of them: what a run has learnt from must not come back
+    as a test image.
+
+    Args:
+        folder: the run folder.
+        fingerprint: of the split that was loaded now.
+
+    Raises:
+        ArtefactError: if it is not the one that the run was begun with.
+    """
+    begun_with = read_json(folder / SPLIT).get("fingerprint")
+    if begun_with != fingerprint:
+        raise ArtefactError(
+            f"{folder}: expected the images and the split that the run was begun with "
+            f"({begun_with}). Received: {fingerprint}"
+        )
 
 
 def is_finished(folder: Path) -> bool:

@@ -69,14 +69,13 @@ def fit_scorer(
         name: np.log(np.maximum(values[name], SMALLEST_COMPONENT) / references[name])
         for name in COMPONENTS
     }
-    usable = [name for name in COMPONENTS if head_trained or name != CLASSIFIER]
     comparable = is_anomaly.sum() >= FEWEST_TO_COMPARE and (~is_anomaly).sum() >= FOLDS
     # Weighing by a handful of labelled anomalies would fit their noise.
     labels = is_anomaly if comparable else np.zeros_like(is_anomaly)
     choices = {
         name: used
         for name, components in CHOICES.items()
-        if (used := [component for component in components if component in usable])
+        if (used := [part for part in components if head_trained or part != CLASSIFIER])
     }
     candidates = {
         name: _by_spread({part: SHARES[name][part] for part in used}, logs, is_anomaly)

@@ -1,0 +1,25 @@
+"""What may be overwritten, and what not."""
+
+import pytest
+
+from ganad_tf.config import RunConfig
+from ganad_tf.errors import UsageError
+from ganad_tf.run_folder import CONFIG, create_run, load_config
+
+
+@pytest.mark.parametrize("stored", ["{}", "[]", '{"seed": [1]}', '{"seed": 1, "epochs": 3}', "no"])
+def test_a_config_of_another_program_makes_no_run(tmp_path, stored):
+    (tmp_path / CONFIG).write_text(stored)
+    with pytest.raises(UsageError, match="holds other files"):
+        create_run(tmp_path, RunConfig(), overwrite=True)
+    assert (tmp_path / CONFIG).read_text() == stored
+
+
+def test_an_earlier_run_is_replaced_if_that_is_wanted(tmp_path):
+    create_run(tmp_path, RunConfig(seed=1), overwrite=False)
+    (tmp_path / "history.csv").write_text("epoch")
+    with pytest.raises(UsageError, match="add --overwrite"):
+        create_run(tmp_path, RunConfig(seed=2), overwrite=False)
+    create_run(tmp_path, RunConfig(seed=2), overwrite=True)
+    assert load_config(tmp_path).seed == 2
+    assert not (tmp_path / "history.csv").exists()
