@@ -6,7 +6,7 @@ Training, validation and test tiles are cut from regions of the picture that sha
 of one region overlap, and scores of tiles that were as good as seen would promise too few false
 alarms. OUT/split.csv says which is which; give it to `train.py --data OUT --split OUT/split.csv`.
 Scratches, stains, holes and blur, each in three sizes, are drawn on test tiles, with masks; a few
-labelled ones, on tiles of the other regions, go into train/<defect>.
+labelled ones, on tiles of the other regions, go into train/<defect>, with masks if asked for.
 """
 
 import argparse
@@ -130,6 +130,7 @@ def write_texture(
     tile: int,
     labelled: int,
     seed: int = 0,
+    mask_labelled: bool = False,
     train: int = 400,
     validation: int = 40,
     test: int = 100,
@@ -144,6 +145,7 @@ def write_texture(
         labelled: how many defects to learn from, of all kinds in turn; a tenth of them is for
             validation.
         seed: of all places and forms.
+        mask_labelled: whether it is told where the labelled defects are.
         train, validation, test: how many tiles without a defect.
         defective: how many test tiles for each kind of defect.
 
@@ -187,7 +189,7 @@ def write_texture(
                     image, mask = draw_defect(image, kind, size, rng)
                     name = f"{part}-{i:03}-{size}"
                     save(image, part, kind, name)
-                    if part == "test":
+                    if part == "test" or mask_labelled:
                         path = folder / "ground_truth" / kind / f"{name}_mask.png"
                         _save(mask.astype(np.uint8) * 255, path)
         write_split(entries, folder / "split.csv")
@@ -236,8 +238,11 @@ def main() -> None:
     parser.add_argument("--tile", type=int, choices=TILES, default=128)
     parser.add_argument("--labelled", type=int, default=20, help="defects to learn from")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--mask-labelled", action="store_true", help="also masks of these")
     flags = parser.parse_args()
-    write_texture(flags.output, flags.texture, flags.tile, flags.labelled, flags.seed)
+    write_texture(
+        flags.output, flags.texture, flags.tile, flags.labelled, flags.seed, flags.mask_labelled
+    )
     print(f"written {flags.output}")
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ganad_tf import losses
 from ganad_tf.data.augmentation import Augmentation
 from ganad_tf.data.synthetic import synthesise
+from ganad_tf.data.transplants import transplant
 from ganad_tf.loss_weights import LossWeights
 from ganad_tf.losses import Patches
 from ganad_tf.networks import Discriminator, Generator
@@ -55,7 +56,9 @@ class DualDiscriminatorGAN(keras.Model):
         synthetic_kinds: what those are made by, see `ganad_tf.data.synthetic.synthesise`.
         seed: of the augmentation.
 
-    Data for `fit` and `evaluate`: `{"normal": uint8 [N, h, w, C], "anomaly": uint8 [M, h, w, C]}`.
+    Data for `fit` and `evaluate`: `{"normal": uint8 [N, h, w, C], "anomaly": uint8 [M, h, w, C]}`,
+    for `fit` also, if it is known, `"where"`: uint8 [M, h, w, 1], 255 where an anomaly is anomalous
+    and 0 elsewhere; N = M then, and the defects are learnt inside the normal images, too.
     """
 
     def __init__(
@@ -201,9 +204,7 @@ class DualDiscriminatorGAN(keras.Model):
     def train_step(self, data):
         batch = [data["normal"], data["anomaly"]]
         seed = self._step_seed()
-        where = None
-        if self.synthetic_share:
-            batch[1], where = self._with_synthetic(*batch, tf.random.fold_in(seed, 1))
+        batch[1], where = self._anomalies(*batch, data.get("where"), seed)
         images, where = self._augmented(batch, where, seed)
         with tf.GradientTape(persistent=True) as tape:
             values = self._loss_values(
@@ -227,22 +228,32 @@ class DualDiscriminatorGAN(keras.Model):
         self._update_average()
         return self._track(values, objectives[0])
 
-    def _with_synthetic(self, normal, anomaly, seed) -> tuple[tf.Tensor, tf.Tensor]:
-        """The anomalous half with its share of synthetic anomalies, and where they are anomalous.
+    def _anomalies(self, normal, anomaly, where, seed) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """The anomalous half with its transplants and its share of synthetic anomalies, and where
+        they are anomalous; None if that would be everywhere.
 
-        Where a labelled anomaly is anomalous is not known: in all places, as far as we know.
+        Where a labelled anomaly without a mask is so is not known: everywhere, as far as we know.
         """
+        blots = self.synthetic_share and "blot" in self.synthetic_kinds
+        places_matter = where is not None or blots
+        if where is None:
+            where = tf.fill(tf.concat([tf.shape(anomaly)[:3], [1]], 0), tf.constant(255, tf.uint8))
+        else:
+            anomaly, where = transplant(normal, anomaly, where, tf.random.fold_in(seed, 2))
+        seed = tf.random.fold_in(seed, 1)
         if self.synthetic_share == 1:
-            return synthesise(anomaly, seed, self.synthetic_kinds)
-        made, where = synthesise(normal, seed, self.synthetic_kinds)
-        lot = tf.random.stateless_uniform([tf.shape(anomaly)[0], 1, 1, 1], seed)
-        chosen = lot < self.synthetic_share
-        return tf.where(chosen, made, anomaly), tf.where(chosen, where, tf.constant(255, tf.uint8))
+            anomaly, where = synthesise(anomaly, seed, self.synthetic_kinds)
+        elif self.synthetic_share:
+            made, place = synthesise(normal, seed, self.synthetic_kinds)
+            lot = tf.random.stateless_uniform([tf.shape(anomaly)[0], 1, 1, 1], seed)
+            chosen = lot < self.synthetic_share
+            anomaly, where = tf.where(chosen, made, anomaly), tf.where(chosen, place, where)
+        return anomaly, where if places_matter else None
 
     def _augmented(self, batch, where, seed) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Both halves together, augmented; `where`, if places matter, along with its images."""
         images = tf.concat(batch, axis=0)
-        if where is None or "blot" not in self.synthetic_kinds:
+        if where is None:
             return self.augmentation(images, seed), None
         nowhere = tf.zeros_like(batch[0][..., :1])
         images = tf.concat([images, tf.concat([nowhere, where], axis=0)], axis=-1)

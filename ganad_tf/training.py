@@ -113,7 +113,12 @@ def train(
         print(groups, flush=True)
     write_json(run / CLUSTERS, groups.to_dict())
     batches = BalancedBatches(
-        labelled, config.batch_size, config.steps_per_epoch, groups.numbers, config.seed
+        labelled,
+        config.batch_size,
+        config.steps_per_epoch,
+        groups.numbers,
+        config.seed,
+        splits.places,
     )
     with execution.strategy.scope():
         channels = labelled.images.shape[-1]

@@ -119,6 +119,23 @@ def test_blots_are_learnt_in_their_place_and_other_anomalies_as_a_whole(batch):
         assert (float(logs["abc"]) > 0) != learns
 
 
+def test_labelled_anomalies_of_known_place_are_learnt_there_and_in_other_images(batch):
+    where = np.zeros((4, 28, 28, 1), np.uint8)
+    where[:3, 4:9, 4:9] = 255
+    where[3] = 255  # not known
+    model = compiled()
+    made, place = model._anomalies(
+        batch["normal"], batch["anomaly"], tf.constant(where), tf.constant([1, 2])
+    )
+    assert (place.numpy() == 255).sum(axis=(1, 2, 3)).tolist() == [25, 25, 25, 28**2]
+    outside = ~tf.nn.max_pool2d(tf.cast(place, tf.float32), 3, 1, "SAME").numpy().astype(bool)
+    np.testing.assert_array_equal(made[outside], batch["normal"][outside])
+    np.testing.assert_array_equal(made[3], batch["anomaly"][3])
+    logs = model.train_step({**batch, "where": tf.constant(where)})
+    assert float(logs["local_abc"]) > 0
+    assert float(logs["abc"]) > 0
+
+
 def test_places_move_along_with_their_images(batch):
     model = compiled(
         synthetic_share=1.0, synthetic_kinds=("blot",), augmentation=Augmentation(True, 3)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.masks import Places
 
 
 class BalancedBatches:
@@ -27,6 +28,7 @@ class BalancedBatches:
         groups: int [number of anomalies], the group of each anomaly in order of appearance in
             `train`; by default all are one group.
         seed: of the order.
+        places: where each anomaly is anomalous, in their order; batches then say so, too.
 
     Attributes:
         epoch: the epoch that the next iteration over `dataset()` yields, from 0. Set it before.
@@ -43,6 +45,7 @@ class BalancedBatches:
         steps_per_epoch: int,
         groups: np.ndarray | None = None,
         seed: int = 0,
+        places: Places | None = None,
     ):
         anomalies = np.flatnonzero(train.is_anomaly)
         normals = np.flatnonzero(~train.is_anomaly)
@@ -65,6 +68,8 @@ class BalancedBatches:
         self._half = batch_size // 2
         self._seed = seed
         self._normals = normals
+        self._places = places
+        self._numbers = np.cumsum(train.is_anomaly) - 1  # of an anomaly among the anomalies
         self._anomalies = [anomalies[groups == g] for g in np.unique(groups)] or [normals]
 
     def epoch_indices(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +97,8 @@ class BalancedBatches:
 
         Returns:
             `{"normal": uint8 [B/2, H, W, C], "anomaly": uint8 [B/2, H, W, C]}` per batch, shapes
-            static; B / workers with several workers.
+            static; B / workers with several workers. With `places` also `"where": uint8
+            [B/2, H, W, 1]`, 255 where the anomalies are anomalous, else 0.
 
         Raises:
             ValueError: if the halves of a batch can't be shared evenly.
@@ -103,9 +109,11 @@ class BalancedBatches:
                 f"Received: {2 * self._half}"
             )
         half = tf.TensorSpec([self._half // workers, *self._images.shape[1:]], tf.uint8)
+        signature = {"normal": half, "anomaly": half}
+        if self._places is not None:
+            signature["where"] = tf.TensorSpec([*half.shape[:3], 1], tf.uint8)
         batches = tf.data.Dataset.from_generator(
-            lambda: self._batches(worker, workers),
-            output_signature={"normal": half, "anomaly": half},
+            lambda: self._batches(worker, workers), output_signature=signature
         )
         return batches.apply(
             tf.data.experimental.assert_cardinality(self.steps_per_epoch)
@@ -113,10 +121,11 @@ class BalancedBatches:
 
     def _batches(self, worker: int, workers: int) -> Iterator[dict[str, np.ndarray]]:
         for normal, anomaly in zip(*self.epoch_indices(self.epoch), strict=True):
-            yield {
-                "normal": self._images[normal[worker::workers]],
-                "anomaly": self._images[anomaly[worker::workers]],
-            }
+            normal, anomaly = normal[worker::workers], anomaly[worker::workers]
+            batch = {"normal": self._images[normal], "anomaly": self._images[anomaly]}
+            if self._places is not None:
+                batch["where"] = self._places[self._numbers[anomaly]]
+            yield batch
 
     def _take(self, pool: np.ndarray, draws: np.ndarray, stream: int) -> np.ndarray:
         """The consecutive `draws` from the endless sequence of permutations of `pool`."""

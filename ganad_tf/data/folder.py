@@ -23,8 +23,8 @@ from ganad_tf.data.folder_checks import (
 )
 from ganad_tf.data.folder_split import SplitEntry, draw_parts, read_split
 from ganad_tf.data.images import LabelledImages
-from ganad_tf.data.layout import MVTEC, OWN, BadFile, FoundImage, Listing, list_folder
-from ganad_tf.data.masks import match_masks, read_mask
+from ganad_tf.data.layout import OWN, BadFile, FoundImage, Listing, list_folder
+from ganad_tf.data.masks import Places, match_masks, read_mask
 from ganad_tf.data.rows import Rows
 from ganad_tf.data.splits import Splits
 
@@ -39,7 +39,7 @@ class FolderSplits(Splits):
         root: the folder.
         layout: `own` or `MVTec`.
         entries: every usable image, by path; those of a part in the order that the part has.
-        masks: path of a test image -> path of its mask, in the MVTec layout.
+        masks: path of a test image -> path of its mask.
         bad: files that were left out, and why.
         duplicates: groups of paths with one and the same picture.
         notes: sentences about the data that its owner should know.
@@ -175,10 +175,9 @@ def _read(listing: Listing, given, image_size, channels, cache_dir, fit) -> _Usa
         if row in decoded.reasons:
             bad.append(BadFile(image.path, decoded.reasons[row]))
     images = without(images, bad)
-    masks = {}
-    if listing.layout == MVTEC:
-        masks, misfits = match_masks(root, listing.images, {image.path for image in images})
-        bad += misfits
+    readable = {image.path for image in images}
+    masks, misfits = match_masks(root, listing.layout, listing.images, readable)
+    bad += misfits
     rows = np.array([decoded.rows[digests[image.path]] for image in images], np.int64)
     return _Usable(images, digests, decoded, rows, masks, bad)
 
@@ -204,7 +203,6 @@ def _splits(listing: Listing, usable: _Usable, looks, parts, fit) -> FolderSplit
         SplitEntry(image.path, image.kind, image.is_anomaly, str(part))
         for image, part in zip(images, parts, strict=True)
     )
-    tested = {entry.path for entry in entries if entry.part == "test"}
     duplicates = equal_pictures(images, looks)
 
     def part(name: str) -> LabelledImages:
@@ -212,7 +210,13 @@ def _splits(listing: Listing, usable: _Usable, looks, parts, fit) -> FolderSplit
         pixels = Rows(decoded.images, usable.rows[used][chosen])
         return LabelledImages(pixels, kinds[chosen], names, frozenset([0]))
 
+    def masks_in(name: str) -> dict[str, str]:
+        paths = (entry.path for entry in entries if entry.part == name)
+        return {path: usable.masks[path] for path in paths if path in usable.masks}
+
     train = part("train")
+    learnt = [e.path for e in entries if e.part == "train" and e.is_anomaly]
+    masks = masks_in("train")
     # Without `fit` where it is the default: fingerprints of earlier runs stay what they were.
     sha256 = hashlib.sha256(repr((shape, names, *[fit] * (fit != "stretch"))).encode())
     for entry in (entries[i] for i in used):
@@ -221,6 +225,10 @@ def _splits(listing: Listing, usable: _Usable, looks, parts, fit) -> FolderSplit
                 errors="surrogateescape"
             )
         )
+    # What is learnt from belongs to the data; masks of test images only measure.
+    digests, _ = digest_files(listing.root, list(masks.values()))
+    for path, mask in masks.items():
+        sha256.update(f"mask {usable.digests[path]} {digests.get(mask)}\n".encode())
     return FolderSplits(
         train=train,
         validation=part("validation"),
@@ -231,7 +239,14 @@ def _splits(listing: Listing, usable: _Usable, looks, parts, fit) -> FolderSplit
         root=listing.root,
         layout=listing.layout,
         entries=entries,
-        masks={image: mask for image, mask in usable.masks.items() if image in tested},
+        masks=masks_in("test"),
+        places=Places(
+            [listing.root / masks[path] if path in masks else None for path in learnt],
+            shape[0],
+            fit,
+        )
+        if masks
+        else None,
         bad=tuple(usable.bad),
         duplicates=duplicates,
         notes=notes_on(listing, entries, decoded.is_grey[usable.rows], duplicates, shape),

@@ -2,9 +2,11 @@
 
 Two layouts are known:
 
-    own      PATH/normal/...  PATH/anomaly/[kind/]...
+    own      PATH/normal/...  PATH/anomaly/[kind/]...  PATH/ground_truth/[kind/]...
     MVTec    PATH/train/good  PATH/test/good  PATH/test/<defect>  PATH/ground_truth/<defect>
              and, beyond MVTec AD, PATH/train/<defect> for anomalies to learn from
+
+In both, `ground_truth` is optional: masks, each named like its image with `_mask` at the end.
 
 MVTec: Bergmann et al., *MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly
 Detection*, CVPR 2019.
@@ -103,26 +105,21 @@ def list_folder(root: Path) -> Listing:
     return listing
 
 
-def list_masks(root: Path) -> dict[str, str]:
-    """The masks of the MVTec layout.
+def list_masks(root: Path, layout: str) -> dict[str, str]:
+    """The masks of a data folder.
 
     Returns:
-        `<defect>/<name>` of the image, without suffixes -> path relative to `root`.
+        `mask_key` of the image -> path relative to `root`.
     """
-    listing = Listing(root, MVTEC, "good")
-    for kind in _class_folders(listing, _GROUND_TRUTH, None):
-        if kind != "good":
+    listing = Listing(root, layout, "")
+    for kind in _class_folders(listing, _GROUND_TRUTH, "anomaly" if layout == OWN else None):
+        if layout == OWN or kind != "good":
             _add(listing, f"{_GROUND_TRUTH}/{kind}", kind, True)
-    return {_stem(mask.path).removesuffix("_mask"): mask.path for mask in listing.images}
+    return {mask_key(mask.path).removesuffix("_mask"): mask.path for mask in listing.images}
 
 
 def mask_key(path: str) -> str:
-    """The name under which `list_masks` has the mask of the test image at `path`."""
-    return _stem(path)
-
-
-def _stem(path: str) -> str:
-    """`test/hole/a b.png` -> `hole/a b`."""
+    """The name under which `list_masks` has an image's mask: `test/hole/a b.png` -> `hole/a b`."""
     return os.path.splitext(path)[0].split("/", 1)[1]
 
 

@@ -1,5 +1,6 @@
-"""Pixel masks of defects, as the MVTec layout has them."""
+"""Pixel masks of defects: where an anomaly is anomalous."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,33 +13,36 @@ from ganad_tf.errors import DataError
 
 
 def match_masks(
-    root: Path, images: Sequence[FoundImage], readable: set[str]
+    root: Path, layout: str, images: Sequence[FoundImage], readable: set[str]
 ) -> tuple[dict[str, str], list[BadFile]]:
-    """Finds and checks the mask of every anomalous test image.
+    """Finds and checks the masks of anomalies.
 
     Args:
         root: the data folder.
+        layout: of `ganad_tf.data.layout`.
         images: all images found in it.
         readable: paths of the images that can be decoded; the masks of others are not looked at.
 
     Returns:
-        The masks that fit, path of the image -> path of the mask, and what does not fit: a missing
-        mask (unless there are none at all), one without its image, of another size than its image,
-        empty, or unreadable.
+        The masks that fit, path of the image -> path of the mask, and what does not fit: a mask
+        missing from MVTec's test part (unless that has none at all), one without its image, of
+        another size than its image, empty, or unreadable. A name that is in MVTec's test and its
+        training part is the test image's.
     """
-    found = list_masks(root)
-    if not found:
-        return {}, []
+    found = list_masks(root, layout)
+    # The test images first, because of names that occur twice.
+    anomalies = sorted((i for i in images if i.is_anomaly), key=lambda i: i.official != "test")
+    all_tested = any(i.official == "test" and mask_key(i.path) in found for i in anomalies)
     masks, bad = {}, []
-    for image in images:
-        if image.official != "test" or not image.is_anomaly:
-            continue
+    for image in anomalies:
         mask = found.pop(mask_key(image.path), None)
         if image.path not in readable:
             continue
         if mask is None:
-            missing = f"ground_truth/{mask_key(image.path)}_mask.png"
-            bad.append(BadFile(missing, f"expected the mask of {image.path}. Received: no file"))
+            if all_tested and image.official == "test":
+                missing = f"ground_truth/{mask_key(image.path)}_mask.png"
+                reason = f"expected the mask of {image.path}. Received: no file"
+                bad.append(BadFile(missing, reason))
             continue
         try:
             _check(root / mask, root / image.path)
@@ -46,7 +50,7 @@ def match_masks(
         except Exception as error:  # Pillow's readers raise dozens of types on damaged files
             bad.append(BadFile(mask, describe(error)))
     for path in found.values():
-        bad.append(BadFile(path, "expected the mask of a test image. Received: no such image"))
+        bad.append(BadFile(path, "expected the mask of an anomaly. Received: no such image"))
     return masks, bad
 
 
@@ -65,6 +69,39 @@ def read_mask(path: Path, image_size: int, fit: str = "stretch") -> np.ndarray:
     mask = np.zeros((image_size, image_size), bool)
     mask[top : top + high, left : left + wide] = share >= min(0.5, share.max())
     return mask
+
+
+class Places:
+    """Where training anomalies are anomalous; reads masks when they are asked for.
+
+    Indexing it with int [n] gives uint8 [n, S, S, 1]: 255 in anomalous pixels, 0 in others; 255
+    everywhere for an image without a mask.
+
+    Args:
+        paths: the mask of each anomaly, or None.
+        image_size: S.
+        fit: see `read_mask`.
+    """
+
+    def __init__(self, paths: Sequence[Path | None], image_size: int, fit: str = "stretch"):
+        self._paths = list(paths)
+        self._shape = (image_size, image_size)
+        # Masks are drawn again and again; as many as these take 256 MB at most.
+        self._read = functools.lru_cache(4096)(lambda path: read_mask(path, image_size, fit))
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def known(self) -> int:
+        """How many anomalies have a mask."""
+        return sum(path is not None for path in self._paths)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        everywhere = np.ones(self._shape, bool)
+        paths = [self._paths[index] for index in indices]
+        masks = [everywhere if path is None else self._read(path) for path in paths]
+        return np.array(masks, np.uint8).reshape(-1, *self._shape, 1) * 255
 
 
 def _defective(path: Path) -> np.ndarray:

@@ -1,11 +1,12 @@
 """The three parts of a data set that an experiment uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.masks import Places
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class Splits:
         protocol: which anomalies are labelled; see `ganad_tf.data.protocols`.
         fingerprint: sha256 of the data set and of who is in which part; equal fingerprints mean
             equal splits.
+        places: where each training anomaly is anomalous, in their order; None without masks.
     """
 
     train: LabelledImages
@@ -29,6 +31,7 @@ class Splits:
     normal_name: str
     protocol: str
     fingerprint: str
+    places: Places | None = field(default=None, kw_only=True)
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Counts per part: `{"train": {"normal": n, "anomaly": n, "kinds": {name: n}}, ...}`."""

@@ -31,6 +31,16 @@ def test_the_folder_can_be_trained_on(folder, tmp_path):
     assert load_folder(folder, 64, cache_dir=tmp_path).protocol == "seen"
 
 
+def test_it_may_be_told_where_labelled_defects_are(folder, tmp_path):
+    write_texture(tmp_path / "gravel", "gravel", mask_labelled=True, **FEW)
+    split = tmp_path / "gravel" / "split.csv"
+    splits = load_folder(tmp_path / "gravel", 64, cache_dir=tmp_path, split_file=split)
+    assert splits.places.known == len(splits.places) == 18
+    assert splits.paths("train") == load_folder(
+        folder, 64, split_file=folder / "split.csv", cache_dir=tmp_path
+    ).paths("train")
+
+
 def test_without_labelled_defects_there_is_nothing_to_learn_from(tmp_path):
     write_texture(tmp_path / "brick", "brick", **{**FEW, "labelled": 0})
     splits = load_folder(

@@ -95,6 +95,18 @@ def test_the_dataset_holds_the_images_of_the_epoch_it_is_set_to():
             np.testing.assert_array_equal(batch["anomaly"], train.images[anomaly[step]])
 
 
+def test_places_come_with_their_anomalies():
+    class Places:
+        def __getitem__(self, indices):
+            return np.broadcast_to(10 + indices[:, None, None, None], (len(indices), 2, 3, 1))
+
+    train = make_train()
+    batches = BalancedBatches(train, 12, 5, seed=1, places=Places())
+    for batch in batches.dataset(1, 3):
+        np.testing.assert_array_equal(batch["where"], batch["anomaly"])
+    assert "where" not in make_batches().dataset().element_spec
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

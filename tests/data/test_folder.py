@@ -79,6 +79,25 @@ def test_anomalies_in_mvtecs_train_are_learnt_from(mvtec, load, save):
     assert splits.validation.is_anomaly.sum() == 1
 
 
+def test_places_of_training_anomalies_are_known_by_their_masks(own, load, save):
+    without = load(own)
+    assert without.places is None
+    learnt = [path for path in without.paths("train") if path.startswith("anomaly")]
+    mask = np.zeros((5, 6), np.uint8)
+    mask[0, :3] = 255
+    name = learnt[2].removeprefix("anomaly/").removesuffix(".png")
+    save(own / "ground_truth" / f"{name}_mask.png", mask)
+    splits = load(own)
+    assert splits.paths("train") == without.paths("train")
+    assert (len(splits.places), splits.places.known) == (len(learnt), 1)
+    place = splits.places[np.arange(len(learnt))] == 255
+    assert place.all(axis=(1, 2, 3)).tolist() == [number != 2 for number in range(len(learnt))]
+    assert place[2, :6, :15].all()
+    # Another mask is other training data, and a resumed run must not be given it.
+    save(own / "ground_truth" / f"{name}_mask.png", mask[::-1])
+    assert len({without.fingerprint, splits.fingerprint, load(own).fingerprint}) == 3
+
+
 def test_masks_belong_to_their_images(mvtec, load):
     (mvtec / "ground_truth" / "hole" / "001_mask.png").unlink()
     splits = load(mvtec, skip_bad=True)
