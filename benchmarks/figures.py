@@ -171,7 +171,11 @@ def _own_table() -> str:
         _own_row("sneakers, the same as PNG files", [kept.get("fashion-folder")]),
     ]
     textures = ("brick", "grass", "gravel")
-    for count, known in ((20, "20 labelled defects"), (0, "no labelled defect")):
+    for count, known in (
+        ("20m", "20 labelled defects with masks"),
+        ("20", "20 labelled defects without masks"),
+        ("0", "no labelled defect"),
+    ):
         cells = [kept.get(f"texture-{texture}-{count}") for texture in textures]
         for texture, cell in zip(textures, cells, strict=True):
             rows.append(_own_row(f"{texture}, synthetic, {known}", [cell]))

@@ -5,7 +5,8 @@
     python -m benchmarks.own_images --short                      one short epoch each, nothing kept
 
 fashion-class, fashion-folder   sneakers by `--normal 7`, and the same images as PNG files
-texture-NAME-20, texture-NAME-0 SYNTHETIC defects on textures, 20 or none labelled, at 128x128
+texture-NAME-20m, -20, -0       SYNTHETIC defects on textures at 128x128: 20 labelled with masks
+                                that say where, 20 labelled without, none labelled
 alarms-SEED                     sneakers in folders, split anew: is the false-alarm rate kept?
 
 Each finished cell is kept at once as benchmarks/results/own/CELL.json; a second call goes on with
@@ -38,7 +39,7 @@ from ganad_tf.run_folder import METRICS
 
 ROOT = Path(__file__).parents[1]
 CLASS = "7"
-LABELLED = (20, 0)
+LABELLED = ("20m", "20", "0")
 SEEDS = range(10)
 # What makes a folder the same experiment as a class: all anomalies labelled, none made up.
 SAME_AS_CLASS = ("--channels", "1", "--synthetic", "0", "--clusters", "9", "--batch-size", "128")
@@ -67,7 +68,9 @@ def run_cell(cell: str, source: Source, short: bool = False) -> dict:
         folder = Path(name)
         if what == "texture":
             texture, count = rest
-            write_texture(folder / "data", texture, 128, int(count))
+            masks = count.endswith("m")
+            labelled = int(count.removesuffix("m"))
+            write_texture(folder / "data", texture, 128, labelled, mask_labelled=masks)
             flags = ["--data", folder / "data", "--split", folder / "data" / "split.csv"]
             flags += TEXTURE_FLAGS
         elif what == "alarms":

@@ -22,8 +22,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 # What suits own images: large ones cost so much that few are seen, so steps are small and many, and
 # the moving average must forget sooner.
 OWN_IMAGES: dict[str, Any] = {"batch_size": 16, "average_momentum": 0.98, "epochs": 20}
-# From half as many labelled anomalies on, they fill half of the anomalous images in training.
-MANY_LABELLED = 200
+# From half as many labelled anomalies on, they fill half of the anomalous images in training. One
+# with a mask goes into other images and so counts as several; it may fill more than half.
+MANY_LABELLED, MASKED_COUNTS = 200, 10
+LEAST_SYNTHETIC, LEAST_BESIDE_MASKED = 0.5, 0.25
 # Kinds of synthetic anomalies; here, so that `--help` needs no TensorFlow.
 SYNTHETIC_KINDS = ("turn", "shuffle", "paste", "blot")
 ALL_BUT_BLOT = "turn,shuffle,paste"
@@ -168,7 +170,8 @@ class RunConfig:
         None,
         "training",
         "share of the anomalous half that is made from normal images (default: 1 without labelled "
-        "anomalies, 0.9 under unseen, 0.5 or, with few labelled ones, more on own images, else 0)",
+        "anomalies, 0.9 under unseen, else 0; on own images 0.5, with few labelled ones more, with "
+        "masks of them less)",
         minimum=0.0,
         maximum=1.0,
     )
@@ -263,12 +266,13 @@ class RunConfig:
                 f"commas. Received: {self.synthetic_kinds!r}"
             )
 
-    def synthetic_share(self, protocol: str, labelled: int = 0) -> float:
+    def synthetic_share(self, protocol: str, labelled: int = 0, masked: int = 0) -> float:
         """`synthetic`, or its default: all without labelled anomalies, on own images most.
 
         Args:
             protocol: of the split; a folder without usable anomalies is `none`, whatever was asked.
             labelled: how many labelled anomalies there are to learn from.
+            masked: how many of them have a mask.
         """
         if protocol == "none":
             return 1.0
@@ -276,7 +280,10 @@ class RunConfig:
             # Own images come with few kinds of anomalies, and others are to be expected. A handful
             # should not fill half of all batches.
             if self.data:
-                return max(0.5, 1 - labelled / MANY_LABELLED)
+                counts = labelled + (MASKED_COUNTS - 1) * masked
+                part = masked / max(labelled, 1)
+                least = (1 - part) * LEAST_SYNTHETIC + part * LEAST_BESIDE_MASKED
+                return max(least, 1 - counts / MANY_LABELLED)
             return UNSEEN_SYNTHETIC if protocol == "unseen" else 0.0
         return self.synthetic
 
@@ -285,16 +292,13 @@ class RunConfig:
         in some place, what is wrong with a piece of clothing is that it is another one."""
         return tuple((self.synthetic_kinds or ("blot" if self.data else ALL_BUT_BLOT)).split(","))
 
-    def uncompared_score(self, protocol: str) -> str:
+    def uncompared_score(self, protocol: str, masked: int = 0) -> str:
         """What `score` chooses where labelled anomalies cannot tell, being too few or of too few
-        kinds: where the generator has learnt to fail in the place of a blot, a score of places;
-        where a classifier has seen all kinds, one that trusts it more."""
-        learns_places = (
-            self.synthetic_share(protocol)
-            and "blot" in self.kinds_of_synthetic()
-            and self.loss_weights.local_abc
-        )
-        if learns_places:
+        kinds: where the generator has learnt to fail in the place of a blot or of a labelled
+        anomaly with a mask, a score of places; where a classifier has seen all kinds, one that
+        trusts it more."""
+        blots = self.synthetic_share(protocol) and "blot" in self.kinds_of_synthetic()
+        if self.loss_weights.local_abc and (blots or masked):
             return "defects"
         knows_kinds = self.all_kinds_known(protocol) and self.loss_weights.feature_abc
         return "mixed" if knows_kinds else "novelty"

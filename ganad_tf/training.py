@@ -30,6 +30,7 @@ def build_model(
     precision: str = "float32",
     protocol: str = "seen",
     labelled_anomalies: int = 0,
+    masked_anomalies: int = 0,
 ) -> DualDiscriminatorGAN:
     """Builds and compiles the model of a configuration.
 
@@ -38,7 +39,8 @@ def build_model(
         channels: 1 or 3.
         precision: Keras dtype policy of the networks.
         protocol: of the split; decides the default share of synthetic anomalies.
-        labelled_anomalies: how many are learnt from; decides the same.
+        labelled_anomalies, masked_anomalies: how many are learnt from, and how many of these have
+            a mask; decide the same.
 
     Returns:
         A compiled `DualDiscriminatorGAN`, its optimizers built.
@@ -53,7 +55,7 @@ def build_model(
         average_momentum=config.average_momentum,
         abc_scale=config.abc_scale,
         augmentation=Augmentation(config.flip, config.shift, config.turn),
-        synthetic_share=config.synthetic_share(protocol, labelled_anomalies),
+        synthetic_share=config.synthetic_share(protocol, labelled_anomalies, masked_anomalies),
         synthetic_kinds=config.kinds_of_synthetic(),
         seed=config.seed,
         dtype=precision,
@@ -112,6 +114,8 @@ def train(
     if groups.count:
         print(groups, flush=True)
     write_json(run / CLUSTERS, groups.to_dict())
+    if splits.masked:
+        print(f"{splits.masked} anomalies have a mask and go into other images, too", flush=True)
     batches = BalancedBatches(
         labelled,
         config.batch_size,
@@ -123,7 +127,12 @@ def train(
     with execution.strategy.scope():
         channels = labelled.images.shape[-1]
         model = build_model(
-            config, channels, execution.precision, splits.protocol, int(anomalies.sum())
+            config,
+            channels,
+            execution.precision,
+            splits.protocol,
+            int(anomalies.sum()),
+            splits.masked,
         )
         model.jit_compile = execution.jit_compile
         resumed = resumed or run

@@ -88,6 +88,16 @@ def test_few_labelled_anomalies_do_not_fill_half_of_the_batches():
     assert RunConfig().synthetic_share("seen", labelled=18) == 0
 
 
+def test_anomalies_with_masks_count_for_several_and_are_learnt_in_their_places():
+    own = RunConfig(data="photos")
+    assert own.synthetic_share("seen", labelled=3, masked=3) == pytest.approx(0.85)
+    assert own.synthetic_share("seen", labelled=18, masked=18) == 0.25
+    assert own.synthetic_share("seen", labelled=1000, masked=500) == 0.375
+    alone = RunConfig(data="photos", synthetic=0.0)
+    assert alone.uncompared_score("seen", masked=1) == "defects"
+    assert alone.uncompared_score("seen") == "novelty"
+
+
 @pytest.mark.parametrize("kinds", ["spots", "blot,", "blot;turn"])
 def test_unknown_kinds_of_synthetic_anomalies_are_refused(kinds):
     with pytest.raises(UsageError, match="--synthetic-kinds must be"):

@@ -33,6 +33,11 @@ class Splits:
     fingerprint: str
     places: Places | None = field(default=None, kw_only=True)
 
+    @property
+    def masked(self) -> int:
+        """How many training anomalies have a mask."""
+        return self.places.known if self.places else 0
+
     def summary(self) -> dict[str, dict[str, Any]]:
         """Counts per part: `{"train": {"normal": n, "anomaly": n, "kinds": {name: n}}, ...}`."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -68,6 +68,7 @@ class OwnData:
         left_out: (path, reason) of files that cannot be used.
         notes: sentences about the data.
         masks: how many anomalous test images have a mask.
+        places: how many of the anomalies that were learnt from.
     """
 
     root: str
@@ -78,6 +79,7 @@ class OwnData:
     left_out: Sequence[tuple[str, str]]
     notes: Sequence[str]
     masks: int
+    places: int
 
 
 def describe_own_data(
@@ -108,6 +110,7 @@ def describe_own_data(
         left_out=[(file.path, file.reason) for file in splits.bad],
         notes=[note[:1].upper() + note[1:] + "." for note in splits.notes],
         masks=len(splits.masks),
+        places=splits.masked,
     )
 
 

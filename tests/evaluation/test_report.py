@@ -57,6 +57,7 @@ def own_data(**changes):
         left_out=[("broken.png", "expected an image. Received: other content")],
         notes=["1 of 9 images is grey."],
         masks=8,
+        places=18,
     )
     return dataclasses.replace(data, **changes)
 
@@ -109,6 +110,7 @@ def test_the_story_of_own_data_is_told():
     for text in (
         "/photos/große Fliesen",
         "8 anomalous test images have a mask",
+        "18 anomalies in training have a mask",
         "löcher",
         "3 (38%)",
         "0.8123",
@@ -200,6 +202,7 @@ def test_hostile_names_are_shown_not_obeyed():
                 left_out=[(evil, evil)],
                 notes=[evil],
                 masks=0,
+                places=0,
             ),
         )
     )
