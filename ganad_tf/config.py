@@ -198,7 +198,7 @@ class RunConfig:
         "what the anomaly score is made of; auto chooses on validation data and says why",
         choices=(
             *("auto", "reconstruction", "features", "local", "spot"),
-            *("novelty", "mixed", "defects", "classifier", "joint"),
+            *("novelty", "mixed", "defects", "taught", "classifier", "joint"),
         ),
     )
     max_false_alarms: float | None = _setting(
@@ -292,14 +292,16 @@ class RunConfig:
         in some place, what is wrong with a piece of clothing is that it is another one."""
         return tuple((self.synthetic_kinds or ("blot" if self.data else ALL_BUT_BLOT)).split(","))
 
-    def uncompared_score(self, protocol: str, masked: int = 0) -> str:
+    def uncompared_score(self, protocol: str, labelled: int = 0, masked: int = 0) -> str:
         """What `score` chooses where labelled anomalies cannot tell, being too few or of too few
         kinds: where the generator has learnt to fail in the place of a blot or of a labelled
-        anomaly with a mask, a score of places; where a classifier has seen all kinds, one that
-        trusts it more."""
-        blots = self.synthetic_share(protocol) and "blot" in self.kinds_of_synthetic()
-        if self.loss_weights.local_abc and (blots or masked):
-            return "defects"
+        anomaly with a mask, a score of places; where a classifier has seen all kinds, or those with
+        masks more often than blots, one that trusts it more."""
+        share = self.synthetic_share(protocol, labelled, masked)
+        blots = "blot" in self.kinds_of_synthetic()
+        if self.loss_weights.local_abc and (masked or (share and blots)):
+            taught = 2 * masked > labelled and share <= 0.5
+            return "taught" if taught and self.loss_weights.feature_abc else "defects"
         knows_kinds = self.all_kinds_known(protocol) and self.loss_weights.feature_abc
         return "mixed" if knows_kinds else "novelty"
 

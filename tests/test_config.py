@@ -94,8 +94,13 @@ def test_anomalies_with_masks_count_for_several_and_are_learnt_in_their_places()
     assert own.synthetic_share("seen", labelled=18, masked=18) == 0.25
     assert own.synthetic_share("seen", labelled=1000, masked=500) == 0.375
     alone = RunConfig(data="photos", synthetic=0.0)
-    assert alone.uncompared_score("seen", masked=1) == "defects"
-    assert alone.uncompared_score("seen") == "novelty"
+    assert alone.uncompared_score("seen", labelled=9) == "novelty"
+    assert alone.uncompared_score("seen", labelled=9, masked=1) == "defects"
+    assert alone.uncompared_score("seen", labelled=9, masked=9) == "taught"
+    assert own.uncompared_score("seen", labelled=3, masked=3) == "defects"
+    assert own.uncompared_score("seen", labelled=18, masked=18) == "taught"
+    headless = RunConfig(data="photos", loss_weights=LossWeights(feature_abc=0.0))
+    assert headless.uncompared_score("seen", labelled=18, masked=18) == "defects"
 
 
 @pytest.mark.parametrize("kinds", ["spots", "blot,", "blot;turn"])

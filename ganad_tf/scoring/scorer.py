@@ -12,7 +12,7 @@ import tensorflow as tf
 RECONSTRUCTION, PATCH, SPOT = "reconstruction", "patch", "spot"
 PIXELS, FEATURES, LOCAL, CLASSIFIER = "pixels", "features", "local", "classifier"
 COMPONENTS = (RECONSTRUCTION, PATCH, SPOT, PIXELS, FEATURES, LOCAL, CLASSIFIER)
-NOVELTY, MIXED, DEFECTS = "novelty", "mixed", "defects"
+NOVELTY, MIXED, DEFECTS, TAUGHT = "novelty", "mixed", "defects", "taught"
 # What these add up, in units in which each component varies alike over normal images. They fit no
 # weights to labelled anomalies, so that kinds which nobody has labelled count, too.
 SHARES = {
@@ -22,6 +22,9 @@ SHARES = {
     MIXED: {FEATURES: 1.0, CLASSIFIER: 1.5},
     # Normal things with a defect somewhere. Chosen on textures with synthetic defects.
     DEFECTS: {SPOT: 1.0, PATCH: 1.0, LOCAL: 1.0, CLASSIFIER: 0.5},
+    # The same where some were labelled in their places, so that the classifier has met them in many
+    # images. Likewise.
+    TAUGHT: {PATCH: 1.0, FEATURES: 1.0, CLASSIFIER: 2.0},
 }
 # What `--score` may name: each is a set of components that are joined.
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -73,7 +73,7 @@ def test_auto_takes_the_classifier_where_the_best_is_better_by_chance_only(rng):
 
 def test_an_untrained_head_is_no_part_of_any_score(rng):
     values, truth = made_values(rng, separations=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0))
-    for choice in ("auto", "novelty", "mixed", "defects", "joint"):
+    for choice in ("auto", "novelty", "mixed", "defects", "taught", "joint"):
         scorer = fit_scorer(values, truth, SCALES, choice, head_trained=False)
         assert not scorer.uses("classifier")
         assert sum(component.weight for component in scorer.components) == pytest.approx(1)
