@@ -1,5 +1,6 @@
 """Trains the dual-discriminator GAN on the labelled part of a split."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -82,6 +83,22 @@ def build_model(
     return model
 
 
+def learnt_from(splits: Splits, config: RunConfig) -> Splits:
+    """The splits, without the labelled anomalies in training if all are to be synthetic.
+
+    Those are made from normal images; made from anomalies, they would pass these for normal.
+    """
+    train = splits.train
+    labelled = int(train.is_anomaly.sum())
+    share = config.synthetic_share(splits.protocol, labelled, splits.masked)
+    if share < 1 or not labelled:
+        return splits
+    normals = np.flatnonzero(~train.is_anomaly)
+    rows = Rows(train.images, normals)
+    without = dataclasses.replace(train, images=rows, kinds=train.kinds[normals])
+    return dataclasses.replace(splits, train=without, places=None)
+
+
 def train(
     config: RunConfig, splits: Splits, execution: Execution, run: Path, resumed: Path | None = None
 ) -> DualDiscriminatorGAN:
@@ -102,6 +119,7 @@ def train(
         ArtefactError: if the checkpoint is damaged.
         TrainingError: if a loss is no longer finite.
     """
+    splits = learnt_from(splits, config)
     labelled = splits.train
     anomalies = labelled.is_anomaly
     groups = find_groups(

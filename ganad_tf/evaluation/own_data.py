@@ -68,7 +68,7 @@ class OwnData:
         left_out: (path, reason) of files that cannot be used.
         notes: sentences about the data.
         masks: how many anomalous test images have a mask.
-        places: how many of the anomalies that were learnt from.
+        places: how many anomalies in training have one.
     """
 
     root: str

@@ -110,7 +110,7 @@ def test_the_story_of_own_data_is_told():
     for text in (
         "/photos/große Fliesen",
         "8 anomalous test images have a mask",
-        "18 anomalies in training have a mask",
+        "18 anomalies in training have one",
         "löcher",
         "3 (38%)",
         "0.8123",

@@ -128,6 +128,31 @@ def test_masks_give_pixel_figures_and_the_report_tells_of_the_folder(train, tmp_
     assert (run / "plots" / "overlays.png").exists()
 
 
+def test_masks_of_labelled_defects_are_learnt_from(photos, train, tmp_path, capsys):
+    for path in (photos / "anomaly").rglob("*.png"):
+        with Image.open(path) as image:
+            mask = np.zeros(image.size[::-1], np.uint8)
+        mask[10:20] = 255
+        name = path.relative_to(photos / "anomaly").with_suffix("")
+        target = photos / "ground_truth" / f"{name}_mask.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(target)
+    run = tmp_path / "run"
+    assert train("--data", photos, "--output", run, *SHORT) == 0
+    counts = json.loads((run / "split.json").read_text())["counts"]
+    learnt = counts["train"]["anomaly"]
+    assert f"{learnt} anomalies have a mask and go into other images" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["pixel_auroc"] > 0.5
+    # Other masks are other data to learn from: not to be resumed with, nor mistaken for the same.
+    first = json.loads((run / "split.json").read_text())["fingerprint"]
+    shutil.rmtree(photos / "ground_truth")
+    assert train("--data", photos, "--output", tmp_path / "other", *SHORT) == 0
+    other = json.loads((tmp_path / "other" / "split.json").read_text())
+    assert other["counts"]["train"] == counts["train"]
+    assert other["fingerprint"] != first
+
+
 def test_bad_files_are_listed_before_training(photos, train, tmp_path, capsys):
     (photos / "normal" / "broken.png").write_bytes(b"no image")
     run = tmp_path / "run"
