@@ -90,9 +90,12 @@ def test_the_table_says_what_is_not_measured(tmp_path, monkeypatch):
     assert figures._own_table().count("not measured yet") == 15
     (tmp_path / "own").mkdir()
     values = {"auroc": 0.98765, "pixel_auroc": 0.9, "aupro": 0.8, "training_seconds": 90}
-    for texture in ("brick", "grass", "gravel"):
-        (tmp_path / "own" / f"texture-{texture}-20.json").write_text(json.dumps(values))
+    for texture, alarms in (("brick", 0.0), ("grass", 0.034), ("gravel", 0.8)):
+        for count in ("20", "20m"):
+            path = tmp_path / "own" / f"texture-{texture}-{count}.json"
+            path.write_text(json.dumps({**values, "false_alarm_rate": alarms}))
     table = figures._own_table()
     name = "grass, synthetic, 20 labelled defects without masks"
     assert f"| {name} | 0.9877 | 0.9000 | 0.8000 | 1.5 min |" in table
     assert "| *mean of the three, 20 labelled defects without masks* | 0.9877 |" in table
+    assert "brick 0%, grass 3%, gravel 80%." in table
