@@ -195,9 +195,7 @@ def _run(config, execution, splits, folder, command) -> dict:
         config.max_false_alarms,
         config.seed,
         all_kinds_known=config.all_kinds_known(splits.protocol),
-        uncompared=config.uncompared_score(
-            splits.protocol, int(splits.train.is_anomaly.sum()), splits.masked
-        ),
+        uncompared=config.uncompared_score(splits.protocol, splits.labelled, splits.masked),
         head_trained=config.loss_weights.feature_abc > 0,
         image_fit=config.fit,
     )

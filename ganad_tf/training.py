@@ -89,9 +89,8 @@ def learnt_from(splits: Splits, config: RunConfig) -> Splits:
     Those are made from normal images; made from anomalies, they would pass these for normal.
     """
     train = splits.train
-    labelled = int(train.is_anomaly.sum())
-    share = config.synthetic_share(splits.protocol, labelled, splits.masked)
-    if share < 1 or not labelled:
+    share = config.synthetic_share(splits.protocol, splits.labelled, splits.masked)
+    if share < 1 or not splits.labelled:
         return splits
     normals = np.flatnonzero(~train.is_anomaly)
     rows = Rows(train.images, normals)
@@ -149,7 +148,7 @@ def train(
             channels,
             execution.precision,
             splits.protocol,
-            int(anomalies.sum()),
+            splits.labelled,
             splits.masked,
         )
         model.jit_compile = execution.jit_compile

@@ -34,8 +34,13 @@ class Splits:
     places: Places | None = field(default=None, kw_only=True)
 
     @property
+    def labelled(self) -> int:
+        """How many anomalies there are to learn from."""
+        return int(self.train.is_anomaly.sum())
+
+    @property
     def masked(self) -> int:
-        """How many training anomalies have a mask."""
+        """How many of these have a mask."""
         return self.places.known if self.places else 0
 
     def summary(self) -> dict[str, dict[str, Any]]:
