@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from ganad_tf.errors import run_cli
-from ganad_tf.flags import add_flags, config_from_flags
+from ganad_tf.settings.flags import add_flags, config_from_flags
 
 DESCRIPTION = """\
 Trains a dual-discriminator GAN to tell normal images from anomalous ones: one class of
@@ -63,9 +63,9 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("ganad_tf").setLevel(logging.INFO)
     # Imported late: --help and usage errors should not wait for TensorFlow.
-    from ganad_tf.devices import choose_execution
     from ganad_tf.experiment import Source, run_experiment
     from ganad_tf.run_folder import resumed_config
+    from ganad_tf.training.devices import choose_execution
 
     if flags.resume:
         config = resumed_config(flags.resume, vars(flags), flags.preset)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.quality_tables import load_cells, summary_table
 from benchmarks.results_file import RESULTS, save
-from ganad_tf.artefacts import read_json, replace_file
+from ganad_tf.atomic_files import read_json, replace_file
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.run_folder import METRICS, is_finished, load_config
 

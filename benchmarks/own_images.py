@@ -29,13 +29,13 @@ from PIL import Image
 
 from benchmarks.results_file import RESULTS, save
 from benchmarks.texture_data import TEXTURES, write_texture
-from ganad_tf.artefacts import read_json
-from ganad_tf.data.folder_split import SplitEntry, write_split
+from ganad_tf.atomic_files import read_json
+from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_alarms, expected_rate
 from ganad_tf.experiment import Source, load_splits
-from ganad_tf.flags import config_from_flags
 from ganad_tf.run_folder import METRICS
+from ganad_tf.settings.flags import config_from_flags
 
 ROOT = Path(__file__).parents[1]
 CLASS = "7"

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.results_file import RESULTS, save
-from ganad_tf.artefacts import read_json
+from ganad_tf.atomic_files import read_json
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 

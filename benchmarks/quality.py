@@ -28,16 +28,16 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.results_file import RESULTS, save
-from ganad_tf.artefacts import read_json
+from ganad_tf.atomic_files import read_json
 from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.baselines.classical import CLASSICAL, pixels
 from ganad_tf.baselines.classifier import classifier_scores
-from ganad_tf.config import RunConfig
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.experiment import Source, load_splits
-from ganad_tf.flags import config_from_flags
-from ganad_tf.loss_weights import LossWeights
 from ganad_tf.run_folder import CONFIG, METRICS
+from ganad_tf.settings.flags import config_from_flags
+from ganad_tf.settings.loss_weights import LossWeights
+from ganad_tf.settings.run_config import RunConfig
 
 # Epochs of 12,800 images: `seen` learns from many anomalies and takes longest.
 EPOCHS = {"seen": 30, "few": 15, "unseen": 10, "none": 10}

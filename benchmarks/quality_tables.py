@@ -21,7 +21,7 @@ from benchmarks.quality import (
     UNLABELLED,
 )
 from benchmarks.results_file import RESULTS
-from ganad_tf.artefacts import replace_file
+from ganad_tf.atomic_files import replace_file
 from ganad_tf.errors import DataError, run_cli
 
 LEARNT = tuple(method for method in METHODS if method not in UNLABELLED)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ganad_tf import __version__
-from ganad_tf.artefacts import write_json
+from ganad_tf.atomic_files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -26,11 +26,11 @@ from benchmarks.results_file import save
 from export import onnx_model, saved_model
 from export.quantize import quantize
 from export.runtime import Scorer
-from ganad_tf.config import PRESETS
 from ganad_tf.experiment import Source, load_splits
-from ganad_tf.flags import config_from_flags
 from ganad_tf.networks import Generator
 from ganad_tf.scoring import fit_detector
+from ganad_tf.settings.flags import config_from_flags
+from ganad_tf.settings.run_config import PRESETS
 
 SIZE = 2048  # of the square matrices whose product gives the machine's rate
 

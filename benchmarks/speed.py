@@ -18,11 +18,11 @@ import tensorflow as tf
 
 from benchmarks import scoring_speed, train_step
 from benchmarks.results_file import save
-from ganad_tf.config import PRESETS
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.experiment import Source, load_splits
-from ganad_tf.flags import config_from_flags
 from ganad_tf.preprocessing import to_network
+from ganad_tf.settings.flags import config_from_flags
+from ganad_tf.settings.run_config import PRESETS
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from ganad_tf.artefacts import replace_dir
-from ganad_tf.data.folder_split import SplitEntry, write_split
+from ganad_tf.atomic_files import replace_dir
+from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.errors import UsageError, run_cli
 
 TEXTURES = ("brick", "grass", "gravel")

@@ -18,12 +18,12 @@ import tensorflow as tf
 
 from benchmarks.results_file import save
 from ganad_tf import losses
-from ganad_tf.config import PRESETS
-from ganad_tf.data.augmentation import Augmentation
-from ganad_tf.flags import config_from_flags
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import to_network
-from ganad_tf.training import build_model
+from ganad_tf.settings.flags import config_from_flags
+from ganad_tf.settings.run_config import PRESETS
+from ganad_tf.synthesis.augmentation import Augmentation
+from ganad_tf.training.train import build_model
 
 
 def full_step(config, precision: str = "float32", jit_compile: bool = False):

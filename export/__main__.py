@@ -32,10 +32,10 @@ def load_run(run: Path, flags: argparse.Namespace):
     Raises:
         ArtefactError: if the run is missing or unfinished, or the images are others.
     """
-    from ganad_tf.devices import use_true_float32
     from ganad_tf.experiment import Source, load_splits
     from ganad_tf.run_folder import check_same_split, is_finished, load_config
     from ganad_tf.scoring import Detector
+    from ganad_tf.training.devices import use_true_float32
 
     if not run.is_dir():
         raise ArtefactError(f"{run}: expected a run folder of train.py. Received: no such folder")

@@ -13,7 +13,7 @@ from export import onnx_model, saved_model
 from export.quantize import quantize
 from export.runtime import Scorer
 from export.verify import MOST_AUROC_DROP, Row, compare, failures
-from ganad_tf.artefacts import write_json
+from ganad_tf.atomic_files import write_json
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.scoring import Detector

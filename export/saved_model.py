@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from export.encoded import decode
-from ganad_tf.artefacts import write_json
+from ganad_tf.atomic_files import write_json
 from ganad_tf.scoring import Detector
 
 # As in serving/batching.config: the server pads a batch to one of these.

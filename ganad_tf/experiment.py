@@ -11,25 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
-from ganad_tf.artefacts import read_json, replace_file, write_json
+from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines
-from ganad_tf.config import RunConfig
-from ganad_tf.data.fashion_mnist import load_fashion_mnist
-from ganad_tf.data.folder import FolderSplits, load_folder, load_masks
-from ganad_tf.data.folder_split import write_split
-from ganad_tf.data.protocols import parse_class, split_one_class
+from ganad_tf.data.fashion_mnist.load import load_fashion_mnist
+from ganad_tf.data.fashion_mnist.protocols import parse_class, split_one_class
+from ganad_tf.data.folder.load import FolderSplits, load_folder, load_masks
+from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.splits import Splits
-from ganad_tf.devices import Execution, worker_index
 from ganad_tf.errors import Interrupted, UsageError
 from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.evaluation.localisation import localise
 from ganad_tf.evaluation.metrics import evaluate
-from ganad_tf.progress import best_epoch, read_history
-from ganad_tf.reporting import write_run_report
+from ganad_tf.report.write import write_run_report
 from ganad_tf.run_folder import METRICS, SPLIT, check_same_split, create_run, is_finished
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
-from ganad_tf.training import BEST, CHECKPOINT, CLUSTERS, scoring_generator, train
-from ganad_tf.workers import weights_digest
+from ganad_tf.settings.run_config import RunConfig
+from ganad_tf.training.devices import Execution, worker_index
+from ganad_tf.training.history import best_epoch, read_history
+from ganad_tf.training.train import BEST, CHECKPOINT, CLUSTERS, scoring_generator, train
+from ganad_tf.training.workers import weights_digest
 
 # Flags that say where, not what: config.json does not hold them.
 NOT_KEPT = ("--data-dir", "--idx-dir", "--devices")

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.artefacts import read_json, write_json
-from ganad_tf.config import RunConfig
+from ganad_tf.atomic_files import read_json, write_json
 from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.flags import config_from_flags
+from ganad_tf.settings.flags import config_from_flags
+from ganad_tf.settings.run_config import RunConfig
 
 CONFIG, SPLIT, METRICS = "config.json", "split.json", "metrics.json"
 

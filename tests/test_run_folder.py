@@ -2,9 +2,9 @@
 
 import pytest
 
-from ganad_tf.config import RunConfig
 from ganad_tf.errors import UsageError
 from ganad_tf.run_folder import CONFIG, create_run, load_config
+from ganad_tf.settings.run_config import RunConfig
 
 
 @pytest.mark.parametrize("stored", ["{}", "[]", '{"seed": [1]}', '{"seed": 1, "epochs": 3}', "no"])

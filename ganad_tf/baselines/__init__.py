@@ -4,10 +4,10 @@ import keras
 import numpy as np
 
 from ganad_tf.baselines.autoencoder import autoencoder_errors
-from ganad_tf.config import RunConfig
 from ganad_tf.data.splits import Splits
 from ganad_tf.scoring import best_f1_threshold, conformal_threshold
-from ganad_tf.scoring.choice import default_false_alarms
+from ganad_tf.scoring.fit_scorer import default_false_alarms
+from ganad_tf.settings.run_config import RunConfig
 
 
 def score_baselines(config: RunConfig, splits: Splits) -> dict[str, tuple[np.ndarray, float]]:

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
-from ganad_tf.config import RunConfig
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import to_network
+from ganad_tf.settings.run_config import RunConfig
 
 
 def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np.ndarray]:

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.config import RunConfig
-from ganad_tf.data.augmentation import Augmentation
 from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks.generator import DownStep
 from ganad_tf.preprocessing import to_network
+from ganad_tf.settings.run_config import RunConfig
+from ganad_tf.synthesis.augmentation import Augmentation
 
 
 def classifier_scores(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np.ndarray]:

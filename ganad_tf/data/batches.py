@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf.data.folder.masks import Places
 from ganad_tf.data.images import LabelledImages
-from ganad_tf.data.masks import Places
 
 
 class BalancedBatches:

@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
-from ganad_tf.data.rows import Rows
+from ganad_tf.data.image_view import Rows
 
 # Clusters of silhouettes and shades need no detail; fewer pixels cost less.
 _SIDE = 16

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ganad_tf.data.folder.masks import Places
 from ganad_tf.data.images import LabelledImages
-from ganad_tf.data.masks import Places
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Splits:
             thresholds are chosen.
         test: images that no choice may depend on.
         normal_name: the normal kind, as reports call it.
-        protocol: which anomalies are labelled; see `ganad_tf.data.protocols`.
+        protocol: which anomalies are labelled; see `ganad_tf.data.fashion_mnist.protocols`.
         fingerprint: sha256 of the data set and of who is in which part; equal fingerprints mean
             equal splits.
         places: where each training anomaly is anomalous, in their order; None without masks.

@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import losses
-from ganad_tf.artefacts import read_json, replace_dir, write_json
+from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.losses import Patches
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import crop, enlarge, to_network, to_pixels
-from ganad_tf.scoring.features import FeatureDistances, largest_distances
+from ganad_tf.scoring.feature_distance import FeatureDistances, largest_distances
 from ganad_tf.scoring.scorer import (
     CLASSIFIER,
     COMPONENTS,
@@ -101,7 +101,7 @@ class Detector:
         scorer: fitted on validation images.
         image_shape: (h, w, C) of the uint8 images it takes.
         fit: how image files of other shapes are brought to (h, w): `stretch` or `pad`; see
-            `ganad_tf.data.decoding.prepare`.
+            `ganad_tf.data.folder.decoding.prepare`.
     """
 
     def __init__(

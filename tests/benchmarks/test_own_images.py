@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import figures, own_images
-from ganad_tf.data.folder import load_folder
+from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.preprocessing import to_network

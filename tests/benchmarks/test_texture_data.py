@@ -7,7 +7,7 @@ from PIL import Image
 pytest.importorskip("skimage")
 
 from benchmarks.texture_data import DEFECTS, REGIONS, SIZES, cut_tiles, draw_defect, write_texture
-from ganad_tf.data.folder import load_folder, load_masks
+from ganad_tf.data.folder.load import load_folder, load_masks
 from ganad_tf.errors import UsageError
 
 FEW = {"tile": 64, "labelled": 20, "train": 12, "validation": 6, "test": 6, "defective": 3}

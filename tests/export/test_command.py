@@ -6,8 +6,8 @@ import pytest
 
 from export import __main__ as command
 from export import verify
-from ganad_tf.config import RunConfig
 from ganad_tf.errors import run_cli
+from ganad_tf.settings.run_config import RunConfig
 
 
 def run(monkeypatch, main, *arguments):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-import ganad_tf.model  # noqa: F401  registers the classes that model.keras names
+import ganad_tf.training.model  # noqa: F401  registers the classes that model.keras names
 from ganad_tf.errors import run_cli
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
     folder, _ = run
     broken = tmp_path / "broken"
     code = (
-        "import sys, runpy, ganad_tf.checkpoint as c\n"
+        "import sys, runpy, ganad_tf.training.checkpoint as c\n"
         "save = c.Checkpoint.on_epoch_end\n"
         "def then_die(self, epoch, logs=None):\n"
         "    save(self, epoch, logs)\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganad_tf.errors import DataError
-from ganad_tf.scoring.choice import fit_scorer
+from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.scorer import MapScales, Scorer
 
 SCALES = MapScales(error=0.3, distance=2.0, typical_distance=1.0)

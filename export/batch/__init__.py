@@ -1,0 +1,1 @@
+"""Scoring of millions of images on Ray: `python -m export.batch`."""

@@ -1,0 +1,197 @@
+"""Scores millions of images on many cores or machines: `python -m export.batch`."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from export.runtime import (
+    Progress,
+    Scorer,
+    ScoringError,
+    add_threshold_flags,
+    available_cores,
+    check_threshold,
+)
+from ganad_tf.errors import ArtefactError, DataError, Interrupted, UsageError, run_cli
+
+EPILOG = """\
+examples:
+  python -m export.batch model.onnx photos/ --output scores
+  python -m export.batch model.onnx photos.parquet --output scores --image-column jpeg
+  python -m export.batch model.int8.onnx records/ --output scores --max-false-alarms 0.01
+  python -m export.batch /shared/model.onnx /shared/photos --output /shared/scores \\
+      --address 10.0.0.5:6379 --workers 64
+
+SOURCE holds files of one kind, at any depth: images, Parquet (a column of encoded images) or
+TFRecord (tf.train.Example with a feature of encoded images). DIR receives part-00000.parquet and so
+on, with the columns
+  source       the file, relative to SOURCE; of Parquet and TFRecord, file#row
+  score, probability, is_anomaly
+               as from export/runtime.py
+  error        why there is no score; null where there is one
+and _summary.json at the end. Read all of it with pandas.read_parquet("DIR").
+
+Stopped or killed, the same command goes on with the shards that are missing. No row is lost or
+there twice. The number of workers may change; the model, the source and the settings may not.
+
+A cluster's machines must all have this package installed, with the extra `scale`, and see MODEL,
+SOURCE and DIR under the same paths. If the cluster asks for tokens, as Ray's do by default, set
+RAY_AUTH_MODE=token here too.
+
+exit codes: 0 all scored; 1 an image has an error, or something could not be used; 2 wrong usage.
+"""
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.batch",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model.onnx or model.int8.onnx")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or one file")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes of one core each (default: all cores)"
+    )
+    add_threshold_flags(parser)
+    parser.add_argument(
+        "--image-column",
+        metavar="NAME",
+        help="Parquet column or TFRecord feature of the encoded images "
+        "(default: image, or else image/encoded)",
+    )
+    parser.add_argument(
+        "--shard-size",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="images in each output file; what a kill can cost each worker (default: 10000)",
+    )
+    parser.add_argument(
+        "--address", help="of a running Ray cluster (default: Ray starts on this machine alone)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace another job's files in DIR"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    flags = parser.parse_args(arguments)
+    for name in ("workers", "shard_size"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} must be at least 1. Received: {value}")
+    for name in ("source", "model"):
+        if ":/" in str(getattr(flags, name)):  # what a path makes of s3://
+            raise UsageError(
+                f"{name.upper()} must be a path on a disk that all workers see. "
+                f"Received: {getattr(flags, name)}"
+            )
+    output, source = flags.output.resolve(), flags.source.resolve()
+    if output == source or source in output.parents:
+        raise UsageError(f"--output must lie outside SOURCE. Received: {flags.output}")
+    return flags
+
+
+def load_model(flags: argparse.Namespace) -> tuple[Scorer, float | None]:
+    """The model, checked before any worker starts, and the threshold if it is not the model's."""
+    try:
+        threshold = check_threshold(flags.threshold)
+        scorer = Scorer(flags.model, threads=1)
+        if flags.max_false_alarms is not None:
+            threshold = scorer.threshold_for(flags.max_false_alarms)
+    except ScoringError as error:
+        raise (UsageError if error.exit_code == 2 else ArtefactError)(str(error)) from None
+    return scorer, None if threshold is None else float(threshold)
+
+
+def run(flags: argparse.Namespace) -> dict[str, Any]:
+    """Scores what is missing in the output folder; returns the summary.
+
+    Raises:
+        DataError: if shards could not be scored, with the reason for the first.
+    """
+    from export.batch import job as job_folder
+    from export.batch import worker
+    from export.batch.sources import Source
+
+    worker.import_ray(alone=flags.address is None)
+    scorer, threshold = load_model(flags)
+    source = Source(flags.source, flags.image_column)
+    settings = {
+        "model": job_folder.hash_file(flags.model),
+        "threshold": threshold,
+        "shard_size": flags.shard_size,
+    }
+    with job_folder.locked(flags.output):
+        manifest = job_folder.open_job(flags.output, source, settings, flags.overwrite)
+        tasks = job_folder.open_tasks(flags.output)
+        if tasks:
+            job = {
+                "model": str(flags.model.resolve()),
+                "output": str(flags.output.resolve()),
+                "root": source.root,
+                "kind": source.kind,
+                "column": source.column,
+                "threshold": threshold,
+            }
+            _score(flags, job, tasks, manifest)
+        used = scorer.threshold if threshold is None else threshold
+        return job_folder.finish(flags.output, manifest, used)
+
+
+def _score(flags: argparse.Namespace, job: dict, tasks: list, manifest: dict) -> None:
+    from export.batch import worker
+
+    left, shards = sum(task.rows for task in tasks), manifest["source"]["shards"]
+    if not flags.quiet:
+        going_on = f", {shards - len(tasks):,} of them done before" * (len(tasks) < shards)
+        total = _counted(manifest["source"]["rows"], "image")
+        print(f"{total} in {_counted(shards, 'shard')}{going_on}", file=sys.stderr)
+    failures = []
+    with worker.ray_running(flags.address, flags.workers or available_cores()) as cores:
+        workers = flags.workers or cores
+        with Progress(left, flags.quiet) as progress:
+            for answer in worker.score_shards(job, tasks, workers):
+                if answer["failure"]:
+                    failures.append(answer)
+                progress.step(answer["rows"])
+    if failures:
+        first = min(failures, key=lambda answer: answer["shard"])
+        raise DataError(
+            f"{len(failures):,} of {len(tasks):,} shards could not be scored (the same command "
+            f"tries them again). Received: in shard {first['shard']}, {first['failure']}"
+        )
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    flags = parse(arguments)
+    began = time.monotonic()
+    try:
+        summary = run(flags)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the same command goes on with what is missing") from None
+    scored = summary["rows"] - summary["errors"]
+    print(
+        f"{_counted(summary['rows'], 'image')}: {scored:,} scored "
+        f"({_counted(summary['anomalies'], 'anomaly', 'anomalies')}), "
+        f"{_counted(summary['errors'], 'error')}; {_counted(summary['shards'], 'shard')} "
+        f"in {flags.output} after {time.monotonic() - began:.0f} s"
+    )
+    return 1 if summary["errors"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

@@ -1,0 +1,1 @@
+"""Fashion-MNIST: where it comes from, and the protocols that split it."""

@@ -1,0 +1,1 @@
+"""Folders of image files: layouts, masks, decoding, checks and splits."""

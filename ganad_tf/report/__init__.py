@@ -1,0 +1,1 @@
+"""The report of a run: plots, pictures and one HTML page."""

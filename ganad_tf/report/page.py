@@ -1,0 +1,290 @@
+"""One self-contained HTML page about a run: it opens anywhere and loads nothing."""
+
+import base64
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ganad_tf.atomic_files import replace_file
+from ganad_tf.report.own_images import MOST_NAMED, OwnData
+
+_COLUMNS = (
+    # (key in `evaluate`'s result, heading, is higher better)
+    ("auroc", "AUROC", True),
+    ("average_precision", "Average precision", True),
+    ("fpr_at_95_tpr", "False alarms at 95 % found", False),
+    ("recall", "Anomalies found", True),
+    ("false_alarm_rate", "False alarms", False),
+    ("f1", "F1", True),
+)
+_AREAS = ("auroc", "average_precision", "f1")
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A picture of the report.
+
+    Attributes:
+        title: heading above it.
+        caption: what to see in it, a sentence or two.
+        image: a matplotlib figure, or the path of a PNG file.
+        alt: what a reader who can't see it should know (default: the title).
+    """
+
+    title: str
+    caption: str
+    image: Figure | str | os.PathLike
+    alt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """All that the report tells, as plain values.
+
+    Attributes:
+        title: the page's heading, e.g. `Fashion-MNIST: sneaker against the rest`.
+        summary: what was trained on what, in a sentence or two.
+        models: name -> result of `metrics.evaluate`; the first is the model reported on, the
+            others are what it is compared with.
+        threshold_rule: how the threshold was set, e.g. `best F1 on validation images`.
+        threshold_changes: (what for, command or setting) pairs: where to change it afterwards.
+        scorer: the scorer in use.
+        scorer_candidates: every scorer compared -> its AUROC on validation images; empty if
+            there was nothing to compare by.
+        counts: split -> kind -> number of images.
+        normal_kinds: the kinds that count as normal.
+        command: the command line that repeats the run.
+        scorer_why: why this scorer, e.g. `highest AUROC on validation`.
+        figures: pictures, in the order to show them.
+        facts: what the training took, e.g. `{"Training time": "4 min 10 s"}`.
+        config: setting -> value.
+        versions: package -> version.
+        outlook: the false alarms to expect at the threshold, in a sentence or two.
+        own: what there is to tell of a folder of own images.
+    """
+
+    title: str
+    summary: str
+    models: Mapping[str, Mapping[str, Any]]
+    threshold_rule: str
+    threshold_changes: Sequence[tuple[str, str]]
+    scorer: str
+    scorer_candidates: Mapping[str, float]
+    counts: Mapping[str, Mapping[str, int]]
+    normal_kinds: Sequence[str]
+    command: str
+    scorer_why: str = ""
+    figures: Sequence[ReportFigure] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    outlook: str = ""
+    own: OwnData | None = None
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure worth a card of its own: its name, its value, and what that means."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def write_report(data: ReportData, path: str | os.PathLike) -> None:
+    """Writes the report to `path`, whole or not at all.
+
+    Raises:
+        OSError: if the file can't be written, or a PNG can't be read.
+    """
+    html = render_report(data)
+    with replace_file(path) as temporary:
+        # Names on disk need not be UTF-8; a page must be.
+        temporary.write_text(html, encoding="utf-8", errors="replace")
+
+
+def render_report(data: ReportData) -> str:
+    """Renders the report as one HTML document with inline style and pictures, no scripts."""
+    environment = Environment(
+        loader=PackageLoader("ganad_tf.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["picture"] = _data_uri
+    metrics = next(iter(data.models.values()))
+    kinds = list(dict.fromkeys(kind for split in data.counts.values() for kind in split))
+    return environment.get_template("page.html.jinja").render(
+        data=data,
+        metrics=metrics,
+        verdict=verdict(metrics),
+        headlines=headlines(metrics),
+        columns=[heading for _, heading, _ in _COLUMNS],
+        model_rows=_model_rows(data.models),
+        # Normal kinds first; the sort is stable, so the data set's own order stays otherwise.
+        kinds=sorted(kinds, key=lambda kind: kind not in data.normal_kinds),
+        pictures=[_data_uri(figure.image) for figure in data.figures],
+        most_named=MOST_NAMED,
+    )
+
+
+def verdict(metrics: Mapping[str, Any]) -> str:
+    """The result in one sentence, for a reader who stops there.
+
+    Args:
+        metrics: what `metrics.evaluate` returned.
+    """
+    if not metrics["n_anomaly"]:
+        alarms = in_words(metrics["false_alarm_rate"], "normal images")
+        return (
+            f"At its threshold the model raises a false alarm on {alarms}. How many anomalies it "
+            "finds is not known: there was none to test with."
+        )
+    return (
+        f"At its threshold the model finds {in_words(metrics['recall'], 'anomalies')} and raises "
+        f"a false alarm on {in_words(metrics['false_alarm_rate'], 'normal images')}."
+    )
+
+
+def headlines(metrics: Mapping[str, Any]) -> list[Headline]:
+    """The main figures, each with a sentence that needs no statistics to be understood.
+
+    Args:
+        metrics: what `metrics.evaluate` returned.
+    """
+    confusion, n_normal, n_anomaly = (metrics[k] for k in ("confusion", "n_normal", "n_anomaly"))
+    false_alarms = Headline(
+        "False alarms",
+        f"{metrics['false_alarm_rate']:.1%}",
+        f"{confusion['fp']:,} of {n_normal:,} normal images lie above the threshold and raise "
+        "a false alarm.",
+    )
+    if not n_anomaly:
+        return [false_alarms]
+    chance = n_anomaly / (n_normal + n_anomaly)
+    return [
+        Headline(
+            "AUROC",
+            f"{metrics['auroc']:.4f}",
+            "Given one normal and one anomalous image, the anomaly gets the higher score in "
+            f"{in_words(metrics['auroc'], 'cases')}. 0.5 is guessing, 1 is perfect.",
+        ),
+        Headline(
+            "Anomalies found",
+            f"{metrics['recall']:.1%}",
+            f"{confusion['tp']:,} of {n_anomaly:,} anomalies lie above the threshold; "
+            f"{confusion['fn']:,} were missed.",
+        ),
+        false_alarms,
+        Headline(
+            "Right alarms",
+            f"{metrics['precision']:.1%}",
+            f"The share of alarms that were anomalies. It holds for the mix tested, {chance:.0%} "
+            "anomalies; where they are rarer, it is lower.",
+        ),
+        Headline(
+            "Average precision",
+            f"{metrics['average_precision']:.4f}",
+            "The share of right alarms, averaged over all thresholds. "
+            f"Guessing would reach {chance:.2f}.",
+        ),
+        Headline(
+            "False alarms at 95 % found",
+            f"{metrics['fpr_at_95_tpr']:.1%}",
+            "With the threshold set to find 95 of 100 anomalies, "
+            f"{in_words(metrics['fpr_at_95_tpr'], 'normal images')} would raise a false alarm.",
+        ),
+        *_pixel_headlines(metrics),
+    ]
+
+
+def _pixel_headlines(metrics: Mapping[str, Any]) -> list[Headline]:
+    """Where masks are known: how well the maps show the place."""
+    if metrics.get("pixel_auroc") is None:
+        return []
+    return [
+        Headline(
+            "Pixel AUROC",
+            f"{metrics['pixel_auroc']:.4f}",
+            "Given one sound and one defective pixel of the test images, the anomaly map is "
+            f"higher on the defect in {in_words(metrics['pixel_auroc'], 'cases')}.",
+        ),
+        Headline(
+            "AUPRO",
+            f"{metrics['aupro']:.4f}",
+            "How much of each defect the maps cover, small ones counting as much as large ones, "
+            "with at most 30 % of the sound pixels marked. Guessing would reach 0.15.",
+        ),
+    ]
+
+
+def in_words(rate: float, noun: str) -> str:
+    """A rate in [0, 1] as a count people can picture, such as `about 2 of 100 images`.
+
+    Counts out of 1,000 or 10,000 where out of 100 would round to none or all and so mislead.
+
+    Args:
+        rate: share of the things counted.
+        noun: what is counted, plural.
+    """
+    if rate in (0, 1):
+        return f"all {noun}" if rate else f"no {noun}"
+    for total in (100, 1_000, 10_000):
+        count = round(rate * total)
+        if 0 < count < total:
+            return f"about {count:,} of {total:,} {noun}"
+    return f"{'fewer than 1' if rate < 0.5 else 'more than 9,999'} of 10,000 {noun}"
+
+
+def _model_rows(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list]]:
+    """Name and (text, is best of its column) cells; with one model nothing is called best."""
+    # All models were tested on the same images: a figure is known of each of them or of none.
+    known = next(iter(models.values()))
+    best = {
+        key: (max if higher else min)(result[key] for result in models.values())
+        for key, _, higher in _COLUMNS
+        if known[key] is not None
+    }
+    return [
+        (
+            name,
+            [
+                (
+                    _cell(key, result[key]),
+                    len(models) > 1 and key in best and result[key] == best[key],
+                )
+                for key, _, _ in _COLUMNS
+            ],
+        )
+        for name, result in models.items()
+    ]
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:.4f}" if key in _AREAS else f"{value:.1%}"
+
+
+def _data_uri(image: Figure | np.ndarray | str | os.PathLike) -> str:
+    if isinstance(image, Figure):
+        buffer = io.BytesIO()
+        # Without the Software entry, which holds a version, equal figures give equal files.
+        image.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+        png = buffer.getvalue()
+    elif isinstance(image, np.ndarray):
+        buffer = io.BytesIO()
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
+        png = buffer.getvalue()
+    else:
+        png = Path(image).read_bytes()
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -1,0 +1,1 @@
+"""The settings of a run. Nothing here needs TensorFlow, so that `--help` is fast."""

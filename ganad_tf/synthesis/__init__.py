@@ -1,0 +1,1 @@
+"""From a raw batch to training images: synthetic anomalies, transplanted defects, augmentation."""

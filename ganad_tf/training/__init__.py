@@ -1,0 +1,1 @@
+"""Training: the model, its optimizers, and what watches over a run."""

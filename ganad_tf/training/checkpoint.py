@@ -1,0 +1,56 @@
+"""Saves the training state after each epoch, so that a killed run resumes where it was."""
+
+from pathlib import Path
+
+import keras
+
+from ganad_tf.atomic_files import replace_file
+from ganad_tf.errors import ArtefactError
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes all weights and all optimizer state to one file at the end of each epoch.
+
+    Not keras.callbacks.BackupAndRestore, which writes the weights and the epoch's number one after
+    the other: killed in between, it replays an epoch on weights that have already seen it. Here
+    the number is the model's own step count, inside the one file that is renamed into place.
+
+    Args:
+        path: the checkpoint, ending in `.weights.h5`.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        save_weights(self.model, self.path)
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Writes a model's weights to `path`, whole or not at all."""
+    with replace_file(path) as temporary:
+        # Keras insists on its double suffix.
+        whole = temporary.with_name(f"{temporary.stem}.weights.h5")
+        try:
+            model.save_weights(whole)
+            whole.replace(temporary)
+        finally:
+            whole.unlink(missing_ok=True)
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Reads what `save_weights` wrote.
+
+    Raises:
+        ArtefactError: if the file is missing, damaged or of another model.
+    """
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        # h5py and Keras raise a dozen types on a damaged file.
+        reason = (str(error).splitlines() or [""])[0]
+        raise ArtefactError(
+            f"{path}: expected weights of this run; start again with --overwrite. "
+            f"Received: {type(error).__name__}: {reason}"
+        ) from error

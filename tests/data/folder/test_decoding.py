@@ -1,0 +1,129 @@
+"""Training reads image files just as the exported runtime does."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from export import runtime
+from ganad_tf.data.folder import decoding
+from ganad_tf.errors import DataError
+
+MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
+MODES += ("LAB", "I", "I;16", "I;16B", "I;16L")
+
+
+def picture(mode, width, height, seed, transparent=False):
+    rng = np.random.default_rng(seed)
+    if mode.startswith("I"):
+        values = rng.integers(0, 65536, (height, width))
+        dtype = {"I": np.int32, "I;16B": ">u2"}.get(mode, "<u2")
+        return Image.frombytes(mode, (width, height), values.astype(dtype).tobytes())
+    image = Image.fromarray(rng.integers(0, 256, (height, width, 4), dtype=np.uint8))
+    if mode in ("PA", "La", "LAB"):
+        image = image.convert({"PA": "P", "La": "LA", "LAB": "RGB"}[mode])
+    if mode == "LAB":  # Pillow converts to it with colour profiles alone
+        return Image.frombytes("LAB", image.size, image.tobytes())
+    image = image.convert(mode)
+    if transparent and mode in ("1", "L", "P", "RGB"):
+        image.info["transparency"] = (9, 9, 9) if mode == "RGB" else 3
+    return image
+
+
+def outcome(prepare, image, shape, fit="stretch"):
+    """The pixels, or the message of the refusal."""
+    try:
+        return prepare(image, shape, fit).tobytes()
+    except (DataError, runtime.ScoringError) as error:
+        return str(error)
+    except ValueError as error:
+        return type(error)
+
+
+@given(
+    mode=st.sampled_from(MODES),
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    shape=st.tuples(*[st.sampled_from([16, 32, 48])] * 2, st.sampled_from([1, 3])),
+    seed=st.integers(0, 9),
+    transparent=st.booleans(),
+    fit=st.sampled_from(decoding.FITS),
+)
+@settings(max_examples=300)
+def test_the_pixels_are_those_of_the_runtime(mode, size, shape, seed, transparent, fit):
+    image = picture(mode, *size, seed, transparent)
+    ours = outcome(decoding.prepare, image, shape, fit)
+    assert ours == outcome(runtime.prepare, image, shape, fit)
+
+
+@given(
+    size=st.tuples(st.integers(1, 8000), st.integers(1, 8000)),
+    frame=st.tuples(st.integers(16, 256), st.integers(16, 256)),
+)
+def test_padding_keeps_the_proportions_and_the_middle(size, frame):
+    left, top, width, height = decoding.placed(size, frame, "pad")
+    assert (left, top, width, height) == runtime.placed(size, frame, "pad")
+    assert width == frame[0] or height == frame[1]
+    scale = min(frame[0] / size[0], frame[1] / size[1])
+    for side, original, whole, before in zip(
+        (width, height), size, frame, (left, top), strict=True
+    ):
+        assert abs(side - max(1, scale * original)) <= 0.5 + 1e-9
+        assert 0 <= (whole - side) - 2 * before <= 1
+
+
+def test_a_wide_image_gets_black_above_and_below():
+    image = Image.new("RGB", (20, 10), (200, 100, 50))
+    prepared = decoding.prepare(image, (32, 32, 3), "pad")
+    assert (prepared[8:24] == (200, 100, 50)).all()
+    assert not prepared[:8].any()
+    assert not prepared[24:].any()
+
+
+def test_a_square_image_is_padded_by_nothing():
+    image = picture("L", 20, 20, 0)
+    assert outcome(decoding.prepare, image, (32, 32, 1), "pad") == outcome(
+        decoding.prepare, image, (32, 32, 1)
+    )
+
+
+@pytest.mark.parametrize("mode", MODES[:-4])
+def test_every_mode_of_files_is_understood(mode):
+    if mode not in ("La", "RGBa", "LAB"):
+        assert decoding.prepare(picture(mode, 9, 7, 0), (16, 16, 3)).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "image", [Image.new("F", (4, 4)), Image.new("I", (4, 4), 70000), Image.new("I", (4, 4), -1)]
+)
+def test_the_same_images_are_refused_in_the_same_words(image):
+    assert outcome(decoding.prepare, image, (16, 16, 1)).startswith("expected 8-bit or 16-bit")
+    assert outcome(decoding.prepare, image, (16, 16, 1)) == outcome(
+        runtime.prepare, image, (16, 16, 1)
+    )
+
+
+@pytest.mark.parametrize("name", ["MAX_PIXELS", "FORMATS", "SUFFIXES", "FITS"])
+def test_limits_and_formats_are_the_same(name):
+    assert getattr(decoding, name) == getattr(runtime, name)
+
+
+def test_files_of_every_format_are_read_alike(tmp_path):
+    for suffix, mode in [
+        *[(".png", "I;16"), (".png", "P"), (".tif", "CMYK"), (".tif", "I;16"), (".jpg", "CMYK")],
+        *[(".gif", "P"), (".bmp", "RGB"), (".webp", "RGBA"), (".ppm", "RGB"), (".pbm", "1")],
+    ]:
+        path = tmp_path / f"ä b{suffix}"
+        picture(mode, 40, 30, 0).save(path)
+        with decoding.open_image(path) as ours, runtime.open_image(path) as theirs:
+            for shape in ((32, 32, 1), (48, 48, 3)):
+                np.testing.assert_array_equal(
+                    decoding.prepare(ours, shape), runtime.prepare(theirs, shape)
+                )
+
+
+def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    Image.new("1", (11, 10)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
+    with pytest.raises(DataError, match=r"at most 100 pixels. Received: 11x10"):
+        decoding.open_image(tmp_path / "huge.png")

@@ -1,0 +1,269 @@
+"""A folder of images becomes the three parts of an experiment."""
+
+import logging
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganad_tf.data.batches import BalancedBatches
+from ganad_tf.data.folder.decoding import prepare
+from ganad_tf.data.folder.load import load_folder, load_masks
+from ganad_tf.data.folder.split_file import write_split
+from ganad_tf.errors import DataError, UsageError
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(root, **arguments):
+        return load_folder(root, **{"image_size": 32, "cache_dir": tmp_path / "kept", **arguments})
+
+    return load
+
+
+def place(splits):
+    return {entry.path: entry.part for entry in splits.entries}
+
+
+def test_the_own_layout_is_split_in_proportion(own, load):
+    summary = load(own).summary()
+    assert (summary["test"]["normal"], summary["test"]["anomaly"]) == (6, 6)
+    assert 2 <= summary["test"]["kinds"]["hole"] <= 4
+    assert (summary["validation"]["normal"], summary["validation"]["anomaly"]) == (1, 1)
+    assert (summary["train"]["normal"], summary["train"]["anomaly"]) == (13, 13)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_the_images_of_a_part_are_its_files(own, load, part):
+    splits = load(own)
+    images = getattr(splits, part)
+    for path, image, kind in zip(splits.paths(part), images.images, images.kinds, strict=True):
+        expected = prepare(Image.open(own / path), (32, 32, 1))
+        np.testing.assert_array_equal(image, expected)
+        assert (images.kind_names[kind] == "normal") == path.startswith("normal/")
+    assert splits.normal_name == "normal"
+    assert splits.protocol == "seen"
+
+
+@pytest.mark.parametrize("layout", ["own", "mvtec"])
+def test_normal_images_alone_will_do_and_it_is_told(layout, request, load, caplog):
+    root = request.getfixturevalue(layout)
+    shutil.rmtree(root / ("anomaly" if layout == "own" else "test/hole"))
+    if layout == "mvtec":
+        shutil.rmtree(root / "ground_truth")
+    splits = load(root)
+    assert splits.protocol == "none"
+    assert len(splits.test)
+    assert not splits.test.is_anomaly.any()
+    assert "no anomaly to test with" in caplog.text
+
+
+def test_mvtecs_test_set_stays_whole_and_no_anomaly_is_learnt_from(mvtec, load):
+    splits = load(mvtec)
+    assert splits.summary() == {
+        "train": {"normal": 18, "anomaly": 0, "kinds": {"good": 18, "hole": 0}},
+        "validation": {"normal": 2, "anomaly": 0, "kinds": {"good": 2, "hole": 0}},
+        "test": {"normal": 4, "anomaly": 3, "kinds": {"good": 4, "hole": 3}},
+    }
+    assert splits.protocol == "none"
+
+
+def test_anomalies_in_mvtecs_train_are_learnt_from(mvtec, load, save):
+    for number in range(4):
+        save(mvtec / "train" / "crack" / f"{number}.png")
+    splits = load(mvtec)
+    assert splits.protocol == "seen"
+    assert splits.train.is_anomaly.sum() == 3
+    assert splits.validation.is_anomaly.sum() == 1
+
+
+def test_places_of_training_anomalies_are_known_by_their_masks(own, load, save):
+    without = load(own)
+    assert without.places is None
+    learnt = [path for path in without.paths("train") if path.startswith("anomaly")]
+    mask = np.zeros((5, 6), np.uint8)
+    mask[0, :3] = 255
+    name = learnt[2].removeprefix("anomaly/").removesuffix(".png")
+    save(own / "ground_truth" / f"{name}_mask.png", mask)
+    splits = load(own)
+    assert splits.paths("train") == without.paths("train")
+    assert (len(splits.places), splits.places.known) == (len(learnt), 1)
+    place = splits.places[np.arange(len(learnt))] == 255
+    assert place.all(axis=(1, 2, 3)).tolist() == [number != 2 for number in range(len(learnt))]
+    assert place[2, :6, :15].all()
+    # Another mask is other training data, and a resumed run must not be given it.
+    save(own / "ground_truth" / f"{name}_mask.png", mask[::-1])
+    assert len({without.fingerprint, splits.fingerprint, load(own).fingerprint}) == 3
+
+
+def test_masks_belong_to_their_images(mvtec, load):
+    (mvtec / "ground_truth" / "hole" / "001_mask.png").unlink()
+    splits = load(mvtec, skip_bad=True)
+    masks, indices = load_masks(splits)
+    assert [splits.paths("test")[i] for i in indices] == [
+        *[f"test/good/{n:03}.png" for n in range(4)],
+        *["test/hole/000.png", "test/hole/002.png"],
+    ]
+    assert masks.shape == (6, 32, 32)
+    assert masks.any(axis=(1, 2)).tolist() == [False] * 4 + [True] * 2
+    assert masks[4, :6, :15].all()  # the first of five rows, half of the columns
+    assert masks[5, 13:19, :15].all()
+
+
+def test_masks_are_padded_as_their_images_are(mvtec, load):
+    splits, stretched = load(mvtec, fit="pad"), load(mvtec)
+    masks, _ = load_masks(splits)
+    assert not masks[:, :2].any()
+    assert masks[4, 2:7, :16].all()  # the first of five rows, half of the columns
+    assert not masks[4, 8:].any()
+    assert not splits.test.images[:, :2].any()
+    assert splits.fingerprint != stretched.fingerprint
+
+
+def test_there_may_be_no_masks(own, load):
+    masks, indices = load_masks(load(own))
+    assert masks.shape == (0, 32, 32)
+    assert not len(indices)
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another(own, load):
+    assert place(load(own, seed=1)) == place(load(own, seed=1))
+    prints = [load(own, **a).fingerprint for a in ({}, {"seed": 1}, {"image_size": 48})]
+    assert len(set(prints)) == 3
+
+
+def test_a_split_file_repeats_a_split(own, load, save, tmp_path, caplog):
+    first = load(own, seed=3)
+    write_split(first.entries, tmp_path / "split.csv")
+    save(own / "normal" / "new.png")
+    again = load(own, seed=99, split_file=tmp_path / "split.csv")
+    assert again.entries == first.entries
+    assert again.fingerprint == first.fingerprint
+    assert "split.csv does not name 1 images" in caplog.text
+
+
+def test_a_split_file_may_be_written_by_hand(mvtec, load, tmp_path):
+    lines = ["path,kind,label,part"]
+    lines += [f"train/good/{n:03}.png,good,normal,train" for n in range(15)]
+    lines += [f"train/good/{n:03}.png,good,normal,validation" for n in range(15, 20)]
+    lines += [f"test/good/{n:03}.png,good,normal,test" for n in range(3)]
+    lines += ["test/good/003.png,good,normal,unused"]
+    lines += [f"test/hole/{n:03}.png,hole,anomaly,{p}" for n, p in enumerate(["train", "test"])]
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    splits = load(mvtec, split_file=tmp_path / "split.csv")
+    assert splits.protocol == "seen"
+    assert len(splits.test) == 4
+    assert list(splits.masks) == ["test/hole/001.png"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("normal/0.png", "normal/none.png", "Received: normal/none.png, not there"),
+        ("normal/0.png,normal,normal", "normal/0.png,hole,anomaly", "of kind 'normal', normal"),
+        ("normal,test", "normal,train", "split.csv: expected normal images in part test"),
+    ],
+)
+def test_a_split_file_that_does_not_fit_is_refused(own, load, tmp_path, old, new, message):
+    write_split(load(own).entries, tmp_path / "split.csv")
+    text = (tmp_path / "split.csv").read_text()
+    (tmp_path / "split.csv").write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        load(own, split_file=tmp_path / "split.csv")
+
+
+def test_copies_come_into_one_part_and_are_told(own, load, save, caplog):
+    for number in range(20):
+        picture = Image.open(own / "normal" / f"{number}.png")
+        save(own / "normal" / f"copy of {number}.bmp", np.asarray(picture))
+    splits = load(own)
+    where = place(splits)
+    for number in range(20):
+        assert where[f"normal/{number}.png"] == where[f"normal/copy of {number}.bmp"]
+    assert len(splits.duplicates) == 20
+    assert "20 images repeat another one" in caplog.text
+
+
+def test_training_images_that_are_also_tested_are_not_used(mvtec, load, caplog):
+    shutil.copy(mvtec / "test" / "good" / "000.png", mvtec / "train" / "good" / "leak.png")
+    splits = load(mvtec)
+    assert splits.paths("unused") == ["train/good/leak.png"]
+    assert "1 training images are in test too" in caplog.text
+
+
+def test_a_split_file_that_leaks_is_refused(own, load, tmp_path):
+    shutil.copy(own / "normal" / "0.png", own / "normal" / "copy.png")
+    splits = load(own)
+    write_split(splits.entries, tmp_path / "split.csv")
+    text = (tmp_path / "split.csv").read_text()
+    part = place(splits)["normal/0.png"]
+    other = "test" if part == "train" else "train"
+    line = "normal/0.png,normal,normal,"
+    (tmp_path / "split.csv").write_text(text.replace(line + part, line + other))
+    with pytest.raises(DataError, match=r"equal pictures in one part.*'normal/copy.png' in"):
+        load(own, split_file=tmp_path / "split.csv")
+
+
+def test_fewer_images_than_a_batch_make_batches(own, load):
+    (batch,) = BalancedBatches(load(own).train, batch_size=64, steps_per_epoch=1).dataset()
+    assert batch["normal"].shape == batch["anomaly"].shape == (32, 32, 32, 1)
+
+
+def test_two_anomalies_are_for_testing(own, load, caplog):
+    shutil.rmtree(own / "anomaly" / "hole")
+    shutil.rmtree(own / "anomaly" / "scratch")
+    for number in range(2, 5):
+        (own / "anomaly" / f"{number}.png").unlink()
+    splits = load(own)
+    assert splits.test.is_anomaly.sum() == 2
+    assert splits.protocol == "none"
+    assert "no anomaly is learnt from: all 2 are needed" in caplog.text
+
+
+def test_anomalies_may_be_kept_for_testing_alone(own, load, caplog):
+    usual, without = load(own), load(own, learn_anomalies=False)
+    assert without.paths("test") == usual.paths("test")
+    assert not without.train.is_anomaly.any()
+    assert not without.validation.is_anomaly.any()
+    assert without.protocol == "none"
+    assert "14 anomalies are neither learnt from nor tested" in caplog.text
+
+
+def test_mixed_colours_are_told(own, load, save, caplog):
+    save(own / "normal" / "red.png", np.full((5, 6, 3), (200, 0, 0), np.uint8))
+    assert load(own).train.images.shape[-1] == 3
+    assert "40 of 41 images are grey, the others are coloured" in caplog.text
+    assert load(own, channels=1).train.images.shape[-1] == 1
+
+
+def test_odd_names_are_names(own, load, save, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    odd = ["two words, and a comma.png", "Größe 東京.png", 'quo"te.png', "new\nline.png"]
+    odd += [os.fsdecode(b"not utf-8 \xff.png")]
+    for name in odd:
+        save(own / "normal" / "first.png").rename(own / "normal" / name)
+        (own / "anomaly" / f"kind {name}").mkdir()
+        save(own / "anomaly" / "first.png").rename(own / "anomaly" / f"kind {name}" / name)
+    splits = load(own)
+    assert {f"normal/{name}" for name in odd} <= set(place(splits))
+    write_split(splits.entries, tmp_path / "split.csv")
+    again = load(own, split_file=tmp_path / "split.csv")
+    assert again.fingerprint == splits.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 16}, "image_size must be a multiple of 16 from 32 to 256. Received: 16"),
+        ({"image_size": 40}, "Received: 40"),
+        ({"image_size": 272}, "Received: 272"),
+        ({"channels": 2}, "channels must be 1 or 3. Received: 2"),
+        ({"test_fraction": 0.0}, "test_fraction must lie between 0 and 1. Received: 0.0"),
+        ({"validation_fraction": 1.0}, "validation_fraction must lie .* Received: 1.0"),
+    ],
+)
+def test_wrong_arguments_are_named(own, load, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        load(own, **arguments)
