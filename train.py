@@ -1,7 +1,6 @@
 """Trains and reports an anomaly detector: `python train.py --normal 7`."""
 
 import argparse
-import logging
 import os
 import shlex
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 # TensorFlow's notes on the CPU it runs on are not the user's business; errors still appear.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from ganad_tf.console import log_to_console
 from ganad_tf.errors import run_cli
 from ganad_tf.settings.flags import add_flags, config_from_flags
 
@@ -36,6 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_flags(parser)
     files = parser.add_argument_group("files and devices")
@@ -60,19 +61,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     flags = parse()
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("ganad_tf").setLevel(logging.INFO)
+    log_to_console()
     # Imported late: --help and usage errors should not wait for TensorFlow.
-    from ganad_tf.experiment import Source, run_experiment
+    from ganad_tf.data.load import Source
+
+    from ganad_tf.experiment import run_experiment
     from ganad_tf.run_folder import resumed_config
     from ganad_tf.training.devices import choose_execution
 
     if flags.resume:
-        config = resumed_config(flags.resume, vars(flags), flags.preset)
+        config = resumed_config(flags.resume, vars(flags))
     else:
-        preset = flags.preset or "small"
-        config = config_from_flags(vars(flags), preset)
-        print(f"preset {preset}", flush=True)
+        config = config_from_flags(vars(flags))
+        print(f"preset {config.preset}", flush=True)
     execution = choose_execution(config.precision, flags.devices)
     print(execution.reason, flush=True)
     folder, metrics = run_experiment(

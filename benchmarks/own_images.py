@@ -25,6 +25,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from ganad_tf.data.load import Source, load_splits
 from PIL import Image
 
 from benchmarks.results_file import RESULTS, save
@@ -33,9 +34,8 @@ from ganad_tf.atomic_files import read_json
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_alarms, expected_rate
-from ganad_tf.experiment import Source, load_splits
 from ganad_tf.run_folder import METRICS
-from ganad_tf.settings.flags import config_from_flags
+from ganad_tf.settings.run_config import RunConfig
 
 ROOT = Path(__file__).parents[1]
 CLASS = "7"
@@ -86,8 +86,8 @@ def run_cell(cell: str, source: Source, short: bool = False) -> dict:
         flags = [str(flag) for flag in (*flags, *(SHORT if short else ()))]
         kept = _train(folder, flags)
         if what == "alarms":
-            calibration = read_json(folder / "run" / "calibration.json")
-            kept["alarms"] = judge(kept, calibration)
+            scorer = read_json(folder / "run" / "detector" / "scorer.json")
+            kept["alarms"] = judge(kept, scorer)
     return {"cell": cell, "flags": [f.replace(name, "DIR") for f in flags], **kept}
 
 
@@ -118,7 +118,7 @@ def _source_flags(source: Source) -> list:
 
 
 def _load(source: Source):
-    return load_splits(config_from_flags({"normal": CLASS}, "small"), source)
+    return load_splits(RunConfig(normal=CLASS), source)
 
 
 def write_as_folder(output: Path, source: Source) -> None:
@@ -164,14 +164,14 @@ def save_padded(image: np.ndarray, path: Path) -> None:
     Image.fromarray(np.pad(image[..., 0], 2)).save(path, compress_level=1)
 
 
-def judge(metrics: dict, calibration: dict) -> dict:
+def judge(metrics: dict, scorer: dict) -> dict:
     """Compares the observed false alarms with those that validation scores let expect.
 
     Returns:
         `observed`, `mean`, `low` and `high` as rates, and `inside`: the interval holds the number
         of alarms in as large a test with the probability `confidence`.
     """
-    scores, threshold = calibration["normal_scores"], calibration["threshold"]
+    scores, threshold = scorer["normal_scores"], scorer["threshold"]
     images = metrics["n_normal"]
     low, high = expected_alarms(scores, threshold, images)
     alarms = round(metrics["false_alarm_rate"] * images)

@@ -25,6 +25,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from ganad_tf.data.load import Source, load_splits
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.results_file import RESULTS, save
@@ -33,9 +34,7 @@ from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.baselines.classical import CLASSICAL, pixels
 from ganad_tf.baselines.classifier import classifier_scores
 from ganad_tf.errors import UsageError, run_cli
-from ganad_tf.experiment import Source, load_splits
 from ganad_tf.run_folder import CONFIG, METRICS
-from ganad_tf.settings.flags import config_from_flags
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.settings.run_config import RunConfig
 
@@ -95,7 +94,7 @@ class Cell:
             flags["anomalies"] = int(self.protocol.removeprefix("few"))
         if self.known is not None:
             flags["known"] = str(self.known)
-        return config_from_flags(flags, "small")
+        return RunConfig(**flags)
 
     def possible(self) -> bool:
         """A classifier needs labelled anomalies, as does a share beside them; who ignores them

@@ -21,16 +21,17 @@ import keras
 import numpy as np
 import onnxruntime
 import tensorflow as tf
+from ganad_tf.data.load import Source, load_splits
 
 from benchmarks.results_file import save
 from export import onnx_model, saved_model
 from export.quantize import quantize
 from export.runtime import Scorer
-from ganad_tf.experiment import Source, load_splits
 from ganad_tf.networks import Generator
+from ganad_tf.plan import Plan
 from ganad_tf.scoring import fit_detector
-from ganad_tf.settings.flags import config_from_flags
-from ganad_tf.settings.run_config import PRESETS
+from ganad_tf.settings.presets import PRESETS
+from ganad_tf.settings.run_config import RunConfig
 
 SIZE = 2048  # of the square matrices whose product gives the machine's rate
 
@@ -62,11 +63,11 @@ def make_formats(preset: str, splits, folder: Path) -> tuple[Generator, dict]:
     Returns:
         Its generator, and name -> function from uint8 images to scores.
     """
-    config = config_from_flags({}, preset)
+    config = RunConfig(preset=preset)
     keras.utils.set_random_seed(0)
     generator = Generator(config.image_size, 1, config.width, config.refine)
     generator.build()
-    detector = fit_detector(generator, splits.train, splits.validation, "joint")
+    detector = fit_detector(generator, splits, Plan(score="all"))
     plain = onnx_model.convert(detector)
     fast = onnx_model.build(detector, splits.fingerprint, splits.normal_name)
     metadata = {entry.key: entry.value for entry in fast.metadata_props}
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--idx-dir", type=Path)
     flags = parser.parse_args()
-    splits = load_splits(config_from_flags({}, None), Source(flags.data_dir, flags.idx_dir))
+    splits = load_splits(RunConfig(), Source(flags.data_dir, flags.idx_dir))
     results = {}
     for preset in PRESETS:
         count = flags.images if preset == "small" else flags.images // 4

@@ -15,21 +15,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
+from ganad_tf.data.load import Source, load_splits
 
 from benchmarks import scoring_speed, train_step
 from benchmarks.results_file import save
 from ganad_tf.errors import UsageError, run_cli
-from ganad_tf.experiment import Source, load_splits
 from ganad_tf.preprocessing import to_network
-from ganad_tf.settings.flags import config_from_flags
-from ganad_tf.settings.run_config import PRESETS
+from ganad_tf.settings.presets import PRESETS
+from ganad_tf.settings.run_config import RunConfig
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def training(preset: str, rounds: int, steps: int, jit: tuple[bool, ...]) -> dict[str, float]:
     """Images per second of the full training step, by precision and compilation."""
-    config = config_from_flags({}, preset)
+    config = RunConfig(preset=preset)
     rng = np.random.default_rng(0)
     batch = tf.constant(rng.integers(0, 256, (config.batch_size, 28, 28, 1), dtype=np.uint8))
     kinds = {
@@ -82,7 +82,7 @@ def main() -> None:
     for preset, speeds in results.items():
         print(f"\n{preset}\n{table(speeds, 'training step, float32')}", flush=True)
     if not flags.gpu:
-        splits = load_splits(config_from_flags({}, None), Source(flags.data_dir, flags.idx_dir))
+        splits = load_splits(RunConfig(), Source(flags.data_dir, flags.idx_dir))
         results["scoring"] = scoring(splits, flags.rounds, flags.images)
         print(f"\n{table(results['scoring'], 'SavedModel')}")
     print("kept in", save("speed-gpu" if flags.gpu else "speed", results))

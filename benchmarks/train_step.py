@@ -19,16 +19,17 @@ import tensorflow as tf
 from benchmarks.results_file import save
 from ganad_tf import losses
 from ganad_tf.networks import Generator
+from ganad_tf.plan import Plan
 from ganad_tf.preprocessing import to_network
-from ganad_tf.settings.flags import config_from_flags
-from ganad_tf.settings.run_config import PRESETS
+from ganad_tf.settings.presets import PRESETS
+from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.synthesis.augmentation import Augmentation
-from ganad_tf.training.train import build_model
+from ganad_tf.training.build import build_model
 
 
 def full_step(config, precision: str = "float32", jit_compile: bool = False):
     """The step that `fit` runs: all losses, three optimizers, the moving average."""
-    model = build_model(config, 1, precision)
+    model = build_model(config, Plan(), 1, precision)
 
     @tf.function(jit_compile=jit_compile)
     def step(batch):
@@ -79,7 +80,7 @@ def median_seconds(kinds: dict, batch: tf.Tensor, rounds: int, steps: int) -> di
 
 def measure(preset: str, rounds: int, steps: int) -> dict:
     """Times both steps, alternating; returns images per second and the ratio of costs."""
-    config = config_from_flags({}, preset)
+    config = RunConfig(preset=preset)
     rng = np.random.default_rng(0)
     batch = tf.constant(rng.integers(0, 256, (config.batch_size, 28, 28, 1), dtype=np.uint8))
     kinds = {"full": full_step(config), "reconstruction": reconstruction_step(config)}

@@ -1,53 +1,84 @@
-"""The folder of one run: what lies where, and who may write into it."""
+"""The folder of one run: its files, and who may write into it."""
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ganad_tf.atomic_files import read_json, write_json
-from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.settings.flags import config_from_flags
+from ganad_tf.errors import ArtefactError, GanadError, UsageError
+from ganad_tf.folder_lock import LOCK
+from ganad_tf.settings.flags import given_settings
 from ganad_tf.settings.run_config import RunConfig
 
-CONFIG, SPLIT, METRICS = "config.json", "split.json", "metrics.json"
+CONFIG, PLAN = "config.json", "plan.json"
+SPLIT, SPLIT_TABLE = "split.json", "split.csv"
+CLUSTERS, HISTORY, TENSORBOARD = "clusters.json", "history.csv", "tensorboard"
+CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
+MODEL, DETECTOR = "model.keras", "detector"
+SCORES, METRICS = "scores.csv", "metrics.json"
+PLOTS, REPORT = "plots", "report.html"
+
+# Settings that config.json had in every format. Other programs have a config.json, too, perhaps
+# with a seed and a batch size; their folders must never be removed.
+_ALWAYS_THERE = {
+    *("normal", "protocol", "validation_fraction", "image_size", "width"),
+    *("discriminator_width", "steps_per_epoch", "batch_size", "loss_weights", "score", "seed"),
+}
 
 
 def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
     """Makes a run folder and writes `config.json` into it.
 
     Args:
-        folder: where the run's files go.
+        folder: where the run's files go; locked by this process.
         config: the run's settings.
         overwrite: remove the run in `folder`, if there is one.
 
     Raises:
         UsageError: if the folder holds something that may not be removed.
     """
+    check_new(folder, overwrite)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name == LOCK:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    write_json(folder / CONFIG, config.to_dict())
+
+
+def check_new(folder: Path, overwrite: bool) -> None:
+    """Checks that a new run may be written to a folder.
+
+    Raises:
+        UsageError: if it is a file, or holds something that may not be removed.
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output must be a folder. Received: {folder}, a file")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         is_run = _is_run(folder)
         if not (overwrite and is_run):
             hint = f"add --overwrite, or use --resume {folder}" if is_run else "holds other files"
             raise UsageError(f"--output must be a new or empty folder. Received: {folder} ({hint})")
-        shutil.rmtree(folder)
-    write_json(folder / CONFIG, config.to_dict())
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether `create_run` made it. Other programs have a config.json, too, perhaps with a seed and
-    a batch size; theirs must not be removed, so all settings must be there, and no others."""
+    """Whether `create_run` made the folder, in this version or an earlier one."""
     try:
         values = read_json(folder / CONFIG)
-    except ArtefactError:
+        load_config(folder)
+    except (GanadError, TypeError):
         return False
-    return isinstance(values, dict) and set(values) == set(RunConfig().to_dict())
+    return isinstance(values, dict) and set(values) >= _ALWAYS_THERE
 
 
 def check_same_split(folder: Path, fingerprint: str) -> None:
-    """Refuses other images, or another split of them: what a run has learnt from must not come back
-    as a test image.
+    """Refuses other images, or another split of them.
+
+    What a run has learnt from must not come back as a test image.
 
     Args:
         folder: the run folder.
@@ -70,7 +101,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def load_config(folder: Path) -> RunConfig:
-    """Reads the settings of a run.
+    """Reads the settings of a run, of any format.
 
     Raises:
         ArtefactError: if the folder is not a run's.
@@ -83,24 +114,41 @@ def load_config(folder: Path) -> RunConfig:
     return RunConfig.from_dict(values)
 
 
-def resumed_config(folder: Path, given: Mapping[str, Any], preset: str | None) -> RunConfig:
-    """Reads the settings of the run to resume, and checks that no flag contradicts them.
+def resumed_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
+    """Reads the settings of the run to resume, and checks that no given flag contradicts them.
+
+    `--data` is an exception: it names the place where the run's images are now.
 
     Args:
         folder: the run folder.
-        given: the flags that were given, by name.
-        preset: the preset, if one was given.
+        arguments: the parsed flags, as `vars(namespace)`.
 
     Raises:
         ArtefactError: if the folder is not a run's.
         UsageError: if a given flag differs from the run's setting.
     """
     config = load_config(folder)
-    wanted = config_from_flags(given, preset, base=config)
-    differences = config.differences(wanted)
+    given = given_settings(arguments, config.loss_weights)
+    config = moved(config, given.pop("data", None))
+    differences = config.differences(given)
     if differences:
         raise UsageError(
             f"--resume goes on with the settings that {folder} was begun with. "
             f"Received other ones (begun != now): {'; '.join(differences)}"
         )
     return config
+
+
+def moved(config: RunConfig, data: str | None) -> RunConfig:
+    """The configuration with its images in another place; the same without one.
+
+    Raises:
+        UsageError: if the run was not trained on own images.
+    """
+    if data is None:
+        return config
+    if not config.data:
+        raise UsageError(
+            f"--data must be left out: the run was trained on Fashion-MNIST. Received: {data!r}"
+        )
+    return dataclasses.replace(config, data=data)

@@ -1,5 +1,7 @@
 """The generator alone, trained to reconstruct normal images: no anomalies, no discriminators."""
 
+import logging
+
 import keras
 import numpy as np
 
@@ -8,6 +10,8 @@ from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import to_network
 from ganad_tf.settings.run_config import RunConfig
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +35,7 @@ def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, n
     )
     normal = to_network(train.images[~train.is_anomaly], config.image_size).numpy()
     half = config.batch_size // 2
-    print(f"autoencoder baseline: {steps} steps on {len(normal)} normal images", flush=True)
+    _LOGGER.info("autoencoder baseline: %d steps on %d normal images", steps, len(normal))
     passes = max(1, round(steps * half / len(normal)))
     model.fit(normal, normal, batch_size=half, epochs=passes, verbose=2)
     return _errors(model, splits.validation, config), _errors(model, splits.test, config)

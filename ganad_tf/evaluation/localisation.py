@@ -6,6 +6,8 @@ import numpy as np
 from scipy import ndimage
 from sklearn.metrics import auc, roc_auc_score, roc_curve
 
+from ganad_tf.data.image_view import ImageView
+from ganad_tf.data.masks import Masks
 from ganad_tf.errors import DataError
 
 FALSE_ALARM_LIMIT = 0.3
@@ -103,23 +105,21 @@ class Localisation:
 
 
 def localise(
-    maps_of: Callable[[np.ndarray], np.ndarray],
-    images: np.ndarray,
-    masks: np.ndarray,
-    indices: np.ndarray,
+    maps_of: Callable[[np.ndarray], np.ndarray], images: np.ndarray | ImageView, masks: Masks
 ) -> Localisation:
-    """Maps images in batches and measures them.
+    """Maps images in batches and measures them; images whose mask is unknown are left out.
 
     Args:
         maps_of: gives the anomaly maps, float [n, h, w], of images uint8 [n, h, w, C].
         images: uint8 [N, h, w, C].
-        masks: bool [M, h, w].
-        indices: int [M], which images they belong to.
+        masks: of the same images.
     """
     measured = Localisation()
-    for start in range(0, len(indices), _BATCH):
-        some = slice(start, start + _BATCH)
-        measured.add(maps_of(images[indices[some]]), masks[some])
+    for start in range(0, len(images), _BATCH):
+        batch = range(start, min(start + _BATCH, len(images)))
+        known = {index: mask for index in batch if (mask := masks[index]) is not None}
+        if known:
+            measured.add(maps_of(images[np.array(list(known))]), np.array(list(known.values())))
     return measured
 
 

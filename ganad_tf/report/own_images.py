@@ -1,17 +1,19 @@
-"""What a report tells about a folder of own images: its files, missed kinds, doubtful labels."""
+"""What a report says about a folder of own images: files, missed kinds, doubtful labels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ganad_tf.data.folder.load import FolderSplits
-from ganad_tf.data.folder.masks import read_mask
+from ganad_tf.data.folder.account import FolderAccount
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
 from ganad_tf.report.overlays import overlay
+from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
 
 SUSPECTS = 12
 # More would bury the rest of the page; split.csv and the console name them all.
-MOST_NAMED = 40
+MAX_NAMED = 40
 _BATCH = 256
 
 
@@ -67,8 +69,8 @@ class OwnData:
         duplicates: groups of equal pictures: (path, `kind, part`) of each.
         left_out: (path, reason) of files that cannot be used.
         notes: sentences about the data.
-        masks: how many anomalous test images have a mask.
-        places: how many anomalies in training have one.
+        n_test_masks: how many anomalous test images have a mask.
+        n_train_masks: how many anomalies in training have one.
     """
 
     root: str
@@ -78,44 +80,48 @@ class OwnData:
     duplicates: Sequence[Sequence[tuple[str, str]]]
     left_out: Sequence[tuple[str, str]]
     notes: Sequence[str]
-    masks: int
-    places: int
+    n_test_masks: int
+    n_train_masks: int
 
 
 def describe_own_data(
-    splits: FolderSplits,
-    predict: Callable[..., dict[str, np.ndarray]],
+    splits: Splits,
+    account: FolderAccount,
+    detector: Detector,
     scores: np.ndarray,
-    threshold: float,
     aurocs: Mapping[str, float],
-    colour_range: tuple[float, float],
 ) -> OwnData:
-    """Gathers what there is to tell.
+    """Gathers what there is to say.
 
     Args:
-        splits: the folder.
-        predict: `Detector.predict`; it scores the normal images of all parts.
+        splits: the data.
+        account: of the folder they come from.
+        detector: scores the normal images of all parts.
         scores: of the test images.
-        threshold: of the detector.
         aurocs: kind -> its AUROC, as `evaluate` gives it.
-        colour_range: (low, high) of the anomaly maps' colours.
     """
-    where = {entry.path: f"{entry.kind}, {entry.part}" for entry in splits.entries}
+    where = {entry.path: f"{entry.kind}, {entry.part}" for entry in account.entries}
+    threshold = detector.scorer.threshold
     return OwnData(
-        root=str(splits.root),
-        layout=splits.layout,
+        root=str(account.root),
+        layout=account.layout,
         kinds=kind_results(splits, scores, threshold, aurocs),
-        suspects=find_suspects(splits, predict, scores, threshold, colour_range),
-        duplicates=[[(path, where[path]) for path in group] for group in splits.duplicates],
-        left_out=[(file.path, file.reason) for file in splits.bad],
-        notes=[note[:1].upper() + note[1:] + "." for note in splits.notes],
-        masks=len(splits.masks),
-        places=splits.masked,
+        suspects=find_suspects(splits, detector.predict, scores, threshold),
+        duplicates=[[(path, where[path]) for path in group] for group in account.duplicates],
+        left_out=[(file.path, file.reason) for file in account.bad],
+        notes=[note[:1].upper() + note[1:] + "." for note in account.notes],
+        n_test_masks=n_known(splits.test),
+        n_train_masks=splits.n_masked,
     )
 
 
+def n_known(images: LabelledImages) -> int:
+    """How many anomalies have a mask."""
+    return 0 if images.masks is None else int(images.masks.known.sum())
+
+
 def kind_results(
-    splits: FolderSplits, scores: np.ndarray, threshold: float, aurocs: Mapping[str, float]
+    splits: Splits, scores: np.ndarray, threshold: float, aurocs: Mapping[str, float]
 ) -> list[KindResult]:
     """Each kind of anomaly in the test, the one with the smallest share found first."""
     test, train = splits.test, splits.train
@@ -135,11 +141,10 @@ def kind_results(
 
 
 def find_suspects(
-    splits: FolderSplits,
+    splits: Splits,
     predict: Callable[..., dict[str, np.ndarray]],
     test_scores: np.ndarray,
     threshold: float,
-    colour_range: tuple[float, float],
     count: int = SUSPECTS,
 ) -> list[Suspect]:
     """The normal images of highest score, whatever part they are in.
@@ -149,12 +154,11 @@ def find_suspects(
         predict: `Detector.predict`.
         test_scores: scores of the test images, which are not computed again.
         threshold: of the detector.
-        colour_range: (low, high) of the anomaly maps' colours.
         count: how many, at most.
     """
     found = []
     for part in ("train", "validation", "test"):
-        data, paths = getattr(splits, part), splits.paths(part)
+        data: LabelledImages = getattr(splits, part)
         normal = np.flatnonzero(~data.is_anomaly)
         if part == "test":
             scores = test_scores[normal]
@@ -165,23 +169,12 @@ def find_suspects(
             scores = np.concatenate(scores)
         for place in np.argsort(-scores, kind="stable")[:count]:
             index = normal[place]
-            found.append((float(scores[place]), paths[index], part, data.images, index))
+            found.append((float(scores[place]), data.paths[index], part, data.images, index))
     found.sort(key=lambda suspect: -suspect[0])
     suspects = []
     for score, path, part, images, index in found[:count]:
         picture = images[np.array([index])]
         heat = predict(picture, outputs=("anomaly_map",))["anomaly_map"][0]
-        drawn = overlay(picture[0], heat, colour_range)
+        drawn = overlay(picture[0], heat, MAP_COLOUR_RANGE)
         suspects.append(Suspect(path, part, score, score > threshold, picture[0], drawn))
     return suspects
-
-
-def masks_of(splits: FolderSplits, indices: Sequence[int]) -> list[np.ndarray | None]:
-    """The masks, bool [S, S], of the test images at `indices`; None for one that has none."""
-    paths, size = splits.paths("test"), splits.test.images.shape[1]
-    return [
-        read_mask(splits.root / splits.masks[paths[index]], size, splits.fit)
-        if paths[index] in splits.masks
-        else None
-        for index in indices
-    ]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ganad_tf.atomic_files import replace_file
-from ganad_tf.report.own_images import MOST_NAMED, OwnData
+from ganad_tf.report.own_images import MAX_NAMED, OwnData
 
 _COLUMNS = (
     # (key in `evaluate`'s result, heading, is higher better)
@@ -62,6 +62,7 @@ class ReportData:
         counts: split -> kind -> number of images.
         normal_kinds: the kinds that count as normal.
         command: the command line that repeats the run.
+        plan: decision -> what was decided, and why; taken from the run's plan.
         scorer_why: why this scorer, e.g. `highest AUROC on validation`.
         figures: pictures, in the order to show them.
         facts: what the training took, e.g. `{"Training time": "4 min 10 s"}`.
@@ -81,6 +82,7 @@ class ReportData:
     counts: Mapping[str, Mapping[str, int]]
     normal_kinds: Sequence[str]
     command: str
+    plan: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     scorer_why: str = ""
     figures: Sequence[ReportFigure] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +135,7 @@ def render_report(data: ReportData) -> str:
         # Normal kinds first; the sort is stable, so the data set's own order stays otherwise.
         kinds=sorted(kinds, key=lambda kind: kind not in data.normal_kinds),
         pictures=[_data_uri(figure.image) for figure in data.figures],
-        most_named=MOST_NAMED,
+        max_named=MAX_NAMED,
     )
 
 

@@ -3,13 +3,14 @@
 from ganad_tf.scoring.detector import MAP_COLOUR_RANGE, Detector
 from ganad_tf.scoring.fit_detector import fit_detector
 from ganad_tf.scoring.scorer import Scorer
-from ganad_tf.scoring.thresholds import best_f1_threshold, conformal_threshold
+from ganad_tf.scoring.thresholds import Threshold, choose_threshold, conformal_threshold
 
 __all__ = [
     "MAP_COLOUR_RANGE",
     "Detector",
     "Scorer",
-    "best_f1_threshold",
+    "Threshold",
+    "choose_threshold",
     "conformal_threshold",
     "fit_detector",
 ]

@@ -1,95 +1,21 @@
 """The detector: images in, named results out. The ONE definition that every runtime repeats."""
 
-import dataclasses
-from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import losses
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.errors import ArtefactError, DataError
-from ganad_tf.losses import Patches
 from ganad_tf.networks import Generator
-from ganad_tf.preprocessing import crop, enlarge, to_network, to_pixels
-from ganad_tf.scoring.feature_distance import FeatureDistances, largest_distances
-from ganad_tf.scoring.scorer import (
-    CLASSIFIER,
-    COMPONENTS,
-    FEATURES,
-    LOCAL,
-    PATCH,
-    PIXELS,
-    RECONSTRUCTION,
-    SPOT,
-    Scorer,
-)
+from ganad_tf.scoring.feature_distance import FeatureDistances
+from ganad_tf.scoring.measure import measure
+from ganad_tf.scoring.scorer import Scorer
 
 # Fixed for all images, so that a normal image never glows: few normal pixels pass 1.
 MAP_COLOUR_RANGE = (0.0, 2.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """What is measured on a batch before it is scored.
-
-    Args:
-        values: each component's value per image, float32 [N].
-        errors: |x - G(x)|, smoothed, on the image's own pixels, float32 [N, h, w].
-        distances: the local feature distance on the image's own pixels, float32 [N, h, w]; None
-            if it was not asked for.
-        reconstruction: uint8 [N, h, w, C].
-    """
-
-    values: dict[str, tf.Tensor]
-    errors: tf.Tensor
-    distances: tf.Tensor | None
-    reconstruction: tf.Tensor
-
-
-def measure(
-    generator: Generator,
-    images: tf.Tensor,
-    feature_distances: FeatureDistances,
-    wanted: Collection[str] = COMPONENTS,
-) -> Measurement:
-    """Measures uint8 images [N, h, w, C]; no result depends on the other images of the batch.
-
-    Args:
-        generator: trained, float32.
-        images: uint8 [N, h, w, C].
-        feature_distances: fitted on normal training images.
-        wanted: the components whose values are used; dear ones are left out where they are not.
-    """
-    height, width = images.shape[1], images.shape[2]
-    x = to_network(images, generator.image_size)
-    maps = generator.encoder_maps(x, training=False)
-    reconstruction, logit = generator.decode(maps, training=False)
-    errors = losses.pixel_errors(x, reconstruction)
-    smoothed = losses.smoothed_errors(errors)
-    values = {
-        RECONSTRUCTION: losses.mean_error(errors),
-        PATCH: losses.largest_patch_error(errors, Patches.for_image_size(generator.image_size)),
-        SPOT: tf.reduce_max(smoothed, axis=[1, 2]),
-        CLASSIFIER: losses.classifier_error(logit),
-    }
-    distances = None
-    if PIXELS in wanted:
-        values[PIXELS] = feature_distances.of_pixels(x)
-    if FEATURES in wanted:
-        values[FEATURES] = feature_distances.of_images(maps)
-    if LOCAL in wanted:
-        places = feature_distances.of_places(maps)
-        values[LOCAL] = largest_distances(places)
-        distances = crop(enlarge(places, generator.image_size), height, width)
-    return Measurement(
-        values,
-        crop(smoothed, height, width),
-        distances,
-        to_pixels(crop(reconstruction, height, width)),
-    )
 
 
 class Detector:
@@ -100,7 +26,7 @@ class Detector:
         feature_distances: fitted on normal training images.
         scorer: fitted on validation images.
         image_shape: (h, w, C) of the uint8 images it takes.
-        fit: how image files of other shapes are brought to (h, w): `stretch` or `pad`; see
+        resize: how image files of other shapes are brought to (h, w): `stretch` or `pad`; see
             `ganad_tf.data.folder.decoding.prepare`.
     """
 
@@ -110,11 +36,11 @@ class Detector:
         feature_distances: FeatureDistances,
         scorer: Scorer,
         image_shape: tuple[int, int, int],
-        fit: str = "stretch",
+        resize: str = "stretch",
     ):
         self.generator, self.scorer = generator, scorer
         self.feature_distances = feature_distances
-        self.image_shape, self.fit = tuple(image_shape), fit
+        self.image_shape, self.resize = tuple(image_shape), resize
         self._compiled = tf.function(
             self.graph, input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)]
         )
@@ -168,7 +94,7 @@ class Detector:
             parts.append({name: result[name].numpy() for name in outputs})
         return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
 
-    def _check(self, images) -> None:
+    def _check(self, images: Any) -> None:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
         if (
             dtype != np.uint8
@@ -188,7 +114,11 @@ class Detector:
             self.generator.save(temporary / "generator.keras")
             write_json(
                 temporary / "scorer.json",
-                {**self.scorer.to_dict(), "image_shape": list(self.image_shape), "fit": self.fit},
+                {
+                    **self.scorer.to_dict(),
+                    "image_shape": list(self.image_shape),
+                    "resize": self.resize,
+                },
             )
             np.savez(temporary / "scorer.npz", **self.feature_distances.to_arrays())
 
@@ -211,17 +141,21 @@ class Detector:
             )
         values = read_json(folder / "scorer.json")
         try:
-            shape, fit = tuple(values.pop("image_shape")), values.pop("fit", "stretch")
+            shape = tuple(values.pop("image_shape"))
+            # Format 1 called it `fit`, and left it out before images could be padded.
+            resize = values.pop("resize", values.pop("fit", "stretch"))
             scorer = Scorer.from_dict(values)
             with np.load(folder / "scorer.npz", allow_pickle=False) as arrays:
                 distances = FeatureDistances.from_arrays(arrays)
             generator = keras.saving.load_model(
                 folder / "generator.keras", compile=False, safe_mode=True
             )
+        except ArtefactError as error:
+            raise ArtefactError(f"{folder}: {error}") from None
         except Exception as error:
             # Keras, zip and numpy readers raise a dozen types on damaged files.
             raise ArtefactError(
                 f"{folder}: expected generator.keras, scorer.json and scorer.npz of a finished "
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
-        return cls(generator, distances, scorer, shape, fit)
+        return cls(generator, distances, scorer, shape, resize)

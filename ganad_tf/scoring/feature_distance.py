@@ -16,13 +16,13 @@ LEVELS = (1, 2, 3)
 # The map whose single places are compared: small enough to be cheap, fine enough to show where.
 LOCAL_LEVEL = 2
 # An image's local distance is the mean over its most unusual places, at least one of them.
-LARGEST_SHARE = 0.02
+TOP_SHARE = 0.02
 # Pixels are compared after averaging to this grid.
 PIXEL_GRID = 16
 # Shrinking towards the mean variance keeps directions of almost no variance from ruling. Pixels,
 # unlike features, have directions without meaning, so they are hardly whitened.
 SHRINKAGE, PIXEL_SHRINKAGE = 1.0, 10.0
-SMALLEST_SQUARE = 1e-12
+MIN_SQUARE = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class FeatureDistance:
             - 2 * tf.matmul(projected, self.prototypes, transpose_b=True)
             + np.sum(self.prototypes**2, axis=1)
         )
-        distances = tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE))
+        distances = tf.sqrt(tf.maximum(squares, MIN_SQUARE))
         nearest = -tf.math.top_k(-distances, self.nearest, sorted=False).values
         return tf.reduce_mean(nearest, axis=1)
 
@@ -195,5 +195,5 @@ def largest_distances(places: tf.Tensor) -> tf.Tensor:
     """Mean over an image's most unusual places, [N, h, w] to float32 [N]."""
     count = places.shape[1] * places.shape[2]
     flat = tf.reshape(places, [-1, count])
-    largest = max(1, round(LARGEST_SHARE * count))
+    largest = max(1, round(TOP_SHARE * count))
     return tf.reduce_mean(tf.math.top_k(flat, largest, sorted=False).values, axis=1)

@@ -1,8 +1,8 @@
-"""Fits a scorer on validation images: which components, their shares, threshold, probability."""
+"""Fits a scorer on validation images: its recipe, shares, threshold and probability."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -10,108 +10,52 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
 from ganad_tf.errors import DataError
-from ganad_tf.scoring.scorer import (
-    CHOICES,
-    CLASSIFIER,
-    COMPONENTS,
-    NOVELTY,
-    SHARES,
-    SMALLEST_COMPONENT,
-    Component,
-    MapScales,
-    Scorer,
-)
-from ganad_tf.scoring.thresholds import best_f1_threshold, conformal_threshold
+from ganad_tf.plan import Plan
+from ganad_tf.scoring.scorer import MIN_COMPONENT, Component, MapScales, Scorer
+from ganad_tf.scoring.thresholds import choose_threshold
+from ganad_tf.settings.names import AUTO, CLASSIFIER, COMPONENTS, FITTED_RECIPES, RECIPES
 
-DEFAULT_FALSE_ALARMS = 0.05
-# Fewer labelled anomalies than this cannot say which epoch or threshold is best ...
-FEWEST_ANOMALIES = 20
-# ... or which score, whose AUROCs differ by less than they err on so few.
-FEWEST_TO_COMPARE = 100
-# A join is judged on as many folds, and each needs a normal image.
+# AUROCs of recipes differ by less than their sampling error on fewer labelled anomalies.
+MIN_ANOMALIES_TO_COMPARE = 100
+# Folds on which a fitted recipe is judged; each needs a normal image.
 FOLDS = 5
 
+Values = Mapping[str, np.ndarray]
 
-def fit_scorer(
-    values: Mapping[str, np.ndarray],
-    is_anomaly: np.ndarray,
-    map_scales: MapScales,
-    choice: str = "auto",
-    max_false_alarms: float | None = None,
-    all_kinds_known: bool = True,
-    uncompared: str = NOVELTY,
-    head_trained: bool = True,
-) -> Scorer:
+
+def fit_scorer(values: Values, is_anomaly: np.ndarray, map_scales: MapScales, plan: Plan) -> Scorer:
     """Fits a scorer on VALIDATION images.
 
     Args:
         values: for each of `COMPONENTS`, one positive value per image, [N].
         is_anomaly: bool [N]; at least one normal image.
         map_scales: see `MapScales`.
-        choice: a key of `CHOICES`, or `auto` for the best of them on these images; see `_best`.
-        max_false_alarms: the threshold's promise; `None` for the best F1, or for
-            `DEFAULT_FALSE_ALARMS` where there are too few anomalies to know.
-        all_kinds_known: whether the anomalies here stand for those to come.
-        uncompared: a key of `SHARES`; `auto` takes it if they do not, or are too few.
-        head_trained: whether the generator's head has learnt anything; if not, no score uses it.
+        plan: which recipe, which threshold, and whether the head counts.
 
     Raises:
         DataError: if there is no normal image or a value is not finite.
+        UsageError: if the plan's false-alarm rate cannot be promised.
     """
     is_anomaly = np.asarray(is_anomaly, dtype=bool)
-    for name in COMPONENTS:
-        if not np.all(np.isfinite(values[name])):
-            raise DataError(f"Component {name!r} must be finite. Received: NaN or infinity")
-    if is_anomaly.all():
-        raise DataError("Fitting a scorer needs normal validation images. Received: none")
+    _check(values, is_anomaly)
     references = {name: _positive(np.median(values[name][~is_anomaly])) for name in COMPONENTS}
     logs = {
-        name: np.log(np.maximum(values[name], SMALLEST_COMPONENT) / references[name])
+        name: np.log(np.maximum(values[name], MIN_COMPONENT) / references[name])
         for name in COMPONENTS
     }
-    comparable = is_anomaly.sum() >= FEWEST_TO_COMPARE and (~is_anomaly).sum() >= FOLDS
-    # Weighing by a handful of labelled anomalies would fit their noise.
+    comparable = is_anomaly.sum() >= MIN_ANOMALIES_TO_COMPARE and (~is_anomaly).sum() >= FOLDS
+    recipes = _usable_recipes(plan.trains_head)
+    # Weights fitted to a handful of labelled anomalies would fit their noise.
     labels = is_anomaly if comparable else np.zeros_like(is_anomaly)
-    choices = {
-        name: used
-        for name, components in CHOICES.items()
-        if (used := [part for part in components if head_trained or part != CLASSIFIER])
-    }
-    candidates = {
-        name: _by_spread({part: SHARES[name][part] for part in used}, logs, is_anomaly)
-        if name in SHARES
-        else _weigh(used, logs, labels)
-        for name, used in choices.items()
-    }
-    aurocs = {
-        name: _crossed_auroc(used, logs, is_anomaly)
-        if name not in SHARES and len(used) > 1
-        else float(roc_auc_score(is_anomaly, _joined(candidates[name], logs)))
-        for name, used in choices.items()
-        if comparable
-    }
-    if choice == "auto":
-        if not all_kinds_known:
-            choice, why = uncompared, "other kinds than the labelled ones are to be expected"
-        elif aurocs:
-            choice, why = _best(aurocs, is_anomaly)
-        else:
-            choice, why = uncompared, "too few labelled anomalies to compare"
-    else:
-        why = "as asked for"
-    weights = candidates[choice]
-    scores = _joined(weights, logs)
-    normal_scores = np.sort(scores[~is_anomaly])
-    if max_false_alarms is None and is_anomaly.sum() >= FEWEST_ANOMALIES:
-        threshold, rule = best_f1_threshold(scores, is_anomaly), "best F1 on validation"
-    else:
-        rate = max_false_alarms or default_false_alarms(len(normal_scores))
-        threshold = conformal_threshold(normal_scores, rate)
-        rule = f"at most {rate:.2%} false alarms (conformal)"
-    slope, intercept = _calibrate(scores, is_anomaly, threshold)
+    weights = {name: _weights(name, recipes[name], logs, labels, is_anomaly) for name in recipes}
+    aurocs = _compare(recipes, weights, logs, is_anomaly) if comparable else {}
+    recipe, why = _choose(plan, aurocs, is_anomaly)
+    scores = _joined(weights[recipe], logs)
+    threshold = choose_threshold(scores, is_anomaly, plan.max_false_alarms)
+    slope, intercept = _calibrate(scores, is_anomaly, threshold.value)
     return Scorer(
-        tuple(Component(name, references[name], weight) for name, weight in weights.items()),
-        threshold,
+        tuple(Component(name, references[name], w) for name, w in weights[recipe].items()),
+        threshold.value,
         slope,
         intercept,
         dataclasses.replace(
@@ -119,32 +63,85 @@ def fit_scorer(
             error=_positive(map_scales.error),
             distance=_positive(map_scales.distance),
         ),
-        tuple(float(score) for score in normal_scores),
+        tuple(float(score) for score in np.sort(scores[~is_anomaly])),
         {
-            "score": choice,
+            "score": recipe,
             "why": why,
             "validation_auroc": aurocs,
-            "threshold": rule,
+            "threshold": threshold.rule,
             "normal_images": int((~is_anomaly).sum()),
             "anomalous_images": int(is_anomaly.sum()),
         },
     )
 
 
-def default_false_alarms(normals: int) -> float:
-    """`DEFAULT_FALSE_ALARMS`, or the lowest rate that so few normal images can promise."""
-    return max(DEFAULT_FALSE_ALARMS, 1.001 / (normals + 1))
+def _check(values: Values, is_anomaly: np.ndarray) -> None:
+    for name in COMPONENTS:
+        if not np.all(np.isfinite(values[name])):
+            raise DataError(f"Component {name!r} must be finite. Received: NaN or infinity")
+    if is_anomaly.all():
+        raise DataError("Fitting a scorer needs normal validation images. Received: none")
+
+
+def _usable_recipes(trains_head: bool) -> dict[str, dict[str, float]]:
+    """The recipes without what is not trained; those of nothing else are left out."""
+    usable = {
+        recipe: {part: share for part, share in shares.items() if trains_head or part != CLASSIFIER}
+        for recipe, shares in RECIPES.items()
+    }
+    return {recipe: shares for recipe, shares in usable.items() if shares}
+
+
+def _weights(
+    recipe: str,
+    shares: Mapping[str, float],
+    logs: Values,
+    labels: np.ndarray,
+    is_anomaly: np.ndarray,
+) -> dict[str, float]:
+    """The weight of each component of a recipe; they sum to 1."""
+    if recipe in FITTED_RECIPES:
+        return _fitted_weights(shares, logs, labels)
+    return _by_spread(shares, logs, is_anomaly)
+
+
+def _compare(
+    recipes: Mapping[str, Mapping[str, float]],
+    weights: Mapping[str, Mapping[str, float]],
+    logs: Values,
+    is_anomaly: np.ndarray,
+) -> dict[str, float]:
+    """AUROC of each recipe on validation."""
+    return {
+        recipe: _crossed_auroc(list(shares), logs, is_anomaly)
+        if recipe in FITTED_RECIPES
+        else float(roc_auc_score(is_anomaly, _joined(weights[recipe], logs)))
+        for recipe, shares in recipes.items()
+    }
+
+
+def _choose(plan: Plan, aurocs: Mapping[str, float], is_anomaly: np.ndarray) -> tuple[str, str]:
+    """The recipe, and why."""
+    if plan.score != AUTO:
+        return plan.score, "as asked for"
+    if not plan.all_kinds_known:
+        return plan.fallback_score, "other kinds than the labelled ones are to be expected"
+    if not aurocs:
+        return plan.fallback_score, "too few labelled anomalies to compare"
+    return _best(aurocs, is_anomaly)
 
 
 def _positive(value: float) -> float:
-    return max(float(value), SMALLEST_COMPONENT)
+    return max(float(value), MIN_COMPONENT)
 
 
-def _weigh(names, logs, is_anomaly) -> dict[str, float]:
-    """Shares of the components: a logistic regression's, without those it weighs below zero."""
-    names = list(names)
+def _fitted_weights(
+    shares: Mapping[str, float], logs: Values, is_anomaly: np.ndarray
+) -> dict[str, float]:
+    """Weights of a logistic regression, without components whose weight would be negative."""
+    names = list(shares)
     if not is_anomaly.any():
-        return _by_spread(dict.fromkeys(names, 1.0), logs, is_anomaly)
+        return _by_spread(shares, logs, is_anomaly)
     while len(names) > 1:
         columns = np.stack([logs[name] for name in names], axis=1)
         weights = _regression().fit(columns, is_anomaly).coef_[0]
@@ -154,22 +151,27 @@ def _weigh(names, logs, is_anomaly) -> dict[str, float]:
     return {names[0]: 1.0}
 
 
-def _by_spread(parts, logs, is_anomaly) -> dict[str, float]:
-    """Shares of the components, each in units of its standard deviation over normal images."""
-    shares = {n: part / max(float(np.std(logs[n][~is_anomaly])), 1e-6) for n, part in parts.items()}
-    total = sum(shares.values())
-    return {name: share / total for name, share in shares.items()}
+def _by_spread(
+    shares: Mapping[str, float], logs: Values, is_anomaly: np.ndarray
+) -> dict[str, float]:
+    """Weights that give each component its share in units of its spread over normal images."""
+    weights = {
+        name: share / max(float(np.std(logs[name][~is_anomaly])), 1e-6)
+        for name, share in shares.items()
+    }
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
 
 
 def _best(aurocs: Mapping[str, float], is_anomaly: np.ndarray) -> tuple[str, str]:
-    """The choice with the highest AUROC, and why; the classifier, if it is as good as that.
+    """The recipe with the highest AUROC, or the classifier if it is within a standard error.
 
-    Near 1 the order of the others hangs on one or two normal images, while the classifier is what
-    has learnt to tell these kinds apart. As good is what differs by no more than a standard error.
+    Near an AUROC of 1, the order of the recipes depends on one or two normal images. The
+    classifier is the one that has learnt to separate these kinds.
 
     Source of the standard error: Hanley and McNeil, Radiology 143, 1982.
     """
-    best = max(aurocs, key=aurocs.get)
+    best = max(aurocs, key=lambda recipe: aurocs[recipe])
     auroc, anomalies = aurocs[best], is_anomaly.sum()
     normals = len(is_anomaly) - anomalies
     variance = (
@@ -182,13 +184,13 @@ def _best(aurocs: Mapping[str, float], is_anomaly: np.ndarray) -> tuple[str, str
     return best, "highest AUROC on validation"
 
 
-def _joined(shares, logs) -> np.ndarray:
+def _joined(weights: Mapping[str, float], logs: Values) -> np.ndarray:
     """The score of each image, [N]."""
-    return np.sum([share * logs[name] for name, share in shares.items()], axis=0)
+    return np.sum([weight * logs[name] for name, weight in weights.items()], axis=0)
 
 
-def _crossed_auroc(names, logs, is_anomaly) -> float:
-    """AUROC of a fitted join, judged on folds it was not fitted on, or it would always win."""
+def _crossed_auroc(names: Sequence[str], logs: Values, is_anomaly: np.ndarray) -> float:
+    """Cross-validated AUROC of fitted weights; without it, they would always win."""
     columns = np.stack([logs[name] for name in names], axis=1)
     scores = cross_val_predict(
         _regression(), columns, is_anomaly, cv=FOLDS, method="decision_function"
@@ -200,13 +202,13 @@ def _regression() -> LogisticRegression:
     return LogisticRegression(class_weight="balanced", max_iter=1000)
 
 
-def _calibrate(scores, is_anomaly, threshold) -> tuple[float, float]:
+def _calibrate(scores: np.ndarray, is_anomaly: np.ndarray, threshold: float) -> tuple[float, float]:
     """Slope and intercept of the probability (Platt 1999; Ferrari and Enneifer fit the same)."""
     if is_anomaly.any():
         regression = _regression().fit(scores[:, None], is_anomaly)
         slope = float(regression.coef_[0, 0])
         if slope > 0:
             return slope, float(regression.intercept_[0])
-    # Without anomalies only the scale of normal scores is known: even odds at the threshold.
+    # Without anomalies: the slope from the spread of normal scores, even odds at the threshold.
     slope = 1 / max(float(np.std(scores[~is_anomaly])), 1e-3)
     return slope, -slope * threshold if math.isfinite(threshold) else 0.0

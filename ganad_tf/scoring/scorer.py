@@ -6,38 +6,17 @@ same object scores in evaluation and is written into the exported graphs.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
-RECONSTRUCTION, PATCH, SPOT = "reconstruction", "patch", "spot"
-PIXELS, FEATURES, LOCAL, CLASSIFIER = "pixels", "features", "local", "classifier"
-COMPONENTS = (RECONSTRUCTION, PATCH, SPOT, PIXELS, FEATURES, LOCAL, CLASSIFIER)
-NOVELTY, MIXED, DEFECTS, TAUGHT = "novelty", "mixed", "defects", "taught"
-# What these add up, in units in which each component varies alike over normal images. They fit no
-# weights to labelled anomalies, so that kinds which nobody has labelled count, too.
-SHARES = {
-    # Other things than the normal ones. Chosen on Fashion-MNIST's classes 0, 6 and 7.
-    NOVELTY: {FEATURES: 1.0, PIXELS: 1.0, LOCAL: 0.5, CLASSIFIER: 0.25},
-    # The same where some of each kind are labelled, so that the classifier knows them. Likewise.
-    MIXED: {FEATURES: 1.0, CLASSIFIER: 1.5},
-    # Normal things with a defect somewhere. Chosen on textures with synthetic defects.
-    DEFECTS: {SPOT: 1.0, PATCH: 1.0, LOCAL: 1.0, CLASSIFIER: 0.5},
-    # The same where some were labelled in their places, so that the classifier has met them in many
-    # images. Likewise.
-    TAUGHT: {PATCH: 1.0, FEATURES: 1.0, CLASSIFIER: 2.0},
-}
-# What `--score` may name: each is a set of components that are joined.
-CHOICES: dict[str, tuple[str, ...]] = {
-    "reconstruction": (RECONSTRUCTION,),
-    "features": (FEATURES,),
-    "local": (LOCAL,),
-    "spot": (SPOT,),
-    **{name: tuple(shares) for name, shares in SHARES.items()},
-    "classifier": (CLASSIFIER,),
-    "joint": COMPONENTS,
-}
+from ganad_tf.errors import ArtefactError
+from ganad_tf.settings.names import MAX_ERROR, PATCH_FEATURES, score_name
+
+# Of scorer.json. Format 1, without a number, had other names for some components.
+FORMAT = 2
 # Far below any value that occurs, yet a normal number in float32.
-SMALLEST_COMPONENT = 1e-30
+MIN_COMPONENT = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +77,7 @@ class Scorer:
     def score(self, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The anomaly score [N] of component values, each [N]."""
         terms = [
-            c.weight * tf.math.log(tf.maximum(values[c.name], SMALLEST_COMPONENT) / c.reference)
+            c.weight * tf.math.log(tf.maximum(values[c.name], MIN_COMPONENT) / c.reference)
             for c in self.components
         ]
         return tf.add_n(terms)
@@ -116,40 +95,47 @@ class Scorer:
 
         Args:
             errors: |x - G(x)|, smoothed, [N, h, w].
-            distances: the local feature distance, likewise; needed where the score uses it.
+            distances: the local feature distance, [N, h, w]; needed if the score uses it.
         """
         scales = self.map_scales
         errors = errors / scales.error
-        if not self.uses(LOCAL):
+        if not self.uses(PATCH_FEATURES):
             return errors
         # Less the typical one, so that normal images stay cool.
         distances = (distances - scales.typical_distance) / scales.distance
-        return (errors + distances) / 2 if self.uses(SPOT) else distances
+        return (errors + distances) / 2 if self.uses(MAX_ERROR) else distances
 
     def uses(self, name: str) -> bool:
         """Whether a component is part of the score."""
         return any(component.name == name for component in self.components)
 
-    def calibration(self) -> dict:
-        """What turns a score into a decision and a probability, for `calibration.json`."""
-        return {
-            "threshold": self.threshold,
-            "threshold_rule": self.explanation["threshold"],
-            "slope": self.slope,
-            "intercept": self.intercept,
-            "normal_scores": list(self.normal_scores),
-        }
-
-    def to_dict(self) -> dict:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for scorer.json, with the number of their format."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> "Scorer":
-        """The inverse of `to_dict`."""
-        components = tuple(Component(**component) for component in values["components"])
-        scores = tuple(values["normal_scores"])
-        scales = MapScales(**values["map_scales"])
+    def from_dict(cls, values: Mapping[str, Any]) -> "Scorer":
+        """The inverse of `to_dict`; reads format 1, too.
+
+        Raises:
+            ArtefactError: if the format is newer.
+        """
+        values = dict(values)
+        version = values.pop("format", 1)
+        if version not in (1, FORMAT):
+            raise ArtefactError(
+                f"scorer.json: expected format 1 or {FORMAT}, which this version of ganad_tf "
+                f"reads. Received: format {version!r}"
+            )
+        components = tuple(
+            Component(**{**component, "name": score_name(component["name"])})
+            for component in values["components"]
+        )
         return cls(
-            **{**values, "components": components, "normal_scores": scores, "map_scales": scales}
+            **{
+                **values,
+                "components": components,
+                "normal_scores": tuple(values["normal_scores"]),
+                "map_scales": MapScales(**values["map_scales"]),
+            }
         )

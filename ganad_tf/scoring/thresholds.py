@@ -1,11 +1,17 @@
 """Thresholds: an image is called anomalous when its score is GREATER than the threshold."""
 
+import dataclasses
 import math
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
 from ganad_tf.errors import UsageError
+
+# Promised by default when there are too few anomalies to find the threshold of best F1.
+DEFAULT_FALSE_ALARMS = 0.05
+# Fewer labelled anomalies than this cannot say which epoch or threshold is best.
+MIN_ANOMALIES = 20
 
 
 def best_f1_threshold(scores: np.ndarray, is_anomaly: np.ndarray) -> float:
@@ -51,3 +57,44 @@ def conformal_threshold(normal_scores: np.ndarray, max_false_alarms: float) -> f
             f"validation images. Received: {max_false_alarms}"
         )
     return float(np.sort(normal_scores)[k - 1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """A threshold and the rule that set it.
+
+    Args:
+        value: an image is anomalous if its score is greater.
+        rule: for people, such as `best F1 on validation`.
+    """
+
+    value: float
+    rule: str
+
+
+def choose_threshold(
+    scores: np.ndarray, is_anomaly: np.ndarray, max_false_alarms: float | None = None
+) -> Threshold:
+    """The threshold for scores of VALIDATION images; one rule for our model and the baselines.
+
+    Args:
+        scores: [N] anomaly scores.
+        is_anomaly: bool [N], with at least one normal image.
+        max_false_alarms: a promised false-alarm rate in (0, 1). By default the threshold of best
+            F1 or, with fewer than `MIN_ANOMALIES` anomalies, `DEFAULT_FALSE_ALARMS` or the lowest
+            rate that so few normal images can promise.
+
+    Raises:
+        UsageError: if there are too few normal images to promise the rate.
+    """
+    if max_false_alarms is None and np.count_nonzero(is_anomaly) >= MIN_ANOMALIES:
+        return Threshold(best_f1_threshold(scores, is_anomaly), "best F1 on validation")
+    normal_scores = scores[~is_anomaly]
+    rate = max_false_alarms or max(DEFAULT_FALSE_ALARMS, lowest_rate(len(normal_scores)))
+    value = conformal_threshold(normal_scores, rate)
+    return Threshold(value, f"at most {rate:.2%} false alarms (conformal)")
+
+
+def lowest_rate(n_normal: int) -> float:
+    """The lowest false-alarm rate that `conformal_threshold` can promise, with room to round."""
+    return 1.001 / (n_normal + 1)

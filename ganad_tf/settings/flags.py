@@ -1,56 +1,56 @@
-"""Command-line flags from the settings, and settings from flags and presets."""
+"""Command-line flags from the settings, and settings from the flags that were given."""
 
 import argparse
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganad_tf.errors import UsageError
+from ganad_tf.settings.checks import flag_of
 from ganad_tf.settings.loss_weights import LossWeights
-from ganad_tf.settings.run_config import OWN_IMAGES, PRESETS, RunConfig, flag_of
+from ganad_tf.settings.names import score_name
+from ganad_tf.settings.presets import PRESETS, SMALL, describe_default
+from ganad_tf.settings.run_config import RunConfig
+
+# Values that a flag accepts besides its choices.
+_READERS = {"score": score_name}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds a flag for each setting, and `--preset`, to a parser.
+    """Adds a flag for each setting to a parser.
 
-    Flags default to "not given", so that a preset fills in only what the user left open.
+    Flags default to "not given", so that the preset and the data decide what was left open.
     """
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(RunConfig):
         title = field.metadata["group"]
         group = groups.setdefault(title, parser.add_argument_group(title))
-        if title == "networks" and field.name == "image_size":
-            group.add_argument(
-                "--preset",
-                choices=tuple(PRESETS),
-                help="small: minutes on two CPU cores; paper: the published width and losses, for "
-                "a GPU (default: small)",
-            )
         _add_flag(group, field)
 
 
-def _add_flag(group, field: dataclasses.Field) -> None:
-    flag, text = flag_of(field.name), field.metadata["help"].replace("%", "%%")
+def _add_flag(group: Any, field: dataclasses.Field) -> None:
+    names = [flag_of(field.name), *field.metadata.get("aliases", ())]
+    text = field.metadata["help"].replace("%", "%%")
     common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
     if field.type is bool:
         group.add_argument(
-            flag, action=argparse.BooleanOptionalAction, help=_with_default(text, field), **common
+            *names, action=argparse.BooleanOptionalAction, help=_with_default(text, field), **common
         )
     elif field.type is LossWeights:
-        names = ", ".join(f"{f.name} {f.default}" for f in dataclasses.fields(LossWeights))
+        weights = ", ".join(f"{f.name} {f.default}" for f in dataclasses.fields(LossWeights))
         group.add_argument(
             "--loss-weight",
             action="append",
             metavar="NAME=VALUE",
-            help=f"{text}. Defaults: {names}",
+            help=f"{text}. Defaults: {weights}",
             **common,
         )
     else:
         kinds = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
         group.add_argument(
-            flag,
-            type=field.metadata.get("parse", kinds[0]),
+            *names,
+            type=field.metadata.get("parse", _READERS.get(field.name, kinds[0])),
             choices=field.metadata.get("choices"),
             metavar=None
             if "choices" in field.metadata
@@ -61,35 +61,43 @@ def _add_flag(group, field: dataclasses.Field) -> None:
 
 
 def _with_default(text: str, field: dataclasses.Field) -> str:
-    return text if field.default is None else f"{text} (default: {field.default})"
+    default = describe_default(field.name)
+    if default is None and field.default is not None:
+        default = str(field.default)
+    return text if default is None else f"{text} (default: {default})"
 
 
-def config_from_flags(
-    arguments: Mapping[str, Any], preset: str | None, base: RunConfig | None = None
-) -> RunConfig:
-    """Builds the configuration: the defaults, a preset, what suits own images, the given flags.
+def given_settings(arguments: Mapping[str, Any], weights: LossWeights) -> dict[str, Any]:
+    """The settings among parsed flags that were given.
 
     Args:
         arguments: the parsed flags, as `vars(namespace)`; other entries are ignored.
-        preset: a name in `PRESETS`, or `None` for none.
-        base: what to start from instead of the defaults.
+        weights: the loss weights that `--loss-weight` changes.
+
+    Raises:
+        UsageError: if a loss weight is malformed.
+    """
+    known = {field.name for field in dataclasses.fields(RunConfig)}
+    given = {name: value for name, value in arguments.items() if name in known}
+    if "loss_weights" in given:
+        given["loss_weights"] = _parse_loss_weights(given["loss_weights"], weights)
+    return given
+
+
+def config_from_flags(arguments: Mapping[str, Any]) -> RunConfig:
+    """The configuration that parsed flags ask for.
+
+    Args:
+        arguments: the parsed flags, as `vars(namespace)`; other entries are ignored.
 
     Raises:
         UsageError: if a loss weight or a value is wrong.
     """
-    base = base or RunConfig()
-    if preset:
-        base = dataclasses.replace(base, **PRESETS[preset])
-    if preset and arguments.get("data"):
-        base = dataclasses.replace(base, **OWN_IMAGES)
-    known = {field.name for field in dataclasses.fields(RunConfig)}
-    given = {name: value for name, value in arguments.items() if name in known}
-    if "loss_weights" in given:
-        given["loss_weights"] = _parse_loss_weights(given["loss_weights"], base.loss_weights)
-    return dataclasses.replace(base, **given)
+    preset = PRESETS[arguments.get("preset", SMALL)]
+    return RunConfig(**given_settings(arguments, preset["loss_weights"]))
 
 
-def _parse_loss_weights(texts: list[str], weights: LossWeights) -> LossWeights:
+def _parse_loss_weights(texts: Sequence[str], weights: LossWeights) -> LossWeights:
     names = [field.name for field in dataclasses.fields(LossWeights)]
     values = {}
     for text in texts:

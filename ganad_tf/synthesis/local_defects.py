@@ -1,58 +1,65 @@
-"""Blots: places of any size and shape in which an image is changed, as by a defect.
+"""Local defects: places of random size and shape in which an image is changed.
 
-The idea of anomalies from noise-shaped masks is that of Zavrtanik et al., *DRAEM*, ICCV 2021; thin
-ones are the scars of Li et al., *CutPaste*, CVPR 2021.
+Anomalies from noise-shaped masks: Zavrtanik et al., *DRAEM*, ICCV 2021. Thin ones are the scars of
+Li et al., *CutPaste*, CVPR 2021. All sizes below were chosen on the textures of
+benchmarks.texture_data.
 """
 
 import tensorflow as tf
 
-# Half the length of a blot, as a share of the image's side.
-SHORTEST, LONGEST = 0.05, 0.35
-# How many times longer than wide a blot may be.
-MOST_STRETCHED = 12.0
-# A blot is at least this many pixels wide, or nothing of it could be seen.
-THINNEST = 1.5
-# A change of fewer grey levels, averaged over 5x5 pixels, is no anomaly.
-NOTICEABLE = 4.0
+# Half of a defect's length, as a share of the image's side.
+MIN_LENGTH, MAX_LENGTH = 0.05, 0.35
+# Largest ratio of length to width.
+MAX_ELONGATION = 12.0
+# In pixels. A narrower defect would vanish between pixels.
+MIN_WIDTH = 1.5
+# Mean change over 5x5 pixels, in grey levels, below which a pixel does not count as anomalous.
+MIN_CHANGE = 4.0
+# Share of the image's side within which no defect has its centre.
+MARGIN = 0.08
+# Opacity of what is put into a defect.
+MIN_OPACITY = 0.4
 
 
-def blot(images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def local_defect(images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Changes one place of each image.
 
-    The place is an ellipse of random size, direction and elongation, bent by smooth noise. What is
-    in it is, by lot, a piece of another image, another brightness, a blurred picture, one plain
-    shade, or noise; more or less opaque.
+    The place is an ellipse of random size, direction and elongation, bent by smooth noise. It is
+    filled with a piece of another image, another brightness, a blurred copy, one plain shade, or
+    noise, at a random opacity.
 
     Args:
         images: uint8 [N, h, w, C].
-        seed: int32 [2]; the same seed gives the same blots.
+        seed: int32 [2]; the same seed gives the same defects.
 
     Returns:
         images: uint8 [N, h, w, C].
-        where: uint8 [N, h, w, 1], 255 where an image was noticeably changed, else 0.
+        masks: uint8 [N, h, w, 1], 255 where an image was noticeably changed, else 0.
     """
     for_shape, for_content, for_strength = tf.unstack(tf.random.split(seed, 3))
     pixels = tf.cast(images, tf.float32)
     shape = _shapes(tf.shape(images)[0], images.shape[1], images.shape[2], for_shape)
-    strength = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], for_strength, 0.4, 1.0)
+    strength = tf.random.stateless_uniform(
+        [tf.shape(images)[0], 1, 1, 1], for_strength, MIN_OPACITY, 1.0
+    )
     alpha = shape * strength
     changed = pixels + alpha * (_contents(pixels, for_content) - pixels)
     changed = tf.round(tf.clip_by_value(changed, 0.0, 255.0))
     change = tf.reduce_mean(tf.abs(changed - pixels), axis=3, keepdims=True)
-    noticed = tf.nn.avg_pool2d(change, 5, 1, "SAME") > NOTICEABLE
-    where = tf.where(noticed & (shape > 0.5), 255, 0)
-    return tf.cast(changed, tf.uint8), tf.cast(where, tf.uint8)
+    noticed = tf.nn.avg_pool2d(change, 5, 1, "SAME") > MIN_CHANGE
+    masks = tf.where(noticed & (shape > 0.5), 255, 0)
+    return tf.cast(changed, tf.uint8), tf.cast(masks, tf.uint8)
 
 
 def _shapes(count, height: int, width: int, seed) -> tf.Tensor:
     """Opacities in [0, 1] with soft edges, float32 [count, height, width, 1]."""
     for_draws, for_bends = tf.unstack(tf.random.split(seed, 2))
     draws = tf.random.stateless_uniform([5, count, 1, 1], for_draws)
-    centre_y, centre_x = 0.08 + 0.84 * draws[0], 0.08 + 0.84 * draws[1]
+    centre_y, centre_x = (MARGIN + (1 - 2 * MARGIN) * draws[n] for n in (0, 1))
     angle = draws[2] * 3.14159
-    long = SHORTEST * (LONGEST / SHORTEST) ** draws[3]
+    long = MIN_LENGTH * (MAX_LENGTH / MIN_LENGTH) ** draws[3]
     side = min(height, width)
-    wide = tf.maximum(long * MOST_STRETCHED ** -draws[4], THINNEST / 2 / side)
+    wide = tf.maximum(long * MAX_ELONGATION ** -draws[4], MIN_WIDTH / 2 / side)
     bends = tf.random.stateless_normal([count, 4, 4, 2], for_bends)
     bends = tf.image.resize(bends, (height, width), "bicubic")
     y = tf.range(height, dtype=tf.float32)[None, :, None] / height - centre_y

@@ -1,60 +1,21 @@
-"""Synthetic anomalies, made from normal images inside the graph.
-
-They teach what is normal where no anomaly is labelled, or protect against kinds that are not.
-"""
+"""Synthetic anomalies that change a whole image."""
 
 import tensorflow as tf
-
-from ganad_tf.synthesis.local_defects import blot
 
 # Parts per side in `shuffle`; images whose sides it does not divide keep their remainder in place.
 PARTS = 4
 
 
-def synthesise(
-    images: tf.Tensor, seed: tf.Tensor, kinds: tuple[str, ...]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Makes an anomaly of each image by one of the kinds, by lot.
-
-    Args:
-        images: uint8 [N, h, w, C], h = w.
-        seed: int32 [2]; the same seed gives the same anomalies.
-        kinds: some of: `turn` by quarters; `shuffle` tiles; `paste` a piece over another
-            place; `blot` changes a place of any size and shape (see `local_defects`).
-
-    Returns:
-        images: uint8 [N, h, w, C].
-        where: uint8 [N, h, w, 1], 255 where an image was changed by a blot; all 255 for the other
-            kinds, which are wrong as a whole.
-    """
-    for_kind, for_turn, for_shuffle, for_cut = tf.unstack(tf.random.split(seed, 4))
-    count = tf.shape(images)[0]
-    lot = tf.random.stateless_uniform([count, 1, 1, 1], for_kind, 0, len(kinds), tf.int32)
-    make = {
-        "turn": lambda: turn(images, for_turn),
-        "shuffle": lambda: shuffle(images, for_shuffle),
-        "paste": lambda: cut_and_paste(images, for_cut),
-    }
-    everywhere = tf.fill(tf.concat([tf.shape(images)[:3], [1]], 0), tf.constant(255, tf.uint8))
-    made, where = images, everywhere
-    for number, kind in enumerate(kinds):
-        if kind == "blot":
-            changed, place = blot(images, tf.random.fold_in(seed, 1))
-        else:
-            changed, place = make[kind](), everywhere
-        made = tf.where(lot == number, changed, made)
-        where = tf.where(lot == number, place, where)
-    return made, where
-
-
-def turn(images: tf.Tensor, seed: tf.Tensor, least: int = 1) -> tf.Tensor:
-    """Turns each image by `least` to three quarters; with 0, some stay as they are."""
-    quarters = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed, least, 4, tf.int32)
+def rotate(images: tf.Tensor, seed: tf.Tensor, min_quarters: int = 1) -> tf.Tensor:
+    """Rotates each image by `min_quarters` to 3 times 90 degrees; with 0, some stay as they are."""
+    quarters = tf.random.stateless_uniform(
+        [tf.shape(images)[0], 1, 1, 1], seed, min_quarters, 4, tf.int32
+    )
     half = images[:, ::-1, ::-1]
     left = tf.transpose(images, [0, 2, 1, 3])[:, ::-1]
     right = tf.transpose(images, [0, 2, 1, 3])[:, :, ::-1]
-    turned = tf.where(quarters == 1, left, tf.where(quarters == 2, half, right))
-    return turned if least else tf.where(quarters == 0, images, turned)
+    rotated = tf.where(quarters == 1, left, tf.where(quarters == 2, half, right))
+    return rotated if min_quarters else tf.where(quarters == 0, images, rotated)
 
 
 def shuffle(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

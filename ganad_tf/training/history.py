@@ -13,12 +13,12 @@ from tqdm import tqdm
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import TrainingError
-from ganad_tf.scoring.fit_scorer import FEWEST_ANOMALIES
+from ganad_tf.scoring.thresholds import MIN_ANOMALIES
 from ganad_tf.training.checkpoint import save_weights
 from ganad_tf.training.model import DualDiscriminatorGAN
 
 # Enough to tell epochs apart; scoring all of validation would cost more than it tells.
-MOST_IMAGES = 2000
+MAX_IMAGES = 2000
 WATCHED = "validation_auroc"
 
 
@@ -70,7 +70,7 @@ class History(keras.callbacks.Callback):
         self.records = list(records)
         rng = np.random.default_rng(0)
         halves = [
-            rng.permutation(np.flatnonzero(part))[: MOST_IMAGES // 2]
+            rng.permutation(np.flatnonzero(part))[: MAX_IMAGES // 2]
             for part in (validation.is_anomaly, ~validation.is_anomaly)
         ]
         chosen = validation.subset(np.sort(np.concatenate(halves)))
@@ -123,7 +123,7 @@ class History(keras.callbacks.Callback):
         self.bar.close()
 
     def _auroc(self) -> float | None:
-        if self.is_anomaly.all() or self.is_anomaly.sum() < FEWEST_ANOMALIES:
+        if self.is_anomaly.all() or self.is_anomaly.sum() < MIN_ANOMALIES:
             return None
         model: DualDiscriminatorGAN = self.model
         return float(roc_auc_score(self.is_anomaly, model.validation_scores(self.images)))

@@ -4,8 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
+from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector
 
 
@@ -21,7 +23,9 @@ def detector():
     rng = np.random.default_rng(0)
     generator = Generator(32, 1, width=2)
     generator.build()
-    return fit_detector(generator, labelled(rng, 80), labelled(rng, 60), "joint")
+    train, validation = labelled(rng, 80), labelled(rng, 60)
+    splits = Splits(train, validation, validation, "good", "seen", "0" * 64)
+    return fit_detector(generator, splits, Plan(score="all"))
 
 
 @given(st.permutations(range(12)), st.integers(1, 12))

@@ -5,7 +5,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from ganad_tf.errors import UsageError
-from ganad_tf.scoring import best_f1_threshold, conformal_threshold
+from ganad_tf.scoring.thresholds import (
+    best_f1_threshold,
+    choose_threshold,
+    conformal_threshold,
+)
 
 scores_and_truth = st.lists(
     st.tuples(st.floats(-5, 5, width=32), st.booleans()), min_size=2, max_size=30
@@ -38,3 +42,25 @@ def test_the_promised_rate_holds_on_average_over_many_draws(rng):
         threshold = conformal_threshold(rng.normal(size=39), 0.05)
         rates.append((rng.normal(size=500) > threshold).mean())
     assert np.mean(rates) == pytest.approx(0.05, abs=0.01)
+
+
+def test_enough_anomalies_give_the_threshold_of_best_f1(rng):
+    scores, truth = rng.normal(size=200), np.arange(200) < 20
+    chosen = choose_threshold(scores, truth)
+    assert chosen.value == best_f1_threshold(scores, truth)
+    assert chosen.rule == "best F1 on validation"
+
+
+def test_too_few_anomalies_or_an_asked_for_rate_give_a_promise(rng):
+    scores, truth = rng.normal(size=200), np.arange(200) < 20
+    few = np.arange(200) < 19
+    assert choose_threshold(scores, few).value == conformal_threshold(scores[~few], 0.05)
+    asked = choose_threshold(scores, truth, 0.1)
+    assert asked.value == conformal_threshold(scores[~truth], 0.1)
+    assert asked.rule == "at most 10.00% false alarms (conformal)"
+
+
+@given(st.integers(1, 60))
+def test_without_a_rate_any_number_of_normal_images_will_do(count):
+    scores = np.arange(float(count))
+    assert choose_threshold(scores, np.zeros(count, bool)).value <= scores.max()

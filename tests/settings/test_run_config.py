@@ -1,33 +1,67 @@
-"""Settings whose defaults depend on where the images come from."""
+"""Settings whose defaults depend on the preset and on where the images come from."""
 
 import argparse
+import dataclasses
+from pathlib import Path
 
 import pytest
 
-from ganad_tf.errors import UsageError
+from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.settings import names
 from ganad_tf.settings.flags import add_flags, config_from_flags
 from ganad_tf.settings.loss_weights import LossWeights
+from ganad_tf.settings.presets import PRESETS
 from ganad_tf.settings.run_config import RunConfig
 
 
 def parse(*flags):
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     add_flags(parser)
-    return config_from_flags(vars(parser.parse_args(flags)), None)
+    return config_from_flags(vars(parser.parse_args(flags)))
 
 
 @pytest.mark.parametrize(
-    ("flags", "count"),
+    ("flags", "settings"),
     [
-        ([], 9),
-        (["--data", "photos"], None),
-        (["--clusters", "auto"], None),
-        (["--data", "photos", "--clusters", "3"], 3),
-        (["--clusters", "3"], 3),
+        ([], {}),
+        (["--data", "photos"], {"data": "photos"}),
+        (["--data", "photos", "--epochs", "3"], {"data": "photos", "epochs": 3}),
+        (["--preset", "paper"], {"preset": "paper"}),
+        (["--preset", "paper", "--data", "photos"], {"preset": "paper", "data": "photos"}),
+        (["--preset", "paper", "--width", "8"], {"preset": "paper", "width": 8}),
+        (["--loss-weight", "abc=2"], {"loss_weights": LossWeights(abc=2.0)}),
     ],
 )
-def test_clusters_are_nine_or_left_to_the_silhouette(flags, count):
-    assert parse(*flags).cluster_count() == count
+def test_python_and_the_command_line_mean_the_same(flags, settings):
+    assert parse(*flags) == RunConfig(**settings)
+
+
+def test_own_images_are_seen_in_small_steps_unless_settings_say_otherwise():
+    assert RunConfig().batch_size == 128
+    own = RunConfig(data="photos", epochs=3)
+    assert (own.batch_size, own.average_momentum, own.epochs) == (16, 0.98, 3)
+    assert RunConfig(data="photos", batch_size=128).batch_size == 128
+
+
+def test_a_preset_fills_in_only_what_was_left_open():
+    paper = RunConfig(preset="paper", width=8)
+    assert (paper.width, paper.discriminator_width, paper.refine) == (8, 64, False)
+    assert paper.loss_weights == PRESETS["paper"]["loss_weights"]
+    changed = parse("--preset", "paper", "--loss-weight", "abc=2").loss_weights
+    assert changed == dataclasses.replace(paper.loss_weights, abc=2.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({}, 9),
+        ({"data": "photos"}, "auto"),
+        ({"clusters": "auto"}, "auto"),
+        ({"data": "photos", "clusters": 3}, 3),
+    ],
+)
+def test_clusters_are_nine_or_left_to_the_silhouette(settings, count):
+    assert RunConfig(**settings).clusters == count
 
 
 @pytest.mark.parametrize("value", [0, "many"])
@@ -36,42 +70,50 @@ def test_other_numbers_of_clusters_are_refused(value):
         RunConfig(clusters=value)
 
 
-@pytest.mark.parametrize("value", ["auto", 4, None])
-def test_the_choice_is_kept_with_the_run(value):
-    config = RunConfig(clusters=value, fit="pad")
+@pytest.mark.parametrize("settings", [{}, {"data": "photos"}, {"clusters": "auto"}])
+def test_what_is_stored_is_read_back(settings):
+    config = RunConfig(**settings)
     assert RunConfig.from_dict(config.to_dict()) == config
 
 
+def test_names_of_format_1_are_read_and_accepted():
+    stored = {"fit": "pad", "turn": True, "synthetic_kinds": "blot", "score": "spot", "width": 64}
+    read = RunConfig.from_dict(stored)
+    assert (read.resize, read.random_rotation, read.preset) == ("pad", True, "paper")
+    assert (read.synthetic_kinds, read.score) == ("local_defect", "max_error")
+    flags = ["--fit", "pad", "--turn", "--synthetic-kinds", "blot", "--score", "spot"]
+    assert parse(*flags) == dataclasses.replace(
+        read,
+        preset="small",
+        width=16,
+        discriminator_width=8,
+        refine=True,
+        loss_weights=LossWeights(),
+    )
+    assert parse("--score", "joint").score == "all"
+
+
+def test_a_newer_format_is_refused_by_its_number():
+    with pytest.raises(ArtefactError, match=r"expected format 1 or 2.*Received: format 3"):
+        RunConfig.from_dict({"format": 3})
+
+
+def test_an_unknown_setting_is_named():
+    with pytest.raises(ArtefactError, match="Received: colour"):
+        RunConfig.from_dict({"format": 2, "colour": "red"})
+
+
+def test_a_relative_data_folder_does_not_depend_on_the_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig(data="photos", split="split.csv")
+    assert Path(config.data) == tmp_path / "photos"
+    assert Path(config.split) == tmp_path / "split.csv"
+
+
 def test_images_are_stretched_or_padded():
-    assert (parse().fit, parse("--fit", "pad").fit) == ("stretch", "pad")
-    with pytest.raises(UsageError, match="--fit must be one of stretch, pad"):
-        RunConfig(fit="crop")
-
-
-def test_own_images_are_seen_in_small_steps_unless_flags_say_otherwise():
-    def with_preset(**flags):
-        return config_from_flags(flags, "small")
-
-    assert with_preset(normal="7").batch_size == 128
-    own = with_preset(data="photos", epochs=3)
-    assert (own.batch_size, own.average_momentum, own.epochs) == (16, 0.98, 3)
-
-
-def test_synthetic_anomalies_of_own_images_are_blots_and_scored_by_place():
-    fashion, own = RunConfig(), RunConfig(data="photos")
-    assert fashion.kinds_of_synthetic() == ("turn", "shuffle", "paste")
-    assert own.kinds_of_synthetic() == ("blot",)
-    assert fashion.uncompared_score("none") == "novelty"
-    assert own.uncompared_score("none") == "defects"
-    whole = RunConfig(data="photos", synthetic_kinds="turn,shuffle")
-    assert whole.uncompared_score("none") == "novelty"
-
-
-def test_a_few_labels_of_all_kinds_are_trusted_through_the_classifier_if_there_is_one():
-    assert RunConfig().uncompared_score("few") == "mixed"
-    assert RunConfig().uncompared_score("unseen") == "novelty"
-    without = RunConfig(loss_weights=LossWeights(feature_abc=0.0))
-    assert without.uncompared_score("few") == "novelty"
+    assert (parse().resize, parse("--resize", "pad").resize) == ("stretch", "pad")
+    with pytest.raises(UsageError, match="--resize must be one of stretch, pad"):
+        RunConfig(resize="crop")
 
 
 def test_a_score_of_an_untrained_head_is_refused():
@@ -79,31 +121,29 @@ def test_a_score_of_an_untrained_head_is_refused():
         RunConfig(score="classifier", loss_weights=LossWeights(feature_abc=0.0))
 
 
-def test_few_labelled_anomalies_do_not_fill_half_of_the_batches():
-    own = RunConfig(data="photos")
-    assert own.synthetic_share("seen", labelled=18) == pytest.approx(0.91)
-    assert own.synthetic_share("seen", labelled=1000) == 0.5
-    assert own.synthetic_share("none") == 1
-    assert RunConfig(data="photos", synthetic=0.0).synthetic_share("seen", labelled=18) == 0
-    assert RunConfig().synthetic_share("seen", labelled=18) == 0
+def test_rotated_images_cannot_be_normal_and_anomalous():
+    with pytest.raises(UsageError, match="--random-rotation makes rotated images normal"):
+        RunConfig(random_rotation=True)
+    assert RunConfig(data="photos", random_rotation=True).random_rotation
 
 
-def test_anomalies_with_masks_count_for_several_and_are_learnt_in_their_places():
-    own = RunConfig(data="photos")
-    assert own.synthetic_share("seen", labelled=3, masked=3) == pytest.approx(0.85)
-    assert own.synthetic_share("seen", labelled=18, masked=18) == 0.25
-    assert own.synthetic_share("seen", labelled=1000, masked=500) == 0.375
-    alone = RunConfig(data="photos", synthetic=0.0)
-    assert alone.uncompared_score("seen", labelled=9) == "novelty"
-    assert alone.uncompared_score("seen", labelled=9, masked=1) == "defects"
-    assert alone.uncompared_score("seen", labelled=9, masked=9) == "taught"
-    assert own.uncompared_score("seen", labelled=3, masked=3) == "defects"
-    assert own.uncompared_score("seen", labelled=18, masked=18) == "taught"
-    headless = RunConfig(data="photos", loss_weights=LossWeights(feature_abc=0.0))
-    assert headless.uncompared_score("seen", labelled=18, masked=18) == "defects"
-
-
-@pytest.mark.parametrize("kinds", ["spots", "blot,", "blot;turn"])
+@pytest.mark.parametrize("kinds", ["spots", "local_defect,", "local_defect;rotate"])
 def test_unknown_kinds_of_synthetic_anomalies_are_refused(kinds):
     with pytest.raises(UsageError, match="--synthetic-kinds must be"):
         RunConfig(synthetic_kinds=kinds)
+
+
+def test_only_given_flags_count_as_different():
+    config = RunConfig(data="photos")
+    assert config.differences({}) == []
+    assert config.differences({"preset": "small", "seed": 0}) == []
+    assert config.differences({"seed": 1}) == ["seed: 0 != 1"]
+
+
+def test_every_recipe_is_made_of_known_components_and_every_alias_leads_to_a_name():
+    for shares in names.RECIPES.values():
+        assert set(shares) <= set(names.COMPONENTS)
+    assert set(names.SCORE_ALIASES.values()) <= {*names.RECIPES, *names.COMPONENTS}
+    assert set(names.KIND_ALIASES.values()) <= set(names.SYNTHETIC_KINDS)
+    for preset in PRESETS.values():
+        assert set(preset) <= {field.name for field in dataclasses.fields(RunConfig)}

@@ -12,24 +12,24 @@ def pictures(count=64, size=8):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
 
 
-def test_turned_images_are_turned_by_all_four_angles():
+def test_images_are_rotated_by_all_four_angles():
     images = pictures()
-    turned = Augmentation(flip=False, shift=0, turn=True)(images, SEED).numpy()
+    rotated = Augmentation(flip=False, shift=0, rotation=True)(images, SEED).numpy()
     found = set()
-    for image, result in zip(images, turned, strict=True):
+    for image, result in zip(images, rotated, strict=True):
         (quarters,) = [n for n in range(4) if np.array_equal(np.rot90(image, n), result)]
         found.add(quarters)
     assert found == {0, 1, 2, 3}
 
 
 def test_the_seed_decides():
-    augment = Augmentation(turn=True)
+    augment = Augmentation(rotation=True)
     images = pictures()
     np.testing.assert_array_equal(augment(images, SEED), augment(images, SEED))
     assert (augment(images, SEED) != augment(images, SEED + 1)).numpy().any()
 
 
-def test_without_turning_nothing_is_turned():
+def test_without_rotation_nothing_is_rotated():
     images = pictures()
     same = Augmentation(flip=False, shift=0)(images, SEED)
     np.testing.assert_array_equal(same, images)

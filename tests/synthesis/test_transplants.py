@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ganad_tf.synthesis.transplants import LARGEST_SCALE, transplant
+from ganad_tf.synthesis.transplants import MAX_SCALE, transplant
 
 SEED = tf.constant([3, 4])
 SIDE, BACKGROUND, DEFECT = 48, 100, 220
@@ -15,10 +15,10 @@ def case(request, rng):
     """Images of shades 10 to 29, donors of one shade with a defect, 6 x 18 pixels, of another."""
     shape = (32, SIDE, SIDE, request.param)
     images = rng.integers(10, 30, shape, dtype=np.uint8)
-    donors, where = np.full(shape, BACKGROUND, np.uint8), np.zeros((*shape[:3], 1), np.uint8)
+    donors, masks = np.full(shape, BACKGROUND, np.uint8), np.zeros((*shape[:3], 1), np.uint8)
     donors[:, 14:20, 16:34] = DEFECT
-    where[:, 14:20, 16:34] = 255
-    return images, donors, where
+    masks[:, 14:20, 16:34] = 255
+    return images, donors, masks
 
 
 def run(case, seed=SEED):
@@ -48,22 +48,22 @@ def test_the_rest_is_the_image_but_for_a_soft_edge(case):
 def test_defects_come_in_other_sizes_and_places(case):
     _, place = run(case)
     area = (place == 255).sum(axis=(1, 2, 3)) / (6 * 18)
-    assert LARGEST_SCALE**-2 - 0.1 < area.min() < 0.8
-    assert 1.3 < area.max() < LARGEST_SCALE**2 + 0.1
+    assert MAX_SCALE**-2 - 0.1 < area.min() < 0.8
+    assert 1.3 < area.max() < MAX_SCALE**2 + 0.1
     assert len(np.unique(place.reshape(len(place), -1), axis=0)) == len(place)
 
 
 def test_defects_at_the_edge_are_not_lost():
-    donors, where = np.full((64, 32, 32, 1), 50, np.uint8), np.zeros((64, 32, 32, 1), np.uint8)
-    where[:, :6, :6] = 255
-    _, place = run((donors, donors, where))
-    assert ((place == 255).sum(axis=(1, 2, 3)) > 36 / LARGEST_SCALE**2 * 0.5).all()
+    donors, masks = np.full((64, 32, 32, 1), 50, np.uint8), np.zeros((64, 32, 32, 1), np.uint8)
+    masks[:, :6, :6] = 255
+    _, place = run((donors, donors, masks))
+    assert ((place == 255).sum(axis=(1, 2, 3)) > 36 / MAX_SCALE**2 * 0.5).all()
 
 
 def test_donors_that_may_be_anomalous_everywhere_stay_as_they_are(case):
-    images, donors, where = case
-    where[:8] = 255
-    made, place = run((images, donors, where))
+    images, donors, masks = case
+    masks[:8] = 255
+    made, place = run((images, donors, masks))
     np.testing.assert_array_equal(made[:8], donors[:8])
     assert (place[:8] == 255).all()
     assert (made[8:] != donors[8:]).any(axis=(1, 2, 3)).all()

@@ -1,4 +1,4 @@
-"""Who learns from which loss, and that a step does what it says."""
+"""Which network learns from which loss, and that a step does what it says."""
 
 import dataclasses
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.synthesis.augmentation import Augmentation
+from ganad_tf.synthesis.training_images import TrainingImages
 from ganad_tf.training.model import DualDiscriminatorGAN
 
 NOTHING = LossWeights(**{field.name: 0.0 for field in dataclasses.fields(LossWeights)})
@@ -108,10 +109,11 @@ def test_the_average_follows_the_generator(batch):
         np.testing.assert_allclose(new, momentum * old + (1 - momentum) * current, atol=1e-6)
 
 
-def test_blots_are_learnt_in_their_place_and_other_anomalies_as_a_whole(batch):
+def test_local_defects_are_learnt_in_their_place_and_other_anomalies_as_a_whole(batch):
     weights = dataclasses.replace(NOTHING, local_abc=1.0)
-    for kinds, learns in ((("blot",), True), (("turn",), False)):
-        model = compiled(weights, synthetic_share=1.0, synthetic_kinds=kinds)
+    for kind, learns in (("local_defect", True), ("rotate", False)):
+        made = TrainingImages(synthetic_share=1.0, synthetic_kinds=(kind,))
+        model = compiled(weights, training_images=made)
         before = [weight.numpy() for weight in model.generator.trainable_variables]
         logs = model.train_step(batch)
         assert (largest_trained_move(model.generator, before) > 0) == learns
@@ -119,33 +121,13 @@ def test_blots_are_learnt_in_their_place_and_other_anomalies_as_a_whole(batch):
         assert (float(logs["abc"]) > 0) != learns
 
 
-def test_labelled_anomalies_of_known_place_are_learnt_there_and_in_other_images(batch):
-    where = np.zeros((4, 28, 28, 1), np.uint8)
-    where[:3, 4:9, 4:9] = 255
-    where[3] = 255  # not known
-    model = compiled()
-    made, place = model._anomalies(
-        batch["normal"], batch["anomaly"], tf.constant(where), tf.constant([1, 2])
-    )
-    areas = (place.numpy() == 255).sum(axis=(1, 2, 3))
-    assert (areas[:3] > 8).all()
-    assert (areas[:3] < 60).all()
-    assert areas[3] == 28**2
-    outside = ~tf.nn.max_pool2d(tf.cast(place, tf.float32), 3, 1, "SAME").numpy().astype(bool)
-    np.testing.assert_array_equal(made[outside], batch["normal"][outside])
-    np.testing.assert_array_equal(made[3], batch["anomaly"][3])
-    logs = model.train_step({**batch, "where": tf.constant(where)})
+def test_masked_anomalies_are_learnt_in_their_place(batch):
+    masks = np.zeros((4, 28, 28, 1), np.uint8)
+    masks[:3, 4:9, 4:9] = 255
+    masks[3] = 255  # unknown
+    logs = compiled().train_step({**batch, "mask": tf.constant(masks)})
     assert float(logs["local_abc"]) > 0
     assert float(logs["abc"]) > 0
-
-
-def test_places_move_along_with_their_images(batch):
-    model = compiled(
-        synthetic_share=1.0, synthetic_kinds=("blot",), augmentation=Augmentation(True, 3)
-    )
-    marks = tf.cast(batch["anomaly"] > 128, tf.uint8) * 255
-    images, where = model._augmented([batch["normal"], marks], marks, tf.constant([1, 2]))
-    np.testing.assert_array_equal(images[4:], where)
 
 
 def test_evaluation_changes_nothing(batch):
@@ -182,22 +164,27 @@ def test_mixed_precision_trains_with_float32_losses_and_scaled_gradients(precisi
     assert scaled == (precision == "mixed_float16")
 
 
-def test_both_halves_of_a_batch_are_turned(batch, monkeypatch):
-    turn = Augmentation(flip=False, shift=0, turn=True)
-    model = compiled(augmentation=turn)
-    seen = []
-
-    def values(generator, pixels, *arguments, **named):
-        seen.append(pixels.numpy())
-        return original(generator, pixels, *arguments, **named)
-
-    original = model._loss_values
-    monkeypatch.setattr(model, "_loss_values", values)
-    model.train_step(batch)
-    images = np.concatenate([batch["normal"], batch["anomaly"]])
-    turned = list(zip(seen[0], images, strict=True))
-    assert all(any(np.array_equal(a, np.rot90(b, n)) for n in range(4)) for a, b in turned)
-    assert any(not np.array_equal(a, b) for a, b in turned[:4])
-    assert any(not np.array_equal(a, b) for a, b in turned[4:])
+def test_the_training_images_come_back_with_the_model():
+    made = TrainingImages(Augmentation(flip=False, shift=2, rotation=True), 0.5, ("paste",))
+    model = compiled(training_images=made, seed=3)
     again = DualDiscriminatorGAN.from_config(model.get_config())
-    assert again.augmentation == turn
+    assert again.training_images == made
+    assert again.seed == 3
+
+
+def test_a_config_of_format_1_is_read():
+    config = compiled().get_config()
+    del config["training_images"]
+    old = {
+        "augmentation": {"flip": True, "shift": 1, "turn": True},
+        "synthetic_share": 0.9,
+        "synthetic_kinds": ["turn", "blot"],
+    }
+    again = DualDiscriminatorGAN.from_config({**config, **old})
+    expected = TrainingImages(Augmentation(rotation=True), 0.9, ("rotate", "local_defect"))
+    assert again.training_images == expected
+
+
+def test_a_share_beyond_the_whole_is_refused():
+    with pytest.raises(ValueError, match="synthetic_share"):
+        TrainingImages(synthetic_share=1.5)

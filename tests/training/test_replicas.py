@@ -18,6 +18,7 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 import keras, numpy as np, tensorflow as tf
 from ganad_tf.synthesis.augmentation import Augmentation
+from ganad_tf.synthesis.training_images import TrainingImages
 from ganad_tf.training.model import DualDiscriminatorGAN
 
 replicas, precision, steps, overflow_at = json.loads(sys.argv[1])
@@ -37,7 +38,7 @@ keras.utils.set_random_seed(0)
 with strategy.scope():
     model = Overflowing(
         width=4, discriminator_width=4, refine=True, dtype=precision,
-        augmentation=Augmentation(flip=False, shift=0),
+        training_images=TrainingImages(Augmentation(flip=False, shift=0)),
     )
     # SGD: Adam's first steps divide rounding noise by itself. One activation that does fall on the
     # other side moves weights by up to a tenth of their way, so the way is kept short.

@@ -1,0 +1,106 @@
+"""The test set: read once, to score it, to measure the scores and to write them down."""
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ganad_tf.atomic_files import replace_file
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.evaluation.false_alarms import expected_rate
+from ganad_tf.evaluation.localisation import localise
+from ganad_tf.evaluation.metrics import evaluate
+from ganad_tf.scoring import Detector
+
+# The name of our model among those it is compared with.
+OUR_MODEL = "dual-discriminator GAN"
+
+
+class Scored(NamedTuple):
+    """Scores of a model on the test set, and the threshold it was given before."""
+
+    scores: np.ndarray
+    threshold: float
+
+
+def score_test_set(detector: Detector, test: LabelledImages) -> tuple[dict[str, np.ndarray], float]:
+    """Scores the test images.
+
+    Returns:
+        The outputs of `Detector.predict`, and how many images were scored per second.
+    """
+    began = time.monotonic()
+    results = detector.predict(test.images)
+    return results, len(test) / (time.monotonic() - began)
+
+
+def evaluate_models(
+    models: Mapping[str, Scored], detector: Detector, test: LabelledImages
+) -> dict[str, Any]:
+    """Measures our model and what it is compared with.
+
+    Args:
+        models: name -> its scores and threshold; `OUR_MODEL` is among them.
+        detector: our model.
+        test: the images that were scored.
+
+    Returns:
+        What `evaluate` says of our model; the false alarms to expect; `pixel_auroc` and `aupro`,
+        None where no mask is known; and `baselines`: name -> what `evaluate` says of it.
+    """
+    results = {
+        name: evaluate(model.scores, test.is_anomaly, test.kinds, test.kind_names, model.threshold)
+        for name, model in models.items()
+    }
+    scorer = detector.scorer
+    return {
+        **results[OUR_MODEL],
+        "expected_false_alarm_rate": expected_rate(scorer.normal_scores, scorer.threshold),
+        **_localisation(detector, test),
+        "baselines": {name: result for name, result in results.items() if name != OUR_MODEL},
+    }
+
+
+def write_scores(path: Path, test: LabelledImages, results: Mapping[str, np.ndarray]) -> None:
+    """Writes one row per test image: index, class, label, score, probability, decision, path.
+
+    Args:
+        path: the CSV file; the last column is left out if images are not files.
+        test: the images.
+        results: `score`, `probability` and `is_anomaly`, [N] each.
+    """
+    with (
+        replace_file(path) as temporary,
+        # Names on disk need not be UTF-8.
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        columns = ["index", "class", "label", "score", "probability", "is_anomaly"]
+        writer.writerow([*columns, "path"] if test.paths else columns)
+        for i in range(len(test)):
+            writer.writerow(
+                [
+                    i,
+                    test.kind_names[test.kinds[i]],
+                    int(test.is_anomaly[i]),
+                    f"{results['score'][i]:.7g}",
+                    f"{results['probability'][i]:.7g}",
+                    int(results["is_anomaly"][i]),
+                    *([test.paths[i]] if test.paths else []),
+                ]
+            )
+
+
+def _localisation(detector: Detector, test: LabelledImages) -> dict[str, float | None]:
+    """How well the maps show the places of defects; None where no masks are known."""
+    if test.masks is None:
+        return {"pixel_auroc": None, "aupro": None}
+
+    def maps_of(images: np.ndarray) -> np.ndarray:
+        return detector.predict(images, outputs=("anomaly_map",))["anomaly_map"]
+
+    measured = localise(maps_of, test.images, test.masks)
+    return {"pixel_auroc": measured.pixel_auroc(), "aupro": measured.aupro()}

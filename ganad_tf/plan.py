@@ -1,0 +1,159 @@
+"""The plan of a run: what follows from the settings and the data, decided once."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ganad_tf.data.splits import Splits
+from ganad_tf.settings.names import (
+    AUTO,
+    DEFECTS,
+    FEW_LABELS,
+    LOCAL_DEFECT,
+    MASKED_DEFECTS,
+    NOVELTY,
+)
+from ganad_tf.settings.run_config import RunConfig
+
+# With at least half as many labelled anomalies, half of the anomalous batch is real. An anomaly
+# with a mask counts as several, because it is pasted into other images. Chosen on grass.
+MANY_LABELLED, MASK_COUNTS_AS = 200, 10
+# Smallest shares of synthetic anomalies on own images, without and with masks. Other kinds than the
+# labelled ones are to be expected there. A quarter beside masks was better than none on grass.
+MIN_SYNTHETIC, MIN_SYNTHETIC_WITH_MASKS = 0.5, 0.25
+# Share of synthetic anomalies when only one of many kinds is labelled; see benchmarks/README.md,
+# the mixtures.
+SYNTHETIC_UNDER_UNSEEN = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run learns from, and how its score and threshold are found.
+
+    Args:
+        n_labelled: labelled anomalies that are learnt from.
+        n_masked: how many of them have a mask.
+        synthetic_share: share of the anomalous half of a batch that is synthetic, in [0, 1].
+        synthetic_kinds: see `ganad_tf.synthesis.kinds`.
+        learns_masks: whether the generator learns to fail in a place rather than on a whole image.
+        trains_head: whether the generator's head is trained; if not, no score uses it.
+        n_clusters: k-means clusters of the labelled anomalies; None for the best silhouette.
+        score: a recipe, or `auto`.
+        fallback_score: the recipe for `auto` when validation cannot compare recipes.
+        all_kinds_known: whether the labelled anomalies stand for those to come.
+        max_false_alarms: the promised false-alarm rate; None for the rule of `choose_threshold`.
+        seed: of every draw.
+        reasons: decision -> why, one sentence each, for the report.
+    """
+
+    n_labelled: int = 0
+    n_masked: int = 0
+    synthetic_share: float = 0.0
+    synthetic_kinds: tuple[str, ...] = ()
+    learns_masks: bool = False
+    trains_head: bool = True
+    n_clusters: int | None = None
+    score: str = AUTO
+    fallback_score: str = NOVELTY
+    all_kinds_known: bool = True
+    max_false_alarms: float | None = None
+    seed: int = 0
+    reasons: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for plan.json."""
+        return dataclasses.asdict(self)
+
+
+def make_plan(config: RunConfig, splits: Splits) -> Plan:
+    """Decides what the settings leave to the data.
+
+    Args:
+        config: the run's settings.
+        splits: the data. A folder without usable anomalies has the protocol `none`, whatever the
+            settings ask for.
+    """
+    share, share_reason = _synthetic_share(config, splits)
+    kinds = config.kinds_of_synthetic()
+    # Synthetic anomalies must be made from normal images; otherwise real defects would be learnt
+    # as normal. So with a share of 1 the labelled anomalies are left out.
+    n_labelled, n_masked = (splits.n_labelled, splits.n_masked) if share < 1 else (0, 0)
+    learns_masks = config.loss_weights.local_abc > 0 and (
+        n_masked > 0 or (share > 0 and LOCAL_DEFECT in kinds)
+    )
+    trains_head = config.loss_weights.feature_abc > 0
+    # Somebody who sorts photos has not seen every defect that will come.
+    all_kinds_known = splits.protocol in ("seen", "few") and not config.data
+    plan = Plan(
+        n_labelled=n_labelled,
+        n_masked=n_masked,
+        synthetic_share=share,
+        synthetic_kinds=kinds,
+        learns_masks=learns_masks,
+        trains_head=trains_head,
+        n_clusters=None if config.clusters == AUTO else int(config.clusters),
+        score=config.score,
+        all_kinds_known=all_kinds_known,
+        max_false_alarms=config.max_false_alarms,
+        seed=config.seed,
+    )
+    fallback, fallback_reason = _fallback_score(plan)
+    reasons = {
+        "synthetic_share": share_reason,
+        "fallback_score": fallback_reason,
+        "learns_from": _learns_from(plan),
+        "threshold": "a promised false-alarm rate"
+        if config.max_false_alarms is not None
+        else "best F1 on validation, or a false-alarm rate with too few anomalies there",
+    }
+    return dataclasses.replace(plan, fallback_score=fallback, reasons=reasons)
+
+
+def learnt_from(plan: Plan, splits: Splits) -> Splits:
+    """The splits, without labelled anomalies in training if all anomalies are to be synthetic."""
+    train = splits.train
+    if plan.n_labelled or not splits.n_labelled:
+        return splits
+    return dataclasses.replace(splits, train=train.subset(np.flatnonzero(~train.is_anomaly)))
+
+
+def _synthetic_share(config: RunConfig, splits: Splits) -> tuple[float, str]:
+    """The share of synthetic anomalies, and why."""
+    if splits.protocol == "none":
+        return 1.0, "no anomaly is labelled"
+    if config.synthetic is not None:
+        return config.synthetic, "as asked for"
+    if config.data:
+        labelled, masked = splits.n_labelled, splits.n_masked
+        masked_part = masked / max(labelled, 1)
+        least = (1 - masked_part) * MIN_SYNTHETIC + masked_part * MIN_SYNTHETIC_WITH_MASKS
+        counts = labelled + (MASK_COUNTS_AS - 1) * masked
+        return (
+            max(least, 1 - counts / MANY_LABELLED),
+            f"{labelled} labelled anomalies, {masked} of them with a mask",
+        )
+    if splits.protocol == "unseen":
+        return SYNTHETIC_UNDER_UNSEEN, "one kind of anomaly is labelled, others will come"
+    return 0.0, "the labelled anomalies stand for those to come"
+
+
+def _fallback_score(plan: Plan) -> tuple[str, str]:
+    """The recipe for `auto` when validation cannot compare recipes, and why."""
+    if plan.learns_masks:
+        if 2 * plan.n_masked > plan.n_labelled and plan.synthetic_share <= 0.5 and plan.trains_head:
+            return MASKED_DEFECTS, "most labelled defects have masks and fill half of the batches"
+        return DEFECTS, "the generator learns to fail in places"
+    if plan.all_kinds_known and plan.trains_head:
+        return FEW_LABELS, "the head has learnt some anomalies of every kind"
+    return NOVELTY, "other kinds than the labelled ones are to be expected"
+
+
+def _learns_from(plan: Plan) -> str:
+    labelled = f"{plan.n_labelled:,} labelled anomalies"
+    made = f"synthetic anomalies ({', '.join(plan.synthetic_kinds)})"
+    if plan.synthetic_share == 1:
+        return f"normal images and {made}"
+    if plan.synthetic_share == 0:
+        return f"normal images and {labelled}"
+    return f"normal images, {labelled} and {made}"

@@ -1,0 +1,86 @@
+"""Ranges of single settings, and combinations of settings that contradict each other."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from ganad_tf.errors import UsageError
+from ganad_tf.settings.names import AUTO, CLASSIFIER, ROTATE, SYNTHETIC_KINDS
+
+if TYPE_CHECKING:
+    from ganad_tf.settings.run_config import RunConfig
+
+
+def check_settings(config: "RunConfig") -> None:
+    """Checks a configuration whose defaults are filled in.
+
+    Raises:
+        UsageError: naming the flag of a value that is out of range or contradicts another.
+    """
+    for field in dataclasses.fields(config):
+        _check_range(field, getattr(config, field.name))
+    _check_sizes(config)
+    _check_combinations(config)
+
+
+def flag_of(name: str) -> str:
+    """`batch_size` -> `--batch-size`."""
+    return "--" + name.replace("_", "-")
+
+
+def _check_range(field: dataclasses.Field, value: Any) -> None:
+    flag = flag_of(field.name)
+    choices = field.metadata.get("choices")
+    if choices and value is not None and value not in choices:
+        raise UsageError(
+            f"{flag} must be one of {', '.join(map(str, choices))}. Received: {value!r}"
+        )
+    low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
+    if value is None or value == AUTO or (low is None and high is None):
+        return
+    if isinstance(value, str):
+        raise UsageError(f"{flag} must be a number or auto. Received: {value!r}")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        limits = f"at least {low}" if high is None else f"in [{low}, {high}]"
+        raise UsageError(f"{flag} must be {limits}. Received: {value}")
+
+
+def _check_sizes(config: "RunConfig") -> None:
+    if config.batch_size % 2:
+        raise UsageError(
+            "--batch-size must be even: half of it is normal, half anomalous. "
+            f"Received: {config.batch_size}"
+        )
+    if config.image_size % 16:
+        raise UsageError(
+            "--image-size must be a multiple of 16, because the U-Net halves it four times. "
+            f"Received: {config.image_size}"
+        )
+
+
+def _check_combinations(config: "RunConfig") -> None:
+    if config.data and config.protocol not in ("seen", "none"):
+        raise UsageError(
+            "--protocol must be seen or none with --data: the folders say which images are "
+            f"labelled. Received: {config.protocol}"
+        )
+    if config.protocol == "none" and config.synthetic not in (None, 1):
+        raise UsageError(
+            "--synthetic must be 1 under --protocol none: there are no other anomalies. "
+            f"Received: {config.synthetic}"
+        )
+    if config.score == CLASSIFIER and not config.loss_weights.feature_abc:
+        raise UsageError(
+            "--score classifier needs the loss that trains it, --loss-weight feature_abc above "
+            "0. Received: 0"
+        )
+    unknown = [kind for kind in config.kinds_of_synthetic() if kind not in SYNTHETIC_KINDS]
+    if unknown:
+        raise UsageError(
+            f"--synthetic-kinds must be some of {', '.join(SYNTHETIC_KINDS)}, separated by "
+            f"commas. Received: {config.synthetic_kinds!r}"
+        )
+    if config.random_rotation and ROTATE in config.kinds_of_synthetic():
+        raise UsageError(
+            "--random-rotation makes rotated images normal, so --synthetic-kinds must not hold "
+            f"rotate, which makes them anomalous. Received: {config.synthetic_kinds}"
+        )

@@ -1,0 +1,61 @@
+"""Names that settings, artefacts and reports share; a test holds each to its implementation."""
+
+from collections.abc import Mapping
+
+# Components: what is measured on an image. Higher is more anomalous.
+RECONSTRUCTION = "reconstruction"  # mean |x - G(x)|
+PATCH = "patch"  # mean error of the worst patches
+MAX_ERROR = "max_error"  # largest smoothed pixel error
+PIXELS = "pixels"  # distance of averaged pixels to normal ones
+FEATURES = "features"  # distance of pooled encoder maps to normal ones
+PATCH_FEATURES = "patch_features"  # distance of the most unusual places of an encoder map
+CLASSIFIER = "classifier"  # error of the generator's head
+COMPONENTS = (RECONSTRUCTION, PATCH, MAX_ERROR, PIXELS, FEATURES, PATCH_FEATURES, CLASSIFIER)
+
+# Score recipes: the share of each component, in units of its spread over normal images.
+NOVELTY, FEW_LABELS = "novelty", "few_labels"
+DEFECTS, MASKED_DEFECTS, ALL = "defects", "masked_defects", "all"
+RECIPES: dict[str, Mapping[str, float]] = {
+    RECONSTRUCTION: {RECONSTRUCTION: 1.0},
+    FEATURES: {FEATURES: 1.0},
+    PATCH_FEATURES: {PATCH_FEATURES: 1.0},
+    MAX_ERROR: {MAX_ERROR: 1.0},
+    # Whole images that differ from the normal ones. Chosen on Fashion-MNIST classes 0, 6 and 7.
+    NOVELTY: {FEATURES: 1.0, PIXELS: 1.0, PATCH_FEATURES: 0.5, CLASSIFIER: 0.25},
+    # The same with a few labelled anomalies of every kind. Chosen on the same classes.
+    FEW_LABELS: {FEATURES: 1.0, CLASSIFIER: 1.5},
+    # Normal objects with a local defect. Chosen on textures with synthetic defects.
+    DEFECTS: {MAX_ERROR: 1.0, PATCH: 1.0, PATCH_FEATURES: 1.0, CLASSIFIER: 0.5},
+    # The same with masks of labelled defects. Chosen on the same textures.
+    MASKED_DEFECTS: {PATCH: 1.0, FEATURES: 1.0, CLASSIFIER: 2.0},
+    CLASSIFIER: {CLASSIFIER: 1.0},
+    ALL: dict.fromkeys(COMPONENTS, 1.0),
+}
+# Recipes whose shares are fitted to labelled validation images where there are enough of them.
+FITTED_RECIPES = (ALL,)
+AUTO = "auto"
+
+# Kinds of synthetic anomalies.
+ROTATE, SHUFFLE, PASTE, LOCAL_DEFECT = "rotate", "shuffle", "paste", "local_defect"
+SYNTHETIC_KINDS = (ROTATE, SHUFFLE, PASTE, LOCAL_DEFECT)
+WHOLE_IMAGE_KINDS = (ROTATE, SHUFFLE, PASTE)
+
+# Names of format 1, still accepted as values of flags and in stored files.
+SCORE_ALIASES = {
+    "spot": MAX_ERROR,
+    "local": PATCH_FEATURES,
+    "mixed": FEW_LABELS,
+    "taught": MASKED_DEFECTS,
+    "joint": ALL,
+}
+KIND_ALIASES = {"turn": ROTATE, "blot": LOCAL_DEFECT}
+
+
+def score_name(name: str) -> str:
+    """The present name of a component or recipe: `spot` -> `max_error`."""
+    return SCORE_ALIASES.get(name, name)
+
+
+def kind_name(name: str) -> str:
+    """The present name of a kind of synthetic anomaly: `blot` -> `local_defect`."""
+    return KIND_ALIASES.get(name, name)

@@ -1,0 +1,58 @@
+"""Defaults that depend on other settings: the preset, and whether the images are one's own."""
+
+from typing import Any
+
+from ganad_tf.settings.loss_weights import LossWeights
+
+SMALL, PAPER = "small", "paper"
+# `small` is what two CPU cores learn in minutes, with everything that was found to help. `paper`
+# has the published width and losses. Expected figures: README, "How it differs from the paper".
+PRESETS: dict[str, dict[str, Any]] = {
+    SMALL: {
+        "width": 16,
+        "discriminator_width": 8,
+        "refine": True,
+        "batch_size": 128,
+        "loss_weights": LossWeights(),
+    },
+    PAPER: {
+        "width": 64,
+        "discriminator_width": 64,
+        "refine": False,
+        "batch_size": 128,
+        "loss_weights": LossWeights(feature_abc=0.0, local_abc=0.0),
+    },
+}
+FASHION_MNIST: dict[str, Any] = {
+    "average_momentum": 0.998,
+    "epochs": 30,
+    "clusters": 9,
+    "synthetic_kinds": "rotate,shuffle,paste",
+}
+# Own images are larger, so fewer are seen in the same time: steps are small and many, and the
+# moving average has to forget sooner. Their number of kinds is unknown.
+OWN_IMAGES: dict[str, Any] = {
+    "batch_size": 16,
+    "average_momentum": 0.98,
+    "epochs": 20,
+    "clusters": "auto",
+    "synthetic_kinds": "local_defect",
+}
+
+
+def resolved_defaults(preset: str, own_images: bool) -> dict[str, Any]:
+    """The default of every setting that depends on others, by the setting's name."""
+    return {**PRESETS[preset], **(OWN_IMAGES if own_images else FASHION_MNIST)}
+
+
+def describe_default(name: str) -> str | None:
+    """A setting's defaults for `--help`, such as `16, preset paper 64`; None if it has just one."""
+    small = {**FASHION_MNIST, **PRESETS[SMALL]}
+    if name not in {**small, **OWN_IMAGES} or name == "loss_weights":
+        return None
+    texts = [str(small[name])]
+    if PRESETS[PAPER].get(name, small[name]) != small[name]:
+        texts.append(f"preset paper {PRESETS[PAPER][name]}")
+    if OWN_IMAGES.get(name, small[name]) != small[name]:
+        texts.append(f"on own images {OWN_IMAGES[name]}")
+    return ", ".join(texts)

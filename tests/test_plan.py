@@ -1,0 +1,90 @@
+"""What follows from the settings and the data."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
+from ganad_tf.plan import Plan, learnt_from, make_plan
+from ganad_tf.settings.loss_weights import LossWeights
+from ganad_tf.settings.run_config import RunConfig
+
+
+@dataclasses.dataclass
+class Counted:
+    """Stands for splits of which only the counts matter."""
+
+    protocol: str
+    n_labelled: int = 0
+    n_masked: int = 0
+
+
+def plan(config: RunConfig, protocol: str = "seen", labelled: int = 0, masked: int = 0) -> Plan:
+    return make_plan(config, Counted(protocol, labelled, masked))
+
+
+OWN, FASHION = RunConfig(data="photos"), RunConfig()
+
+
+def test_few_labelled_anomalies_do_not_fill_half_of_the_batches():
+    assert plan(OWN, labelled=18).synthetic_share == pytest.approx(0.91)
+    assert plan(OWN, labelled=1000).synthetic_share == 0.5
+    assert plan(OWN, "none").synthetic_share == 1
+    assert plan(RunConfig(data="photos", synthetic=0.0), labelled=18).synthetic_share == 0
+    assert plan(FASHION, labelled=18).synthetic_share == 0
+    assert plan(FASHION, "unseen", labelled=18).synthetic_share == 0.9
+
+
+def test_anomalies_with_masks_count_for_several():
+    assert plan(OWN, labelled=3, masked=3).synthetic_share == pytest.approx(0.85)
+    assert plan(OWN, labelled=18, masked=18).synthetic_share == 0.25
+    assert plan(OWN, labelled=1000, masked=500).synthetic_share == 0.375
+
+
+def test_the_fallback_score_follows_from_what_is_learnt():
+    assert plan(FASHION, "none").fallback_score == "novelty"
+    assert plan(FASHION, "few", labelled=60).fallback_score == "few_labels"
+    assert plan(FASHION, "unseen", labelled=60).fallback_score == "novelty"
+    assert plan(OWN, "none").fallback_score == "defects"
+    whole = RunConfig(data="photos", synthetic_kinds="rotate,shuffle")
+    assert plan(whole, "none").fallback_score == "novelty"
+    headless = RunConfig(loss_weights=LossWeights(feature_abc=0.0))
+    assert plan(headless, "few", labelled=60).fallback_score == "novelty"
+
+
+def test_masks_are_learnt_only_from_anomalies_that_are_learnt_from():
+    alone = RunConfig(data="photos", synthetic=0.0)
+    assert plan(alone, labelled=9).fallback_score == "novelty"
+    assert plan(alone, labelled=9, masked=1).fallback_score == "defects"
+    assert plan(alone, labelled=9, masked=9).fallback_score == "masked_defects"
+    assert plan(OWN, labelled=3, masked=3).fallback_score == "defects"
+    headless = RunConfig(data="photos", loss_weights=LossWeights(feature_abc=0.0))
+    assert plan(headless, labelled=18, masked=18).fallback_score == "defects"
+    # All anomalies are synthetic and change whole images, so no place is learnt.
+    settings = {"synthetic": 1.0, "synthetic_kinds": "rotate,shuffle"}
+    synthetic = plan(RunConfig(data="photos", **settings), labelled=9, masked=9)
+    assert not synthetic.learns_masks
+    assert synthetic.fallback_score == "novelty"
+
+
+def test_every_decision_has_a_reason_and_can_be_stored():
+    stored = plan(OWN, labelled=18, masked=9).to_dict()
+    assert "18 labelled anomalies, 9 of them with a mask" in stored["reasons"]["synthetic_share"]
+    assert set(stored["reasons"]) == {
+        *("synthetic_share", "fallback_score", "learns_from", "threshold")
+    }
+
+
+def test_without_labelled_anomalies_in_training_none_is_made_from_one():
+    kinds = np.array([0, 1, 0, 2, 0])
+    pixels = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 1), np.uint8)
+    images = LabelledImages(pixels, kinds, ("good", "hole", "stain"), frozenset([0]))
+    splits = Splits(images, images, images, "good", "seen", "0" * 64)
+    assert learnt_from(make_plan(OWN, splits), splits) is splits
+    only_synthetic = make_plan(RunConfig(data="photos", synthetic=1.0), splits)
+    without = learnt_from(only_synthetic, splits)
+    assert without.train.images[:][:, 0, 0, 0].tolist() == [0, 2, 4]
+    assert not without.train.is_anomaly.any()
+    assert without.validation is without.test is images
