@@ -1,1 +1,1 @@
-"""Where images come from, which are normal, which are labelled, how batches are made."""
+"""Images, labels and masks: loading, splitting into parts, and making batches."""

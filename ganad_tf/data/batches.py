@@ -1,41 +1,42 @@
-"""Batches that are half normal and half anomalous, in an order that (seed, epoch) decides."""
+"""Batches that are half normal and half anomalous, in an order fixed by seed and epoch."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.data.folder.masks import Places
 from ganad_tf.data.images import LabelledImages
 
 
 class BalancedBatches:
-    """Batches of a training set, its anomalies drawn evenly from groups.
+    """Batches of a training set, with anomalies drawn evenly from groups.
 
-    Every pool (the normal images, each group of anomalies) is gone through in random order again
-    and again: no image of it comes a second time before all have come once, also across epochs.
-    Slots for anomalies go to the groups in turn, so that a batch holds almost equally many of each.
+    The normal images form one pool, and each group of anomalies another. A pool is used up in
+    random order before any of its images is repeated, also across epochs. The groups take turns, so
+    that a batch holds almost the same number of anomalies from each.
 
-    Nothing is remembered from one epoch to the next: a resumed run sets `epoch` and replays.
+    No state is kept from one epoch to the next: a resumed run sets `epoch` and gets the
+    same batches.
 
-    Where no anomaly is labelled, the anomalous half holds a second, independent draw of normal
-    images, to be turned into anomalies later.
+    If no anomaly is labelled, the anomalous half is a second, independent draw of normal images,
+    from which synthetic anomalies are made later.
+
+    If any anomaly has a mask in `train.masks`, batches also hold masks.
 
     Args:
-        train: the labelled training images.
+        train: the labelled training images, with their masks.
         batch_size: B, even.
-        steps_per_epoch: batches in an epoch.
-        groups: int [number of anomalies], the group of each anomaly in order of appearance in
-            `train`; by default all are one group.
-        seed: of the order.
-        places: where each anomaly is anomalous, in their order; batches then say so, too.
+        steps_per_epoch: number of batches in an epoch.
+        groups: int [number of anomalies], the group of each anomaly, in the order of the anomalies
+            in `train`; by default they form one group.
+        seed: of the order of images.
 
     Attributes:
-        epoch: the epoch that the next iteration over `dataset()` yields, from 0. Set it before.
+        epoch: the epoch, from 0, that the next iteration over `dataset()` yields. Set it before.
 
     Raises:
-        ValueError: if there is no normal image, `groups` do not fit the anomalies, or a size is
-            not as above.
+        ValueError: if there is no normal image, `groups` has another length, or a size is not as
+            above.
     """
 
     def __init__(
@@ -45,7 +46,6 @@ class BalancedBatches:
         steps_per_epoch: int,
         groups: np.ndarray | None = None,
         seed: int = 0,
-        places: Places | None = None,
     ):
         anomalies = np.flatnonzero(train.is_anomaly)
         normals = np.flatnonzero(~train.is_anomaly)
@@ -68,12 +68,12 @@ class BalancedBatches:
         self._half = batch_size // 2
         self._seed = seed
         self._normals = normals
-        self._places = places
-        self._numbers = np.cumsum(train.is_anomaly) - 1  # of an anomaly among the anomalies
+        masked = train.masks is not None and train.masks.known.any()
+        self._masks = train.masks if masked else None
         self._anomalies = [anomalies[groups == g] for g in np.unique(groups)] or [normals]
 
     def epoch_indices(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Which images an epoch's batches hold: a pure function of the seed and `epoch`.
+        """The images in the batches of an epoch, a pure function of the seed and `epoch`.
 
         Returns:
             normal: int64 [steps, B/2], indices into the training set.
@@ -84,24 +84,25 @@ class BalancedBatches:
         normal = self._take(self._normals, slots, stream=0)
         anomaly = np.empty_like(normal)
         for number, pool in enumerate(self._anomalies):
-            turn = slots % len(self._anomalies) == number
-            draws = slots[turn] // len(self._anomalies)
-            anomaly[turn] = self._take(pool, draws, stream=1 + number)
+            own = slots % len(self._anomalies) == number
+            draws = slots[own] // len(self._anomalies)
+            anomaly[own] = self._take(pool, draws, stream=1 + number)
         return normal.reshape(-1, self._half), anomaly.reshape(-1, self._half)
 
     def dataset(self, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
-        """One epoch of batches, that of `self.epoch` at the time an iteration begins.
+        """One epoch of batches: the one that `self.epoch` names when an iteration begins.
 
         Args:
-            worker, workers: take only this worker's share of each batch, every `workers`-th image.
+            worker: number of this worker, from 0. It gets every `workers`-th image of each batch.
+            workers: number of workers.
 
         Returns:
-            `{"normal": uint8 [B/2, H, W, C], "anomaly": uint8 [B/2, H, W, C]}` per batch, shapes
-            static; B / workers with several workers. With `places` also `"where": uint8
-            [B/2, H, W, 1]`, 255 where the anomalies are anomalous, else 0.
+            `{"normal": uint8 [B/2, H, W, C], "anomaly": uint8 [B/2, H, W, C]}` per batch, with
+            static shapes; with several workers, B/2/workers images each. With masks also `"mask":
+            uint8 [B/2, H, W, 1]` of the anomalies: 255 on defective pixels, else 0.
 
         Raises:
-            ValueError: if the halves of a batch can't be shared evenly.
+            ValueError: if half a batch cannot be divided evenly among the workers.
         """
         if self._half % workers:
             raise ValueError(
@@ -110,8 +111,8 @@ class BalancedBatches:
             )
         half = tf.TensorSpec([self._half // workers, *self._images.shape[1:]], tf.uint8)
         signature = {"normal": half, "anomaly": half}
-        if self._places is not None:
-            signature["where"] = tf.TensorSpec([*half.shape[:3], 1], tf.uint8)
+        if self._masks is not None:
+            signature["mask"] = tf.TensorSpec([*half.shape[:3], 1], tf.uint8)
         batches = tf.data.Dataset.from_generator(
             lambda: self._batches(worker, workers), output_signature=signature
         )
@@ -123,12 +124,12 @@ class BalancedBatches:
         for normal, anomaly in zip(*self.epoch_indices(self.epoch), strict=True):
             normal, anomaly = normal[worker::workers], anomaly[worker::workers]
             batch = {"normal": self._images[normal], "anomaly": self._images[anomaly]}
-            if self._places is not None:
-                batch["where"] = self._places[self._numbers[anomaly]]
+            if self._masks is not None:
+                batch["mask"] = self._masks.as_pixels(anomaly)
             yield batch
 
     def _take(self, pool: np.ndarray, draws: np.ndarray, stream: int) -> np.ndarray:
-        """The consecutive `draws` from the endless sequence of permutations of `pool`."""
+        """The given consecutive draws from an endless sequence of permutations of `pool`."""
         if not len(draws):
             return pool[:0]
         first, last = draws[0] // len(pool), draws[-1] // len(pool)

@@ -1,4 +1,4 @@
-"""Groups of anomalies that training draws from evenly, so that no kind drowns another."""
+"""Groups of anomalies. Training draws evenly from them, so that no kind dominates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,27 +8,30 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
-from ganad_tf.data.image_view import Rows
+from ganad_tf.data.image_view import ImageView
 
-# Clusters of silhouettes and shades need no detail; fewer pixels cost less.
+# Longest side in pixels of the images that are clustered. Outline and brightness tell kinds apart;
+# details do not, and fewer pixels cost less.
 _SIDE = 16
-# Images in memory at a time, however many there are.
-_AT_ONCE = 1024
-# As many clusters as the paper's data has kinds of anomalies; fewer images than eight tell nothing
-# about their own number of kinds.
-MOST_CLUSTERS, LEAST_IMAGES = 9, 8
-# Silhouettes compare every image with every other one.
-MOST_COMPARED = 2000
+# Images read into memory at a time.
+_CHUNK = 1024
+# The number of kinds of anomalies in the paper's data.
+MAX_CLUSTERS = 9
+# With fewer images, each of two clusters would hold three or fewer, too few for a silhouette to
+# show whether they differ.
+MIN_IMAGES = 8
+# The silhouette compares every image with every other: 2000 x 2000 distances take 32 MB.
+MAX_COMPARED = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Which anomaly is in which group, and how their number was found.
+    """The group of each anomaly, and how the number of groups was found.
 
     Args:
-        numbers: int64 [N], groups numbered from 0 without gaps.
-        silhouette: the mean silhouette for each number of clusters that was tried, in [-1, 1],
-            higher is better; empty if the number was given.
+        numbers: int64 [N], the group of each anomaly, numbered from 0 without gaps.
+        silhouette: number of clusters -> mean silhouette, in [-1, 1], higher is better; for each
+            number that was tried. Empty if the number of clusters was given.
     """
 
     numbers: np.ndarray
@@ -55,7 +58,7 @@ class Groups:
 
 
 def find_groups(
-    images: np.ndarray | Rows,
+    images: np.ndarray | ImageView,
     kinds: np.ndarray,
     how: str = "kmeans",
     k: int | None = 9,
@@ -64,22 +67,26 @@ def find_groups(
     """Assigns each anomaly to a group.
 
     Args:
-        images: uint8 [N, H, W, C], the anomalies; read a few at a time.
+        images: uint8 [N, H, W, C], the anomalies; read 1024 at a time.
         kinds: int64 [N], their kinds.
-        how: `kmeans`, clusters of (reduced) pixels, needs no labels of kinds (Kim et al. 2020);
-            `kind`, one group per kind.
-        k: the number of clusters; fewer where there are fewer images. None for the number with
-            the highest mean silhouette (Rousseeuw 1987), at most 9 and half of the images; below
-            8 images it is 1. Numbers that make a cluster of one image are left out: an outlier is
-            no kind.
-        seed: of the clusters.
+        how: `kmeans`, clusters of reduced pixels, which needs no labels of kinds (Kim et al.
+            2020), or `kind`, one group per kind.
+        k: the number of clusters; fewer if there are fewer images. None for the number with the
+            highest mean silhouette (Rousseeuw 1987), at most 9 and at most half of the images.
+            With fewer than 8 images it is 1. A number that leaves a cluster with a single image is
+            not considered: an outlier is not a kind.
+        seed: of the clustering.
+
+    Raises:
+        ValueError: if `how` is neither of the two.
     """
     if how not in ("kmeans", "kind"):
         raise ValueError(f"how must be kmeans or kind. Received: {how!r}")
     scores: dict[int, float] = {}
     if how == "kind" or not len(images):
         groups = kinds
-    # One thread: sums keep their order, and on a busy machine it is ten times faster than two.
+    # One thread keeps the order of sums, so results repeat. On a busy machine it is also ten times
+    # faster than two.
     elif k is None:
         with threadpool_limits(1):
             groups, scores = _by_silhouette(_reduced(images), seed)
@@ -99,16 +106,17 @@ def find_groups(
 
 
 def _by_silhouette(points: np.ndarray, seed: int) -> tuple[np.ndarray, dict[int, float]]:
-    """The clusters with the highest mean silhouette, and the silhouettes by number of clusters."""
-    best, scores = np.zeros(len(points), np.int64), {}
-    if len(points) < LEAST_IMAGES:
+    """The clusters with the highest mean silhouette, and the silhouette of each number tried."""
+    best = np.zeros(len(points), np.int64)
+    scores: dict[int, float] = {}
+    if len(points) < MIN_IMAGES:
         return best, scores
     rng = np.random.default_rng(seed)
     some = points
-    if len(points) > MOST_COMPARED:
-        some = points[np.sort(rng.choice(len(points), MOST_COMPARED, replace=False))]
-    different = len(np.unique(some, axis=0))
-    for k in range(2, min(MOST_CLUSTERS, len(some) // 2, different) + 1):
+    if len(points) > MAX_COMPARED:
+        some = points[np.sort(rng.choice(len(points), MAX_COMPARED, replace=False))]
+    distinct = len(np.unique(some, axis=0))
+    for k in range(2, min(MAX_CLUSTERS, len(some) // 2, distinct) + 1):
         means = KMeans(k, random_state=seed, n_init=4).fit(some)
         if np.bincount(means.labels_, minlength=k).min() < 2:
             continue
@@ -119,14 +127,14 @@ def _by_silhouette(points: np.ndarray, seed: int) -> tuple[np.ndarray, dict[int,
     return best, scores
 
 
-def _reduced(images: np.ndarray | Rows) -> np.ndarray:
+def _reduced(images: np.ndarray | ImageView) -> np.ndarray:
     """Averages blocks of pixels until no side is longer than 16: float32 [N, D]."""
     _, height, width, channels = images.shape
     high, wide = -(-height // _SIDE), -(-width // _SIDE)
     rows, columns = height // high, width // wide
     parts = []
-    for start in range(0, len(images), _AT_ONCE):
-        part = images[start : start + _AT_ONCE, : rows * high, : columns * wide]
+    for start in range(0, len(images), _CHUNK):
+        part = images[start : start + _CHUNK, : rows * high, : columns * wide]
         blocks = part.reshape(-1, rows, high, columns, wide, channels)
         parts.append(blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(part), -1))
     return np.concatenate(parts)

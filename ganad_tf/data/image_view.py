@@ -1,19 +1,20 @@
-"""Some rows of a large array on disk, read only when they are asked for."""
+"""Selected images of a large array on disk, read only when they are needed."""
 
 from typing import Any
 
 import numpy as np
 
 
-class Rows:
-    """A view of chosen rows of an array, which numpy itself can only copy.
+class ImageView:
+    """A view of selected rows of an array. numpy itself can only copy them.
 
-    Stands where an image array stands: it has `shape`, `dtype`, `ndim` and a length; indexing it
-    gives numpy arrays, so that training on a folder larger than the memory reads batch by batch.
+    It can be used in place of an image array: it has `shape`, `dtype`, `ndim` and a length, and
+    indexing it returns numpy arrays. Training on a folder larger than the memory therefore reads
+    one batch at a time.
 
     Args:
-        array: [M, ...], usually an `np.memmap`, or a view of one.
-        indices: int [N], rows of it, in the view's order.
+        array: [M, ...], usually an `np.memmap`.
+        indices: int [N], the selected rows, in the order of the view.
     """
 
     def __init__(self, array: np.ndarray, indices: np.ndarray):
@@ -31,8 +32,16 @@ class Rows:
         rows = np.asarray(self._array[self._indices[first]])
         if not rest:
             return rows
-        # One number as first index has already removed the first axis.
+        # A single number as first index has already removed the first axis.
         return rows[tuple(rest) if rows.ndim < self.ndim else (slice(None), *rest)]
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
+
+    def subset(self, indices: np.ndarray) -> "ImageView":
+        """A view of some of these images. Nothing is read.
+
+        Args:
+            indices: int [n], positions in this view, or bool [N].
+        """
+        return ImageView(self._array, self._indices[np.asarray(indices)])

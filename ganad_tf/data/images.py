@@ -1,4 +1,4 @@
-"""Images in memory, the kind each belongs to, and which kinds are normal."""
+"""Images with their kinds, files and masks."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ganad_tf.data.image_view import ImageView
+from ganad_tf.data.masks import Masks
 from ganad_tf.errors import DataError
 
 
@@ -14,21 +16,26 @@ class LabelledImages:
     """A set of images of one size, each of a known kind.
 
     Args:
-        images: uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB); may be an `np.memmap`.
+        images: uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB); an array, an `np.memmap` or a view.
         kinds: int64 [N], the index of each image's kind in `kind_names`.
-        kind_names: names of all kinds, also of those without an image here.
+        kind_names: names of all kinds, including kinds without an image in this set.
         normal_kinds: the kinds that are normal; all others are anomalies.
+        paths: the image files, relative to the data folder, one per image; empty if the images
+            do not come from image files.
+        masks: the defective pixels, one mask per image; None if no mask is known.
 
     Raises:
         DataError: if shapes, types or ranges are not as above.
     """
 
-    images: np.ndarray
+    images: np.ndarray | ImageView
     kinds: np.ndarray
     kind_names: tuple[str, ...]
     normal_kinds: frozenset[int] = frozenset()
+    paths: tuple[str, ...] = ()
+    masks: Masks | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         images, kinds = self.images, self.kinds
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
             raise DataError(
@@ -50,6 +57,14 @@ class LabelledImages:
             raise DataError(
                 f"normal_kinds must lie in 0..{count - 1}. Received: {sorted(self.normal_kinds)}"
             )
+        if len(self.paths) not in (0, len(images)):
+            raise DataError(
+                f"paths must be {len(images)}, one per image, or none. Received: {len(self.paths)}"
+            )
+        if self.masks is not None and len(self.masks) != len(images):
+            raise DataError(
+                f"masks must be {len(images)}, one per image, or None. Received: {len(self.masks)}"
+            )
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -60,8 +75,24 @@ class LabelledImages:
         return ~np.isin(self.kinds, list(self.normal_kinds))
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "LabelledImages":
-        """The images at `indices`, in that order."""
-        return replace(self, images=self.images[indices], kinds=self.kinds[indices])
+        """The images at `indices`, in that order, with their paths and masks.
+
+        Images on disk stay there. `masks` is None if no image of the subset has one.
+
+        Args:
+            indices: int [n], or bool [N].
+        """
+        chosen = np.arange(len(self))[indices]
+        images, masks = self.images, self.masks
+        if masks is not None:
+            masks = masks.subset(chosen)
+        return replace(
+            self,
+            images=images.subset(chosen) if isinstance(images, ImageView) else images[chosen],
+            kinds=self.kinds[chosen],
+            paths=tuple(self.paths[index] for index in chosen) if self.paths else (),
+            masks=masks if masks is not None and masks.known.any() else None,
+        )
 
     def with_normal(self, *kinds: int) -> "LabelledImages":
         """The same images with `kinds` as the normal ones."""
@@ -70,6 +101,6 @@ class LabelledImages:
     def digest(self) -> str:
         """sha256 of pixels and kinds, as hexadecimal digits."""
         sha256 = hashlib.sha256(repr(self.images.shape).encode())
-        sha256.update(np.ascontiguousarray(self.images))
-        sha256.update(np.ascontiguousarray(self.kinds))
+        sha256.update(np.ascontiguousarray(self.images).data)
+        sha256.update(np.ascontiguousarray(self.kinds).data)
         return sha256.hexdigest()

@@ -1,28 +1,30 @@
 """The three parts of a data set that an experiment uses."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ganad_tf.data.folder.masks import Places
+from ganad_tf.data.folder.account import FolderAccount
 from ganad_tf.data.images import LabelledImages
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """What is learnt from, what decisions are made on, and what is only ever measured.
+    """A data set in three parts: for training, for choices such as the threshold, and for testing.
 
     Args:
-        train: labelled images to learn from.
+        train: labelled images to train on.
         validation: labelled images, held out of the training set, on which epochs, scores and
             thresholds are chosen.
-        test: images that no choice may depend on.
-        normal_name: the normal kind, as reports call it.
-        protocol: which anomalies are labelled; see `ganad_tf.data.fashion_mnist.protocols`.
-        fingerprint: sha256 of the data set and of who is in which part; equal fingerprints mean
+        test: images on which no choice may depend.
+        normal_name: the name of the normal kind, for reports.
+        protocol: which anomalies are labelled; see `ganad_tf.data.fashion_mnist.protocols`. For a
+            folder, `seen` if there are labelled anomalies to train on, else `none`.
+        fingerprint: sha256 of the images and of the part of each image. Equal fingerprints mean
             equal splits.
-        places: where each training anomaly is anomalous, in their order; None without masks.
+        resize: how image files of other shapes were brought to the square, `stretch` or `pad`.
+        folder: what is known about the image files; None for Fashion-MNIST.
     """
 
     train: LabelledImages
@@ -31,17 +33,19 @@ class Splits:
     normal_name: str
     protocol: str
     fingerprint: str
-    places: Places | None = field(default=None, kw_only=True)
+    resize: str = "stretch"
+    folder: FolderAccount | None = None
 
     @property
-    def labelled(self) -> int:
-        """How many anomalies there are to learn from."""
+    def n_labelled(self) -> int:
+        """The number of anomalies in the training part."""
         return int(self.train.is_anomaly.sum())
 
     @property
-    def masked(self) -> int:
-        """How many of these have a mask."""
-        return self.places.known if self.places else 0
+    def n_masked(self) -> int:
+        """The number of anomalies in the training part that have a mask."""
+        masks = self.train.masks
+        return 0 if masks is None else int(masks.known.sum())
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Counts per part: `{"train": {"normal": n, "anomaly": n, "kinds": {name: n}}, ...}`."""

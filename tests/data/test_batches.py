@@ -1,10 +1,13 @@
 """Half normal, half anomalous, every group alike, and the order known from (seed, epoch)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.masks import Masks
 
 
 def make_train(normals=10, anomalies=(3, 4, 50)):
@@ -95,16 +98,32 @@ def test_the_dataset_holds_the_images_of_the_epoch_it_is_set_to():
             np.testing.assert_array_equal(batch["anomaly"], train.images[anomaly[step]])
 
 
-def test_places_come_with_their_anomalies():
-    class Places:
-        def __getitem__(self, indices):
-            return np.broadcast_to(10 + indices[:, None, None, None], (len(indices), 2, 3, 1))
+def test_masks_come_with_their_anomalies(save, tmp_path):
+    """Every second anomaly has a mask; its marked rows give away whose mask it is."""
+    train = make_train(anomalies=(6,))
+    images = np.repeat(train.images[:, :1, :1], 32, axis=1).repeat(32, axis=2)
+    files = [None] * 10
+    for number in range(6):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[: 1 + number] = 255
+        file = save(tmp_path / f"{number}.png", mask)
+        files.append(file if number % 2 else None)
+    masks = Masks(files, train.is_anomaly, 32)
+    train = dataclasses.replace(train, images=images, masks=masks)
+    for batch in BalancedBatches(train, 12, 5, seed=1).dataset(worker=1, workers=3):
+        assert batch["mask"].shape == (2, 32, 32, 1)
+        for image, mask in zip(batch["anomaly"].numpy(), batch["mask"].numpy(), strict=True):
+            number = image[0, 0, 0] - 10
+            marked = 1 + number if number % 2 else 32
+            assert (mask[:marked] == 255).all()
+            assert not mask[marked:].any()
 
+
+def test_without_a_masked_anomaly_batches_have_no_masks():
     train = make_train()
-    batches = BalancedBatches(train, 12, 5, seed=1, places=Places())
-    for batch in batches.dataset(1, 3):
-        np.testing.assert_array_equal(batch["where"], batch["anomaly"])
-    assert "where" not in make_batches().dataset().element_spec
+    unknown = Masks([None] * len(train), train.is_anomaly, 32)
+    for case in (train, dataclasses.replace(train, masks=unknown)):
+        assert set(make_batches(case).dataset().element_spec) == {"normal", "anomaly"}
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Fashion-MNIST: where it comes from, and the protocols that split it."""
+"""Fashion-MNIST: loading it from any source, and the protocols that split it."""

@@ -1,4 +1,4 @@
-"""Gets a Debian or Ubuntu package's files without being root and without installing it."""
+"""Gets the files of a Debian or Ubuntu package, without root rights or installation."""
 
 import logging
 import os
@@ -10,8 +10,8 @@ from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
-# A mirror that does not answer must end in an error, not in waiting.
-_NETWORK = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=10")
+# Time limits, so that a mirror that does not answer leads to an error.
+_NETWORK: tuple[str, ...] = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=10")
 _NETWORK += ("-o", "Acquire::https::Timeout=10", "-o", "Acquire::Languages=none")
 _SECONDS = 180
 
@@ -19,18 +19,18 @@ _SECONDS = 180
 def unpack_package(package: str, folder: Path) -> Path:
     """Downloads a package from the mirrors that apt knows and unpacks it.
 
-    Where apt's own lists do not have the package, as in most containers, it is looked up in fresh
-    lists that stay inside `folder`: the system's need root and are left alone.
+    If apt's package lists do not have the package, as in most containers, new lists are downloaded
+    into `folder`. The lists of the system are not changed, since that needs root rights.
 
     Args:
-        package: its name.
+        package: the name of the package.
         folder: an existing, empty folder to work in.
 
     Returns:
-        The folder that stands for the package's root.
+        The folder with the unpacked files, which stands for the root of the file system.
 
     Raises:
-        DataError: if apt is not there, no mirror answers or none has the package.
+        DataError: if apt is not installed, no mirror answers, or no mirror has the package.
     """
     for command in ("apt-get", "dpkg-deb"):
         if not shutil.which(command):
@@ -42,7 +42,7 @@ def unpack_package(package: str, folder: Path) -> Path:
         for incomplete in folder.glob("*.deb"):
             incomplete.unlink()
         private = (*_NETWORK, *_private_lists(folder))
-        # One broken source makes the update fail as a whole; the download tells what matters.
+        # The update fails as a whole if one source is broken. Only the download matters.
         _run("apt-get", *private, "update", folder=folder, check=False)
         _run("apt-get", *private, "download", package, folder=folder)
     (archive,) = folder.glob("*.deb")
@@ -56,7 +56,7 @@ def _private_lists(folder: Path) -> tuple[str, ...]:
     settings = {
         "Dir::State::Lists": folder / "lists",
         "Dir::Cache": folder / "cache",
-        # Root's apt would drop to a user that may not write here.
+        # Run by root, apt would switch to a user that may not write into this folder.
         "APT::Sandbox::User": "root",
     }
     return tuple(part for key, value in settings.items() for part in ("-o", f"{key}={value}"))

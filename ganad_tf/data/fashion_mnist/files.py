@@ -1,4 +1,4 @@
-"""Checks a folder of Fashion-MNIST's IDX files and restores them to the bytes first published."""
+"""Checks a folder of Fashion-MNIST's IDX files and restores the published bytes."""
 
 import contextlib
 import hashlib
@@ -12,27 +12,27 @@ from pathlib import Path
 from ganad_tf.data.fashion_mnist.idx import is_gzip, parse_idx, read_plain
 from ganad_tf.errors import DataError
 
-# The published names, and the times that the published .gz files carry in their headers.
+# The published names, and the time stamps in the headers of the published .gz files.
 _TIMES = {
     "train-images-idx3-ubyte": 1504176606,
     "train-labels-idx1-ubyte": 1504176606,
     "t10k-images-idx3-ubyte": 1504176627,
     "t10k-labels-idx1-ubyte": 1504176627,
 }
-_NAMELESS_HEADER = 10  # bytes
+_NAMELESS_HEADER = 10  # bytes of a .gz header without a file name (RFC 1952)
 
 
 @contextlib.contextmanager
 def official_files(folder: Path, checksums: Mapping[str, str]) -> Iterator[Path]:
-    """Yields a temporary folder with the four .gz files just as they were published.
+    """Yields a temporary folder with the four .gz files exactly as they were published.
 
     Args:
-        folder: holds the four IDX files under their published names, each .gz or not.
-        checksums: sha256 of each published file, as hexadecimal digits, by its name.
+        folder: a folder with the four IDX files under their published names, each .gz or not.
+        checksums: name of each published file -> its sha256, as hexadecimal digits.
 
     Raises:
-        DataError: if a file is missing, damaged or another data set's, or if images and labels
-            are not equally many.
+        DataError: if a file is missing, damaged or from another data set, or if the numbers of
+            images and labels differ.
     """
     paths = _find(folder)
     contents = {name: read_plain(path) for name, path in paths.items()}
@@ -78,10 +78,11 @@ def _check_part(part: str, paths: Mapping[str, Path], contents: Mapping[str, byt
 
 
 def _restore(name: str, path: Path, content: bytes, checksum: str) -> bytes:
-    """Rebuilds the published .gz, since that is what the checksums are of.
+    """Rebuilds the published .gz file, because the checksums are of that file.
 
-    Debian's files hold the published compressed stream behind another header; what is stored
-    plain, or was compressed by another program, is compressed anew by gzip, as it first was.
+    Debian's files hold the published compressed stream after another header. Files that are stored
+    uncompressed, or were compressed by another program, are compressed again with gzip, which gives
+    the published stream.
     """
     header = b"\x1f\x8b\x08\x08" + struct.pack("<I", _TIMES[name]) + b"\0\x03"
     header += name.encode() + b"\0"
@@ -96,7 +97,7 @@ def _restore(name: str, path: Path, content: bytes, checksum: str) -> bytes:
 
 
 def _compressed_streams(name: str, path: Path, content: bytes) -> Iterator[bytes]:
-    """Candidates for the published stream, likeliest first."""
+    """Candidates for the published compressed stream, the most likely first."""
     stored = path.read_bytes()
     if is_gzip(stored):
         yield stored[_NAMELESS_HEADER:]

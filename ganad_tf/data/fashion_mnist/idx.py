@@ -1,4 +1,4 @@
-"""Reads IDX, the file format of MNIST and its kin, plain or as .gz."""
+"""Reads IDX, the file format of MNIST and similar data sets, plain or as .gz."""
 
 import gzip
 import math
@@ -14,7 +14,7 @@ _UINT8 = 0x08
 
 
 def read_plain(path: Path) -> bytes:
-    """The bytes of a file, decompressed if it is a .gz.
+    """Reads a file, and decompresses it if it is a .gz.
 
     Raises:
         DataError: if the file is missing, cannot be read, or is a damaged .gz.
@@ -35,7 +35,7 @@ def read_plain(path: Path) -> bytes:
 
 
 def is_gzip(stored: bytes) -> bool:
-    """Whether bytes begin as a .gz file does."""
+    """Whether the bytes begin like a .gz file."""
     return stored[:2] == _GZIP_MAGIC
 
 
@@ -43,12 +43,12 @@ def parse_idx(data: bytes, name: str | Path) -> np.ndarray:
     """Parses the bytes of an uncompressed IDX file.
 
     Args:
-        data: the file's content: two zeros, the type's code, the number of dimensions, each
-            dimension as 4 bytes (most significant first), then the values.
-        name: what errors call it.
+        data: the content of the file: two zeros, the code of the type, the number of dimensions,
+            the size of each dimension in 4 bytes (most significant first), then the values.
+        name: the name of the file, for errors.
 
     Raises:
-        DataError: if `data` is not a whole IDX file of bytes.
+        DataError: if `data` is not a complete IDX file of bytes.
     """
     dimensions = data[3] if len(data) > 3 else 0
     header = 4 + 4 * dimensions
@@ -65,5 +65,5 @@ def parse_idx(data: bytes, name: str | Path) -> np.ndarray:
         )
     try:
         return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
-    except ValueError:  # no values, along dimensions that are too many or too long
+    except ValueError:  # no values, but too many or too large dimensions
         raise DataError(f"{name}: expected a possible shape. Received: {list(shape)}") from None

@@ -1,4 +1,6 @@
-"""Fashion-MNIST through TensorFlow Datasets, also where its home site cannot be reached.
+"""Loads Fashion-MNIST through TensorFlow Datasets (TFDS), from several sources.
+
+It also works if the site that publishes the data set cannot be reached.
 
 Xiao, Rasul and Vollgraf, *Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms*, 2017.
@@ -42,22 +44,22 @@ def load_fashion_mnist(
 ) -> tuple[LabelledImages, LabelledImages]:
     """Loads Fashion-MNIST from the first source that has it.
 
-    In this order: what TFDS has prepared; a folder of IDX files, named or the system's; TFDS's own
-    download; Debian's package. Whatever the source, TFDS's builder prepares it and TFDS's
-    registered checksums vouch for it.
+    The sources, in this order: data that TFDS has already prepared; the folder `idx_dir`; the
+    system's folder of IDX files; the download by TFDS; Debian's package. TFDS prepares the data
+    from every source, and the files are checked against the checksums registered in TFDS.
 
     Args:
-        data_dir: where TFDS keeps prepared data; by default its own choice (`TFDS_DATA_DIR` or
-            ~/tensorflow_datasets).
-        idx_dir: a folder with the four official IDX files, each .gz or not. When named, it must
-            be whole and official, even where the prepared data makes it unnecessary.
+        data_dir: folder of prepared data (default: `TFDS_DATA_DIR` or ~/tensorflow_datasets, as
+            TFDS decides).
+        idx_dir: a folder with the four published IDX files, each compressed as .gz or not. If
+            given, its files are checked even if prepared data makes them unnecessary.
 
     Returns:
         The training and the test set: uint8 [60000, 28, 28, 1] and [10000, 28, 28, 1] in the
-        official order, no class normal yet.
+        published order. No class is marked as normal.
 
     Raises:
-        DataError: if a named folder or the prepared data is damaged, or no source can be reached.
+        DataError: if a given folder or the prepared data is damaged, or no source can be reached.
     """
     builder = _builder(data_dir)
     with contextlib.ExitStack() as stack:
@@ -85,7 +87,7 @@ def _builder(data_dir: Path | None) -> tfds.core.DatasetBuilder:
 
 
 def _prepare_from_anywhere(builder: tfds.core.DatasetBuilder) -> None:
-    """Tries every source that nobody needs to name."""
+    """Tries the sources that need no argument, one after the other."""
     failures = []
     for find in (_in_system_folder, _on_site, _in_debian_package):
         with contextlib.ExitStack() as stack:
@@ -94,11 +96,11 @@ def _prepare_from_anywhere(builder: tfds.core.DatasetBuilder) -> None:
                 official, source = stack.enter_context(find(builder))
                 return _prepare(builder, official, source)
             except DataError as error:
-                if official:  # good files: the fault is at this end, a full disk for one
+                if official:  # the files are good, so the fault is local, such as a full disk
                     raise
                 failures.append(str(error))
     raise DataError(
-        "Fashion-MNIST is not here and no source can be reached. Any one of these helps:\n"
+        "Fashion-MNIST is not prepared and no source can be reached. Any one of these helps:\n"
         f"  - install the package {DEBIAN_PACKAGE} (Debian, Ubuntu)\n"
         "  - name a folder that holds its four IDX files (--idx-dir)\n"
         f"  - name a folder in which TFDS has prepared it (--data-dir), now {builder.data_path}\n"
@@ -116,9 +118,9 @@ def _in_system_folder(builder: tfds.core.DatasetBuilder) -> Iterator[tuple[Path,
 
 @contextlib.contextmanager
 def _on_site(builder: tfds.core.DatasetBuilder) -> Iterator[tuple[None, str]]:
-    """Leaves the download to TFDS, but only from a site that has just proved to answer.
+    """Checks that the site answers and leaves the download to TFDS.
 
-    TFDS waits without limit for a site that a firewall swallows.
+    Without this check, TFDS waits without limit for a site that a firewall blocks.
     """
     url, expected = min(builder.url_infos.items(), key=lambda item: item[1].size)
     try:
@@ -144,12 +146,12 @@ def _site(builder: tfds.core.DatasetBuilder) -> str:
 
 
 def _checksums(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
-    """What TFDS has registered: sha256 of each published file, by its name."""
+    """Name of each published file -> its sha256, as registered in TFDS."""
     return {info.filename: info.checksum for info in builder.url_infos.values()}
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, official: Path | None, source: str) -> None:
-    """Runs TFDS's builder on the official files, or on what it downloads itself."""
+    """Runs the builder of TFDS on the official files; if None, on files that it downloads."""
     _LOGGER.info(
         "Fashion-MNIST: preparing %s with TFDS in %s (once, half a minute)",
         source,
@@ -159,7 +161,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, official: Path | None, source: s
         config = tfds.download.DownloadConfig(
             manual_dir=official,
             extract_dir=scratch,
-            # Looking for Google's copy can hang for minutes on a closed network.
+            # The search for Google's copy can hang for minutes on a closed network.
             try_download_gcs=False,
         )
         try:
@@ -168,7 +170,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, official: Path | None, source: s
                     download_dir=scratch if official else None, download_config=config
                 )
         except Exception as error:  # TFDS raises errors of many libraries
-            # Another process may have prepared the same folder in the meantime.
+            # No error if another process has prepared the same folder in the meantime.
             if not builder.data_path.exists():
                 raise DataError(
                     f"{builder.data_path}: expected TFDS to prepare Fashion-MNIST from {source}. "
@@ -182,7 +184,7 @@ def _read(builder: tfds.core.DatasetBuilder, split: str) -> LabelledImages:
             builder.as_dataset(
                 split=split,
                 batch_size=-1,
-                # One file after the other, as they were written.
+                # Read one file after the other, in the order in which they were written.
                 read_config=tfds.ReadConfig(interleave_cycle_length=1),
             )
         )
@@ -200,10 +202,10 @@ def _read(builder: tfds.core.DatasetBuilder, split: str) -> LabelledImages:
 
 
 def _published_order(split: str, count: int) -> np.ndarray:
-    """Where TFDS keeps each example, in the order in which the authors published them.
+    """The position of each example in TFDS, in the order in which the authors published them.
 
-    TFDS sorts a split by the md5 of its name and the example's number. Reports and other tools
-    number images as published.
+    TFDS sorts a split by the md5 of its name and the number of the example. Reports and other tools
+    number images in the published order.
     """
     digests = [hashlib.md5(f"{split}{number}".encode()).digest() for number in range(count)]
     return np.argsort(np.argsort(np.array(digests, "S16")))
@@ -212,6 +214,6 @@ def _published_order(split: str, count: int) -> np.ndarray:
 def _damaged(builder: tfds.core.DatasetBuilder, received: str) -> DataError:
     without_graph_names = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", received)
     return DataError(
-        f"{builder.data_path}: expected Fashion-MNIST as TFDS prepares it; remove the folder to "
-        f"have it prepared again. Received: {without_graph_names}"
+        f"{builder.data_path}: expected Fashion-MNIST as TFDS prepares it; remove the folder, "
+        f"and it is prepared again. Received: {without_graph_names}"
     )

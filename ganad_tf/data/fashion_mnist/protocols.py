@@ -1,8 +1,9 @@
-"""One class is normal; a protocol says which of the others are labelled in training."""
+"""One class is normal; a protocol decides which anomalies are labelled in training."""
 
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,21 +17,55 @@ PROTOCOLS = ("seen", "unseen", "none", "few")
 UNSEEN_SHARE = 0.05
 
 
+@dataclass(frozen=True)
+class Labelling:
+    """Which anomalies of the training set are labelled. Unlabelled ones are not used.
+
+    Args:
+        protocol: `seen`, all of them; `unseen`, those of the class `known`, as many as make up 5 %
+            of the labelled images (Ruff et al. 2020); `few`, `anomalies` of them, evenly from all
+            classes; `none`, none of them.
+        known: number of the labelled class under `unseen`; by default the class after the normal
+            one.
+        anomalies: number of labelled anomalies under `few`, at least 2.
+
+    Raises:
+        UsageError: if the protocol is unknown or `anomalies` is out of its range.
+    """
+
+    protocol: str = "seen"
+    known: int | None = None
+    anomalies: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise UsageError(
+                f"protocol must be one of {', '.join(PROTOCOLS)}. Received: {self.protocol!r}"
+            )
+        if self.protocol == "few" and (self.anomalies is None or self.anomalies < 2):
+            raise UsageError(
+                f"anomalies must be at least 2, for protocol few. Received: {self.anomalies}"
+            )
+
+
+ALL_LABELLED = Labelling()
+
+
 def parse_class(text: str | int, names: Sequence[str]) -> int:
     """Finds a class by number or by name.
 
-    Names match whatever their case, hyphens and spaces, and each side of a slash stands for the
-    whole: "t-shirt", "TOP" and "T-shirt/top" are the same class.
+    Case, hyphens and spaces of names do not matter. Each side of a slash names the class, too:
+    "t-shirt", "TOP" and "T-shirt/top" are the same class.
 
     Args:
-        text: what the user typed.
-        names: the classes' names, in order.
+        text: a number or name, as the user typed it.
+        names: the names of the classes, in order.
 
     Returns:
-        The class's number.
+        The number of the class.
 
     Raises:
-        UsageError: if no class is called so.
+        UsageError: if there is no such class.
     """
     text = str(text).strip()
     if re.fullmatch("[0-9]{1,9}", text) and int(text) < len(names):
@@ -52,29 +87,22 @@ def split_one_class(
     train: LabelledImages,
     test: LabelledImages,
     normal: int,
-    protocol: str = "seen",
-    known: int | None = None,
-    anomalies: int | None = None,
+    labelling: Labelling = ALL_LABELLED,
     validation_fraction: float = 0.1,
     seed: int = 0,
 ) -> Splits:
     """Splits a data set for one normal class.
 
-    The validation part is drawn from `train` alone, from each kind in proportion; the normal
-    images in it are the same under every protocol. `test` stays whole and in order.
+    The validation part is drawn from `train`, from each kind in proportion. Its normal images are
+    the same under every protocol. `test` stays whole and in order.
 
     Args:
         train: the official training set.
         test: the official test set.
-        normal: the normal class.
-        protocol: whose anomalies are labelled; the rest of `train` is not used.
-            `seen`: all; `unseen`: of the class `known` alone, as many as make up 5 % of the
-            labelled images (Ruff et al. 2020); `few`: `anomalies` of them, evenly from all
-            classes; `none`: no one's.
-        known: the labelled class under `unseen`; by default the one after `normal`.
-        anomalies: how many anomalies are labelled under `few`.
-        validation_fraction: share of the normal and of the labelled anomalous images that is
-            held out; at least one of each.
+        normal: the number of the normal class.
+        labelling: which anomalies of `train` are labelled.
+        validation_fraction: share, in (0, 1), of the normal images and of the labelled anomalies
+            that is held out; at least one of each.
         seed: of every draw.
 
     Raises:
@@ -82,7 +110,7 @@ def split_one_class(
         DataError: if the training set has too few images of a class.
     """
     classes = len(train.kind_names)
-    _check_arguments(classes, normal, protocol, known, anomalies, validation_fraction)
+    _check_arguments(classes, normal, labelling.known, validation_fraction)
     rng = np.random.default_rng(seed)
 
     normals = np.flatnonzero(train.kinds == normal)
@@ -94,12 +122,13 @@ def split_one_class(
     held_normals = _hold_out(train, normals, validation_fraction, rng)
 
     pool = np.flatnonzero(train.kinds != normal)
-    if protocol == "unseen":
-        known = (normal + 1) % classes if known is None else known
+    if labelling.protocol == "unseen":
+        known = (normal + 1) % classes if labelling.known is None else labelling.known
         pool = np.flatnonzero(train.kinds == known)
         count = round(len(normals) * UNSEEN_SHARE / (1 - UNSEEN_SHARE))
     else:
-        count = {"seen": len(pool), "few": anomalies, "none": 0}[protocol]
+        counts = {"seen": len(pool), "few": labelling.anomalies or 0, "none": 0}
+        count = counts[labelling.protocol]
     labelled = _draw(train, pool, count, rng)
     if len(labelled) == 1:
         raise DataError(
@@ -110,21 +139,21 @@ def split_one_class(
     validation = np.union1d(held_normals, held_anomalies)
     training = np.setdiff1d(np.union1d(normals, labelled), validation)
     sha256 = hashlib.sha256(f"{train.digest()} {test.digest()} {normal}".encode())
-    sha256.update(training)
-    sha256.update(validation)
+    sha256.update(training.data)
+    sha256.update(validation.data)
     return Splits(
         train=train.with_normal(normal).subset(training),
         validation=train.with_normal(normal).subset(validation),
         test=test.with_normal(normal),
         normal_name=train.kind_names[normal],
-        protocol=protocol,
+        protocol=labelling.protocol,
         fingerprint=sha256.hexdigest(),
     )
 
 
-def _check_arguments(classes, normal, protocol, known, anomalies, validation_fraction) -> None:
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"protocol must be one of {', '.join(PROTOCOLS)}. Received: {protocol!r}")
+def _check_arguments(
+    classes: int, normal: int, known: int | None, validation_fraction: float
+) -> None:
     if not 0 <= normal < classes:
         raise UsageError(f"normal must be a class from 0 to {classes - 1}. Received: {normal}")
     if known is not None and (not 0 <= known < classes or known == normal):
@@ -132,25 +161,27 @@ def _check_arguments(classes, normal, protocol, known, anomalies, validation_fra
             f"known must be a class from 0 to {classes - 1} other than the normal one, {normal}. "
             f"Received: {known}"
         )
-    if protocol == "few" and (anomalies is None or anomalies < 2):
-        raise UsageError(f"anomalies must be at least 2, for protocol few. Received: {anomalies}")
     if not 0 < validation_fraction < 1:
         raise UsageError(
             f"validation_fraction must lie between 0 and 1. Received: {validation_fraction}"
         )
 
 
-def _hold_out(data: LabelledImages, indices: np.ndarray, fraction: float, rng) -> np.ndarray:
+def _hold_out(
+    data: LabelledImages, indices: np.ndarray, fraction: float, rng: np.random.Generator
+) -> np.ndarray:
     """Draws the validation share of `indices`, leaving at least one for training."""
     if not len(indices):
         return indices
     return _draw(data, indices, min(max(1, round(fraction * len(indices))), len(indices) - 1), rng)
 
 
-def _draw(data: LabelledImages, pool: np.ndarray, count: int, rng) -> np.ndarray:
+def _draw(
+    data: LabelledImages, pool: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
     """Draws `count` of the indices in `pool`, from each kind in proportion to its size.
 
-    What proportions leave over goes to the kinds with the largest remainders, ties by lot.
+    The rest after rounding down goes to the kinds with the largest remainders, ties at random.
     """
     if count > len(pool):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Decoded images, kept on disk: every file is decoded once, whatever is done with it later."""
+"""A cache of decoded images on disk, so that every file is decoded only once."""
 
 import errno
 import hashlib
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import PIL
@@ -17,35 +18,39 @@ from tqdm import tqdm
 
 from ganad_tf.atomic_files import replace_dir
 from ganad_tf.data.folder.decoding import describe, open_image, prepare
+from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
-# Raise it when decoding changes: what earlier versions kept is then not found.
-_VERSION = 1
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+# Raise it when decoding or the stored record changes, so that older entries are not used.
+_VERSION = 2
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedImages:
-    """Images of one size, one for each different file content.
+    """Images of one size, one for each distinct file content.
 
     Args:
         images: uint8 [M, S, S, C], a memory map; zeros where a file could not be decoded.
-        rows: sha256 of a file's content -> its row.
-        reasons: why a row could not be decoded, by its number.
-        looks: str [M], equal where the pixels are equal, as for one picture in two formats.
-        is_grey: bool [M], whether red, green and blue are equal.
+        rows: sha256 of a file's content -> its row in `images`.
+        reasons: row -> why its file could not be decoded.
+        pixel_digests: str [M], equal for equal pixels, such as one image saved in two formats.
+        is_grey: bool [M], whether red, green and blue are equal in every pixel.
     """
 
     images: np.ndarray
     rows: Mapping[str, int]
     reasons: Mapping[int, str]
-    looks: np.ndarray
+    pixel_digests: np.ndarray
     is_grey: np.ndarray
 
 
-class _Coloured(Exception):
-    """A coloured image among what were all grey ones."""
+class _ColourFoundError(Exception):
+    """A coloured image was found while all images were decoded as grey."""
 
 
 def default_cache() -> Path:
@@ -54,7 +59,11 @@ def default_cache() -> Path:
 
 
 def digest_files(root: Path, paths: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Reads all files once.
+    """Computes the sha256 of files.
+
+    Args:
+        root: the data folder.
+        paths: of the files, relative to it.
 
     Returns:
         path -> sha256 of the content, for files that can be read, and path -> reason for others.
@@ -79,43 +88,52 @@ def decode_files(
     image_size: int,
     channels: int | None = None,
     cache_dir: Path | None = None,
-    fit: str = "stretch",
+    resize: str = "stretch",
 ) -> DecodedImages:
-    """Decodes files, or finds them decoded.
+    """Decodes files, or takes the decoded images from the cache.
 
-    What is kept depends on the files' contents, not on their names, places and labels.
+    The cache depends only on the contents of the files, not on their names, folders and labels.
 
     Args:
-        files: sha256 of the content -> a file that holds it; at least one.
+        files: sha256 of the content -> a file with that content; at least one.
         image_size: S.
         channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
-        cache_dir: where to keep them (default: `default_cache()`).
-        fit: how other shapes come to the square; see `prepare`.
+        cache_dir: folder of the cache (default: `default_cache()`).
+        resize: how other shapes are brought to the square; see `prepare`.
     """
-    folder = (cache_dir or default_cache()) / _key(files, image_size, channels, fit)
+    folder = (cache_dir or default_cache()) / _key(files, image_size, channels, resize)
     kept = _load(folder, files)
     if kept is None:
         with replace_dir(folder) as temporary:
             if channels is None:
                 try:
-                    _decode(temporary, files, image_size, 1, fit, all_grey=True)
-                except _Coloured:
-                    _decode(temporary, files, image_size, 3, fit)
+                    _decode(temporary, files, image_size, 1, resize, all_grey=True)
+                except _ColourFoundError:
+                    _decode(temporary, files, image_size, 3, resize)
             else:
-                _decode(temporary, files, image_size, channels, fit)
+                _decode(temporary, files, image_size, channels, resize)
         kept = _load(folder, files)
+        if kept is None:
+            raise DataError(f"{folder}: expected the images just decoded. Received: damaged files")
         _LOGGER.info("%d decoded images are kept in %s", len(files), folder)
     return kept
 
 
-def in_threads(work: Callable, items: Iterable, title: str) -> Iterator:
-    """Maps in order on all cores, with progress on a terminal, a few results ahead at most."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    items = list(items)
-    rest = iter(items)
+def in_threads(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], title: str
+) -> Iterator[_Result]:
+    """Applies `work` to items in parallel, on all cores, and yields the results in order.
+
+    It shows progress on a terminal, and works at most 16 items per core ahead.
+    """
+    workers = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    todo = list(items)
+    rest = iter(todo)
     with (
         ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(items), desc=title, unit=" files", disable=None, delay=1) as progress,
+        tqdm(total=len(todo), desc=title, unit=" files", disable=None, delay=1) as progress,
     ):
         while chunk := list(itertools.islice(rest, 16 * workers)):
             for result in pool.map(work, chunk):
@@ -123,8 +141,8 @@ def in_threads(work: Callable, items: Iterable, title: str) -> Iterator:
                 progress.update()
 
 
-def _key(files: Mapping[str, Path], image_size: int, channels: int | None, fit: str) -> str:
-    settings = f"{_VERSION} {PIL.__version__} {image_size} {channels} {fit}"
+def _key(files: Mapping[str, Path], image_size: int, channels: int | None, resize: str) -> str:
+    settings = f"{_VERSION} {PIL.__version__} {image_size} {channels} {resize}"
     return hashlib.sha256(" ".join([settings, *sorted(files)]).encode()).hexdigest()[:32]
 
 
@@ -133,13 +151,13 @@ def _decode(
     files: Mapping[str, Path],
     size: int,
     channels: int,
-    fit: str,
+    resize: str,
     all_grey: bool = False,
 ) -> None:
     """Writes images.npy and record.npz.
 
     Raises:
-        _Coloured: if all images should be grey and one is not.
+        _ColourFoundError: if `all_grey` and an image is coloured.
     """
     shape = (size, size, channels)
 
@@ -147,52 +165,58 @@ def _decode(
         try:
             with open_image(path) as image:
                 grey = image.mode in _GREY_MODES
-                pixels = prepare(image, shape, fit)
+                pixels = prepare(image, shape, resize)
                 if not grey:
-                    colours = pixels if channels == 3 else prepare(image, (size, size, 3), fit)
+                    colours = pixels if channels == 3 else prepare(image, (size, size, 3), resize)
                     grey = bool((colours == colours[..., :1]).all())
                 return pixels, grey, ""
         except MemoryError:
             raise
         except Exception as error:  # Pillow's readers raise dozens of types on damaged files
-            # A failing disk is not the file's fault; its damage must not be kept. Damaged files
-            # make Pillow seek to where no file reaches.
+            # An error of the disk says nothing about the file and must not be cached. EINVAL comes
+            # from damaged files, in which Pillow seeks to impossible positions.
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise
             return None, True, describe(error)
 
-    looks, is_grey, reasons = [], [], []
+    pixel_digests: list[str] = []
+    is_grey: list[bool] = []
+    reasons: list[str] = []
     digests = sorted(files)
     with open(folder / "images.npy", "wb") as file:
-        # Written as a stream: a full disk under a memory map would kill the process.
+        # Written as a stream: if the disk is full, a memory map would kill the process.
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}
         np.lib.format.write_array_header_1_0(file, header)
         paths = [files[digest] for digest in digests]
         for pixels, grey, reason in in_threads(decode, paths, "decoding"):
             if all_grey and not grey:
-                raise _Coloured
+                raise _ColourFoundError
             stored = np.zeros(shape, np.uint8) if pixels is None else np.ascontiguousarray(pixels)
             file.write(stored.data)
-            looks.append("" if pixels is None else hashlib.sha256(stored).hexdigest()[:32])
+            pixel_digests.append(
+                "" if pixels is None else hashlib.sha256(stored.data).hexdigest()[:32]
+            )
             is_grey.append(grey)
             reasons.append(reason)
-    np.savez(folder / "record.npz", looks=looks, is_grey=is_grey, reasons=reasons)
+    np.savez(folder / "record.npz", pixel_digests=pixel_digests, is_grey=is_grey, reasons=reasons)
 
 
 def _load(folder: Path, files: Mapping[str, Path]) -> DecodedImages | None:
-    """What is kept in `folder`, or None if nothing or something damaged is."""
+    """The cached images in `folder`, or None if there are none or they are damaged."""
     try:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         with np.load(folder / "record.npz", allow_pickle=False) as record:
-            looks, is_grey, reasons = (record[name] for name in ("looks", "is_grey", "reasons"))
+            pixel_digests, is_grey, reasons = (
+                record[name] for name in ("pixel_digests", "is_grey", "reasons")
+            )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    if not len(images) == len(looks) == len(is_grey) == len(reasons) == len(files):
+    if not len(images) == len(pixel_digests) == len(is_grey) == len(reasons) == len(files):
         return None
     return DecodedImages(
         images,
         {digest: row for row, digest in enumerate(sorted(files))},
         {int(row): str(reasons[row]) for row in np.flatnonzero(reasons != "")},
-        looks,
+        pixel_digests,
         is_grey,
     )

@@ -1,4 +1,4 @@
-"""What must hold of a folder of images before anything is learnt from it."""
+"""Checks of a folder of images before training."""
 
 import itertools
 import logging
@@ -10,31 +10,11 @@ import numpy as np
 
 from ganad_tf.data.folder.layout import OWN, BadFile, FoundImage, Listing
 from ganad_tf.data.folder.split_file import SplitEntry
-from ganad_tf.errors import DataError, UsageError
+from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
-_MOST_NAMED = 20  # files in one message
-
-
-def check_arguments(
-    image_size: int, channels: int | None, validation_fraction: float, test_fraction: float
-) -> None:
-    """Checks the ranges that `load_folder` states.
-
-    Raises:
-        UsageError: if one is left.
-    """
-    if not 32 <= image_size <= 256 or image_size % 16:
-        raise UsageError(
-            f"image_size must be a multiple of 16 from 32 to 256. Received: {image_size}"
-        )
-    if channels not in (None, 1, 3):
-        raise UsageError(f"channels must be 1 or 3. Received: {channels}")
-    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
-    for name, value in fractions.items():
-        if not 0 < value < 1:
-            raise UsageError(f"{name} must lie between 0 and 1. Received: {value}")
+_MAX_NAMED = 20  # bad files named in one message
 
 
 def check_any(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadFile]) -> None:
@@ -48,10 +28,10 @@ def check_any(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadF
 
 
 def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadFile]) -> None:
-    """Checks that there are normal images where the layout has them.
+    """Checks that there are normal images in each folder in which the layout needs some.
 
     Raises:
-        DataError: if there are none.
+        DataError: if one of these folders has none.
     """
     needed = (
         {"": "normal/"} if listing.layout == OWN else {"train": "train/good/", "test": "test/good/"}
@@ -65,35 +45,40 @@ def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[
 
 
 def parts_from(entries: Sequence[SplitEntry], listing: Listing, split_file: Path) -> dict[str, str]:
-    """What a split file says of the images that are there: path -> part.
+    """The part of each image that a split file names: path -> part.
 
     Raises:
-        DataError: if it names an image that is not there, or has it as another kind.
+        DataError: if it names an image that is not there, or gives it another kind or label.
     """
-    there = {image.path: image for image in listing.images}
-    missing = [entry.path for entry in entries if entry.path not in there]
+    found = {image.path: image for image in listing.images}
+    missing = [entry.path for entry in entries if entry.path not in found]
     if missing:
         raise DataError(
             f"{split_file}: expected paths of images in {listing.root}. "
             f"Received: {_few(missing)}, not there"
         )
     for entry in entries:
-        image = there[entry.path]
+        image = found[entry.path]
         if (entry.kind, entry.is_anomaly) != (image.kind, image.is_anomaly):
             raise DataError(
                 f"{split_file}: expected {entry.path!r} to be of kind {image.kind!r}, "
                 f"{_label(image.is_anomaly)}, as its folder says. "
                 f"Received: {entry.kind!r}, {_label(entry.is_anomaly)}"
             )
-    others = len(there) - len(entries)
+    others = len(found) - len(entries)
     if others:
         _LOGGER.warning("%s does not name %d images of %s", split_file, others, listing.root)
     return {entry.path: entry.part for entry in entries}
 
 
 def contradictions(images: Sequence[FoundImage], digests: Mapping[str, str]) -> list[BadFile]:
-    """Files that are normal images and anomalies at once, by their content."""
-    same = defaultdict(list)
+    """Files with one content that are both among the normal images and among the anomalies.
+
+    Args:
+        images: with their labels.
+        digests: path -> sha256 of the content.
+    """
+    same: defaultdict[str, list[FoundImage]] = defaultdict(list)
     for image in images:
         if image.path in digests:
             same[digests[image.path]].append(image)
@@ -107,16 +92,22 @@ def contradictions(images: Sequence[FoundImage], digests: Mapping[str, str]) -> 
 
 
 def without(images: Sequence[FoundImage], bad: Sequence[BadFile]) -> list[FoundImage]:
-    """The images that are not among the bad files."""
+    """The images whose files are not among the bad ones."""
     paths = {file.path for file in bad}
     return [image for image in images if image.path not in paths]
 
 
 def report_bad(root: Path, bad: Sequence[BadFile], count: int, skip_bad: bool) -> None:
-    """Names the bad files, in an error or, where they may be skipped, in a warning.
+    """Names the bad files: in a warning if they may be skipped, else in an error.
+
+    Args:
+        root: the data folder.
+        bad: the bad files.
+        count: the number of usable images.
+        skip_bad: whether bad files may be skipped.
 
     Raises:
-        DataError: if there are any and they may not be skipped.
+        DataError: if there are bad files and they may not be skipped.
     """
     if not bad:
         return
@@ -129,38 +120,51 @@ def report_bad(root: Path, bad: Sequence[BadFile], count: int, skip_bad: bool) -
 
 
 def check_parts(
-    images: Sequence[FoundImage], looks: np.ndarray, parts: np.ndarray, source: Path
+    images: Sequence[FoundImage], pixel_digests: np.ndarray, parts: np.ndarray, source: Path
 ) -> None:
-    """Checks that a split can be learnt from and leaks nothing.
+    """Checks that a split can be trained on and leaks nothing from one part to another.
+
+    Args:
+        images: the usable images.
+        pixel_digests: str [N], equal for equal pixels.
+        parts: str [N], the part of each image.
+        source: the file or folder that errors name.
 
     Raises:
-        DataError: if a part has no normal image or the training part but one, or a picture is in
-            two parts.
+        DataError: if a part has no normal image, the training part has only one, or images with
+            equal pixels are in two parts.
     """
-    normals = Counter()
+    normals: Counter[str] = Counter()
     first: dict[str, tuple[str, str]] = {}
-    for image, look, part in zip(images, looks.tolist(), parts.tolist(), strict=True):
+    for image, digest, part in zip(images, pixel_digests.tolist(), parts.tolist(), strict=True):
         if part == "unused":
             continue
         normals[part] += not image.is_anomaly
-        path, earlier = first.setdefault(look, (image.path, part))
+        path, earlier = first.setdefault(digest, (image.path, part))
         if earlier != part:
             raise DataError(
-                f"{source}: expected equal pictures in one part, or the test would be known "
-                f"beforehand. Received: {path!r} in {earlier} and {image.path!r} in {part}"
+                f"{source}: expected equal images in one part, so that no test image is known "
+                f"from training. Received: {path!r} in {earlier} and {image.path!r} in {part}"
             )
     for part in ("train", "validation", "test"):
         if not normals[part]:
             raise DataError(f"{source}: expected normal images in part {part}. Received: none")
-    if normals["train"] < 2:  # how normal images differ cannot be seen in one
+    if normals["train"] < 2:  # one image does not show how normal images differ
         raise DataError(f"{source}: expected at least 2 normal images in part train. Received: 1")
 
 
-def equal_pictures(images: Sequence[FoundImage], looks: np.ndarray) -> tuple[tuple[str, ...], ...]:
-    """Groups of paths whose pictures are equal."""
-    groups = defaultdict(list)
-    for image, look in zip(images, looks.tolist(), strict=True):
-        groups[look].append(image.path)
+def equal_images(
+    images: Sequence[FoundImage], pixel_digests: np.ndarray
+) -> tuple[tuple[str, ...], ...]:
+    """Groups of two or more paths whose images have equal pixels.
+
+    Args:
+        images: N images.
+        pixel_digests: str [N], equal for equal pixels.
+    """
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for image, digest in zip(images, pixel_digests.tolist(), strict=True):
+        groups[digest].append(image.path)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
@@ -171,46 +175,50 @@ def notes_on(
     duplicates: Sequence[Sequence[str]],
     shape: Sequence[int],
 ) -> tuple[str, ...]:
-    """Sentences about the data that its owner should know before trusting a result.
+    """Sentences about the data that the user should know before trusting a result.
 
     Args:
         listing: of the folder.
         entries: of the usable images.
-        is_grey: bool [N], of the same.
-        duplicates: groups of equal pictures.
+        is_grey: bool [N], whether each of them is grey.
+        duplicates: groups of paths whose images have equal pixels.
         shape: (S, S, C) of the decoded images.
     """
     notes = []
     if listing.ignored:
         kinds = ", ".join(f"{n} of {suffix}" for suffix, n in listing.ignored.most_common(8))
-        notes.append(f"files that are no images by their names were not read: {kinds}")
+        notes.append(f"files whose names are not those of images were not read: {kinds}")
     if shape[-1] == 3 and is_grey.any():
         notes.append(
-            f"{is_grey.sum()} of {len(is_grey)} images are grey, the others are coloured; where "
-            "that goes with the label, it is all that will be learnt"
+            f"{is_grey.sum()} of {len(is_grey)} images are grey, the others are coloured; if "
+            "colour goes with the label, the model may learn nothing else"
         )
     if duplicates:
         copies = sum(map(len, duplicates)) - len(duplicates)
         examples = _few([" = ".join(group[:3]) for group in duplicates])
-        notes.append(f"{copies} images repeat another one and stay in its part: {examples}")
+        notes.append(f"{copies} images repeat another one and go to the same part: {examples}")
     label = {entry.path: entry.is_anomaly for entry in entries}
     both = [group for group in duplicates if len({label[path] for path in group}) == 2]
     if both:
         notes.append(
-            f"{len(both)} pictures are normal and anomalous at once at {shape[0]}x{shape[1]} "
+            f"{len(both)} images are both normal and anomalous at {shape[0]}x{shape[1]} "
             f"pixels: {_few([' = '.join(group[:3]) for group in both])}"
         )
     counts = Counter((entry.part, entry.is_anomaly) for entry in entries)
     if not counts["test", True]:
-        notes.append("there is no anomaly to test with: false alarms can be measured, finds cannot")
+        notes.append("there is no anomaly to test with: only false alarms can be measured")
     elif listing.layout == OWN and not counts["train", True] + counts["unused", True]:
         notes.append(
-            f"no anomaly is learnt from: all {counts['test', True]} are needed for testing"
+            f"no anomaly is used for training: all {counts['test', True]} are needed for testing"
         )
     if counts["unused", False]:
-        notes.append(f"{counts['unused', False]} training images are in test too and not used")
+        notes.append(
+            f"{counts['unused', False]} training images are also in the test part and are not used"
+        )
     if counts["unused", True]:
-        notes.append(f"{counts['unused', True]} anomalies are neither learnt from nor tested")
+        notes.append(
+            f"{counts['unused', True]} anomalies are used neither for training nor for testing"
+        )
     return tuple(notes)
 
 
@@ -224,9 +232,9 @@ def _broken(bad: Sequence[BadFile]) -> str:
 
 def _named(bad: Sequence[BadFile]) -> str:
     """One line for each of the first files."""
-    lines = [f"  {file.path}: {file.reason}" for file in bad[:_MOST_NAMED]]
-    if len(bad) > _MOST_NAMED:
-        lines.append(f"  and {len(bad) - _MOST_NAMED} more")
+    lines = [f"  {file.path}: {file.reason}" for file in bad[:_MAX_NAMED]]
+    if len(bad) > _MAX_NAMED:
+        lines.append(f"  and {len(bad) - _MAX_NAMED} more")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""From an image file to pixels: the same rules by which the exported runtime reads images."""
+"""From an image file to pixels, by the same rules as the exported runtime."""
 
 from pathlib import Path
 
@@ -7,23 +7,23 @@ from PIL import Image
 
 from ganad_tf.errors import DataError
 
-# `export/runtime.py` must stay one file that can be copied away, so these rules stand there a
-# second time; tests/data/test_decoding.py holds the two together.
+# `export/runtime.py` is one file that users copy to other machines, so it repeats these rules.
+# tests/data/folder/test_decoding.py checks that both give the same pixels.
 MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pgm", ".ppm", ".pbm"),
 )
-FITS = ("stretch", "pad")
+RESIZE_MODES = ("stretch", "pad")
 
 
 def open_image(path: Path) -> Image.Image:
-    """Opens an image file, refusing huge ones before they are decoded.
+    """Opens an image file. An image of too many pixels is refused before it is decoded.
 
     Raises:
         DataError: if the image is too large.
-        Exception: of many types, Pillow's own, if the file is not a readable image.
+        Exception: one of many types that Pillow raises, if the file is not a readable image.
     """
     image = Image.open(path, formats=FORMATS)
     try:
@@ -35,20 +35,23 @@ def open_image(path: Path) -> Image.Image:
 
 
 def prepare(
-    image: Image.Image, image_shape: tuple[int, int, int], fit: str = "stretch"
+    image: Image.Image, image_shape: tuple[int, int, int], resize: str = "stretch"
 ) -> np.ndarray:
-    """Turns a Pillow image into what the networks take.
+    """Turns a Pillow image into pixels for the networks.
 
-    The first frame of animations; 16-bit grey is scaled (not clipped) to 8 bits; transparency is
-    laid over black, the colour the networks are padded with; palette, CMYK and other modes become
-    grey (ITU-R 601 luma) or RGB; other sizes are scaled with Pillow's bilinear filter, which
-    averages over all pixels when shrinking. EXIF rotation is not applied.
+    - Of an animation, the first frame is used.
+    - 16-bit grey is scaled, not clipped, to 8 bits.
+    - Transparent images are laid over black, the colour with which the networks pad images.
+    - Palette, CMYK and other modes become grey (ITU-R 601 luma) or RGB.
+    - Other sizes are scaled with Pillow's bilinear filter, which averages over all pixels when it
+      shrinks an image.
+    - EXIF rotation is not applied.
 
     Args:
         image: an opened image.
         image_shape: (h, w, C), C = 1 (grey) or 3 (RGB).
-        fit: how other shapes come to (h, w): `stretch`, each side by itself, or `pad`, as
-            `placed` says, with black around.
+        resize: how other shapes are brought to (h, w): `stretch` scales each side by itself, `pad`
+            keeps the proportions and adds black margins; see `placed`.
 
     Returns:
         uint8 [h, w, C].
@@ -67,40 +70,39 @@ def prepare(
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     image = image.convert("L" if channels == 1 else "RGB")
-    left, top, *size = placed(image.size, (width, height), fit)
-    if image.size != tuple(size):
-        image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top, wide, high = placed(image.size, (width, height), resize)
+    if image.size != (wide, high):
+        image = image.resize((wide, high), Image.Resampling.BILINEAR)
     pixels = np.zeros(image_shape, np.uint8)
-    pixels[top : top + size[1], left : left + size[0]] = np.asarray(image).reshape(
-        *size[::-1], channels
-    )
+    scaled = np.asarray(image).reshape(high, wide, channels)
+    pixels[top : top + high, left : left + wide] = scaled
     return pixels
 
 
 def placed(
-    size: tuple[int, int], frame: tuple[int, int], fit: str = "stretch"
+    size: tuple[int, int], frame: tuple[int, int], resize: str = "stretch"
 ) -> tuple[int, int, int, int]:
-    """Where an image comes to lie in its frame.
+    """The position and size of an image after scaling it into a frame.
 
     Args:
-        size: (width, height) of the image.
-        frame: (width, height) that it must fill.
-        fit: `stretch` for all of it; `pad` for the largest part, in the middle, that has the
-            image's proportions, to a pixel. Small images are enlarged.
+        size: (width, height) of the image, in pixels.
+        frame: (width, height) of the frame, in pixels.
+        resize: `stretch` fills the frame. `pad` takes the largest centred rectangle with the
+            image's proportions, rounded to whole pixels. Small images are enlarged.
 
     Returns:
-        left, top, width, height.
+        (left, top, width, height) in pixels of the frame.
     """
     (width, height), (wide, high) = size, frame
-    if fit == "pad" and width * high >= height * wide:
+    if resize == "pad" and width * high >= height * wide:
         high = max(1, (2 * height * wide + width) // (2 * width))
-    elif fit == "pad":
+    elif resize == "pad":
         wide = max(1, (2 * width * high + height) // (2 * height))
     return (frame[0] - wide) // 2, (frame[1] - high) // 2, wide, high
 
 
 def describe(error: Exception) -> str:
-    """One line for whatever a reader raised, with its type where the message would not tell."""
+    """One line that describes an error raised while reading an image file."""
     if isinstance(error, OSError) and error.strerror:
         return f"expected a readable file. Received: {error.strerror}"
     if type(error).__name__ == "UnidentifiedImageError":

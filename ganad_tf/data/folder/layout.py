@@ -1,12 +1,12 @@
-"""Which images a folder holds, and what their places in it say about them.
+"""The images of a data folder, with the kind and label that their folders give them.
 
-Two layouts are known:
+There are two layouts:
 
     own      PATH/normal/...  PATH/anomaly/[kind/]...  PATH/ground_truth/[kind/]...
     MVTec    PATH/train/good  PATH/test/good  PATH/test/<defect>  PATH/ground_truth/<defect>
-             and, beyond MVTec AD, PATH/train/<defect> for anomalies to learn from
+             and, in addition to MVTec AD, PATH/train/<defect> for anomalies to train on
 
-In both, `ground_truth` is optional: masks, each named like its image with `_mask` at the end.
+In both, `ground_truth` is optional. It holds masks, each named like its image with `_mask` added.
 
 MVTec: Bergmann et al., *MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly
 Detection*, CVPR 2019.
@@ -27,12 +27,12 @@ _GROUND_TRUTH = "ground_truth"
 
 @dataclass(frozen=True)
 class FoundImage:
-    """An image file by its place.
+    """An image file, described by its folder.
 
     Args:
         path: relative to the data folder, with slashes.
         kind: `normal` or `good`, or the name of the kind of anomaly.
-        is_anomaly: what its folder says.
+        is_anomaly: its label.
         official: `train` or `test` in the MVTec layout, else empty.
     """
 
@@ -44,7 +44,12 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class BadFile:
-    """A file that cannot be used; `reason` reads on from the path: `expected ... Received: ...`."""
+    """A file that cannot be used.
+
+    Args:
+        path: relative to the data folder, with slashes.
+        reason: `expected ... Received: ...`.
+    """
 
     path: str
     reason: str
@@ -52,15 +57,15 @@ class BadFile:
 
 @dataclass
 class Listing:
-    """What a data folder holds.
+    """The contents of a data folder.
 
     Args:
         root: the folder.
         layout: `own` or `MVTec`.
-        normal_name: the normal kind.
-        images: all image files, by path.
-        bad: what looked like images, or hides some, and cannot be read.
-        ignored: how many other files there are, by suffix.
+        normal_name: the name of the normal kind.
+        images: all image files, in the order of their paths.
+        bad: files that are named like images, and folders, that cannot be read.
+        ignored: suffix -> number of files that are not named like images.
     """
 
     root: Path
@@ -68,14 +73,14 @@ class Listing:
     normal_name: str
     images: list[FoundImage] = field(default_factory=list)
     bad: list[BadFile] = field(default_factory=list)
-    ignored: Counter = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
 def list_folder(root: Path) -> Listing:
-    """Lists a data folder's images in either layout, at any depth below the class folders.
+    """Lists the images of a data folder, at any depth below its class folders.
 
-    Hidden files are left out, as are files without an image's suffix. Class folders may be links;
-    links to folders further down are bad, since they can lead in circles or into other classes.
+    Hidden files and files without the suffix of an image are left out. A class folder may be a
+    link. Links to folders below it are bad, because they can lead in circles or into other classes.
 
     Raises:
         DataError: if the folder is in neither layout or in both.
@@ -93,7 +98,7 @@ def list_folder(root: Path) -> Listing:
     if own:
         _add(listing, "normal", "normal", False)
         for kind in _class_folders(listing, "anomaly", "anomaly"):
-            # A kind may well be called so, but then names no longer tell who is normal.
+            # A kind of anomaly may be called `normal`, but kinds are told apart by their names.
             name = "anomaly/normal" if kind == "normal" else kind
             _add(listing, f"anomaly/{kind}", name, True)
     else:
@@ -106,10 +111,10 @@ def list_folder(root: Path) -> Listing:
 
 
 def list_masks(root: Path, layout: str) -> dict[str, str]:
-    """The masks of a data folder.
+    """Lists the mask files of a data folder.
 
     Returns:
-        `mask_key` of the image -> path relative to `root`.
+        `mask_key` of the image -> path of its mask, relative to `root`.
     """
     listing = Listing(root, layout, "")
     for kind in _class_folders(listing, _GROUND_TRUTH, "anomaly" if layout == OWN else None):
@@ -119,12 +124,12 @@ def list_masks(root: Path, layout: str) -> dict[str, str]:
 
 
 def mask_key(path: str) -> str:
-    """The name under which `list_masks` has an image's mask: `test/hole/a b.png` -> `hole/a b`."""
+    """The key of an image in `list_masks`: `test/hole/a b.png` -> `hole/a b`."""
     return os.path.splitext(path)[0].split("/", 1)[1]
 
 
 def _class_folders(listing: Listing, parent: str, loose: str | None) -> list[str]:
-    """Names of the folders in `parent`; images beside them are of the kind `loose`, if it may be"""
+    """Names of the folders in `parent`. Images directly in it are of the kind `loose`, if given."""
     folder = listing.root / parent
     if not folder.is_dir():
         return []
@@ -140,11 +145,11 @@ def _class_folders(listing: Listing, parent: str, loose: str | None) -> list[str
 
 
 def _add(listing: Listing, folder: str, kind: str, is_anomaly: bool, official: str = "") -> None:
-    """Adds all images below a class folder."""
+    """Adds all images below a class folder to the listing."""
     top = os.path.realpath(listing.root / folder)
     above = os.path.realpath((listing.root / folder).parent)
     if os.path.commonpath([top, above]) == top:
-        reason = "expected a class folder. Received: a link to a folder that it lies in itself"
+        reason = "expected a class folder. Received: a link to a folder that contains it"
         listing.bad.append(BadFile(folder, reason))
         return
     pending = [folder]
@@ -161,23 +166,30 @@ def _add(listing: Listing, folder: str, kind: str, is_anomaly: bool, official: s
                 _add_file(listing, entry, path, kind, is_anomaly, official)
 
 
-def _add_file(listing: Listing, entry: os.DirEntry, path: str, kind, is_anomaly, official) -> None:
+def _add_file(
+    listing: Listing,
+    entry: os.DirEntry[str],
+    path: str,
+    kind: str,
+    is_anomaly: bool,
+    official: str,
+) -> None:
     if not entry.name.lower().endswith(SUFFIXES):
         listing.ignored[_suffix(entry.name)] += 1
         return
     try:
-        # Opening a pipe or a device would wait for ever.
+        # Only regular files: opening a pipe or a device would wait for ever.
         regular = stat.S_ISREG(entry.stat().st_mode)
         received = "something else"
     except OSError as error:
-        regular, received = False, error.strerror
+        regular, received = False, error.strerror or str(error)
     if regular:
         listing.images.append(FoundImage(path, kind, is_anomaly, official))
     else:
         listing.bad.append(BadFile(path, f"expected a file. Received: {received}"))
 
 
-def _entries(listing: Listing, folder: Path) -> list[os.DirEntry]:
+def _entries(listing: Listing, folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]

@@ -1,4 +1,4 @@
-"""Who of a folder's images is learnt from, who is held out, and the file that says so."""
+"""Drawing the parts of a folder's images, and the file that stores the part of each image."""
 
 import csv
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ _COLUMNS = ["path", "kind", "label", "part"]
 
 @dataclass(frozen=True)
 class SplitEntry:
-    """One image's line in a split file.
+    """The line of one image in a split file.
 
     Args:
-        path: relative to the data folder, with slashes.
-        kind: as `ganad_tf.data.folder.layout` names it.
+        path: of the image, relative to the data folder, with slashes.
+        kind: the name of its kind, as in `ganad_tf.data.folder.layout`.
         is_anomaly: its label.
         part: `train`, `validation`, `test` or `unused`.
     """
@@ -33,33 +33,36 @@ class SplitEntry:
 
 def draw_parts(
     kinds: np.ndarray,
-    looks: np.ndarray,
+    pixel_digests: np.ndarray,
     validation_fraction: float,
     test_fraction: float,
     seed: int,
 ) -> np.ndarray:
-    """Splits images at random, every kind in proportion, equal images always together.
+    """Draws the part of each image at random.
+
+    Each part gets its share of every kind. Images with equal pixels always get the same part.
 
     Args:
-        kinds: int [N], 0 for normal images, others for kinds of anomalies.
-        looks: str [N], equal for equal images.
-        validation_fraction: share of what is not test, normal and anomalous ones apart.
-        test_fraction: share of all, likewise; 0 for no test part.
-        seed: of the draw. The order of the images does not matter.
+        kinds: int [N], 0 for normal images, larger numbers for kinds of anomalies.
+        pixel_digests: str [N], equal for equal pixels.
+        validation_fraction: share of the images outside the test part, in (0, 1); applied to normal
+            images and to anomalies separately.
+        test_fraction: share of all images, in [0, 1), also separately; 0 for no test part.
+        seed: of the draw. The result does not depend on the order of the images.
 
     Returns:
-        str [N], the parts. Of normal images and of anomalies, each part gets at least one. Where
-        there are too few different anomalies for that, all of them are for testing, or, with no
-        test part, unused.
+        str [N], the parts. Each part gets at least one normal image and one anomaly. If there are
+        too few distinct anomalies for that, all of them go to the test part or, without a test
+        part, are unused.
 
     Raises:
-        DataError: if there are too few different normal images.
+        DataError: if there are too few distinct normal images.
     """
-    names, group = np.unique(looks, return_inverse=True)
+    names, group = np.unique(pixel_digests, return_inverse=True)
     group_kinds = np.zeros(len(names), np.int64)
     np.maximum.at(group_kinds, group, kinds)
-    # A group with both labels, different pictures that look alike when they are small, goes with
-    # the anomalies: it then cannot be a part's only normal images.
+    # Different images can have equal pixels once they are small. A group with both labels counts as
+    # an anomaly, so that it is never the only normal image of a part.
     sizes = np.bincount(group, minlength=len(names))
     rng = np.random.default_rng(seed)
     parts = np.full(len(names), "train", "U10")
@@ -90,19 +93,19 @@ def draw_parts(
 
 
 def _interleaved(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random order of which every stretch holds each kind in proportion, give or take one."""
-    places = np.empty(len(kinds))
+    """A random order in which every stretch holds each kind in proportion, to within one image."""
+    positions = np.empty(len(kinds))
     for kind in np.unique(kinds):
         members = np.flatnonzero(kinds == kind)
-        places[members] = (rng.permutation(len(members)) + rng.random()) / len(members)
-    return np.argsort(places)
+        positions[members] = (rng.permutation(len(members)) + rng.random()) / len(members)
+    return np.argsort(positions)
 
 
 def write_split(entries: Sequence[SplitEntry], path: Path) -> None:
     """Writes a split file: CSV in UTF-8 with the columns path, kind, label and part."""
     with (
         replace_file(path) as temporary,
-        # Names on disk need not be UTF-8.
+        # File names need not be valid UTF-8.
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)
@@ -113,10 +116,10 @@ def write_split(entries: Sequence[SplitEntry], path: Path) -> None:
 
 
 def read_split(path: Path) -> list[SplitEntry]:
-    """Reads a split file, as `write_split` writes it.
+    """Reads a file that `write_split` has written, or that has the same form.
 
     Raises:
-        DataError: if the file is missing, something else, or names an image twice.
+        DataError: if the file is missing, has another form, or names an image twice.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:

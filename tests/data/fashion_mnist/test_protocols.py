@@ -1,11 +1,16 @@
-"""Who is normal, who is labelled, who is held out: the four protocols."""
+"""Which images are normal, labelled and held out under the four protocols."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganad_tf.data.fashion_mnist.protocols import PROTOCOLS, parse_class, split_one_class
+from ganad_tf.data.fashion_mnist.protocols import (
+    PROTOCOLS,
+    Labelling,
+    parse_class,
+    split_one_class,
+)
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import DataError, UsageError
 
@@ -29,8 +34,11 @@ def numbers(part):
 TRAIN, TEST = numbered(200), numbered(20, start=10_000)
 
 
-def split(**arguments):
-    return split_one_class(TRAIN, TEST, **{"normal": 3, "seed": 1, "anomalies": 60, **arguments})
+def split(protocol="seen", known=None, anomalies=60, **arguments):
+    labelling = Labelling(protocol, known, anomalies)
+    return split_one_class(
+        TRAIN, TEST, labelling=labelling, **{"normal": 3, "seed": 1, **arguments}
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,10 +141,10 @@ def test_the_seed_decides_and_the_fingerprint_tells():
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=100, deadline=None)
-def test_both_parts_get_some_of_everyone_labelled(per_kind, kinds, protocol, fraction, seed):
+def test_both_parts_get_some_of_all_that_is_labelled(per_kind, kinds, protocol, fraction, seed):
     data = numbered(per_kind, kinds)
     try:
-        splits = split_one_class(data, data, 0, protocol, None, 2, fraction, seed)
+        splits = split_one_class(data, data, 0, Labelling(protocol, None, 2), fraction, seed)
     except DataError:
         assert protocol == "unseen"  # 5 % of so few is a single one
         return

@@ -9,13 +9,14 @@ from PIL import Image
 
 from ganad_tf.data.folder import decoding
 from ganad_tf.data.folder.load import load_folder
+from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.errors import DataError
 
 
 @pytest.fixture
 def load(tmp_path):
-    def load(root, **arguments):
-        return load_folder(root, **{"image_size": 32, "cache_dir": tmp_path / "kept", **arguments})
+    def load(root, **options):
+        return load_folder(root, FolderOptions(**{"image_size": 32, **options}), tmp_path / "kept")
 
     return load
 
@@ -74,8 +75,8 @@ def test_a_bad_file_stops_everything_unless_skipped(own, load, monkeypatch, capl
         load(own)
     assert "--skip-bad" in str(caught.value)
     splits = load(own, skip_bad=True)
-    assert [bad.path for bad in splits.bad] == ["normal/bad one é.png"]
-    assert len(splits.entries) == 40
+    assert [bad.path for bad in splits.folder.bad] == ["normal/bad one é.png"]
+    assert len(splits.folder.entries) == 40
     assert "leaving out 1 bad files\n  normal/bad one é.png: " in caplog.text
 
 
@@ -92,7 +93,7 @@ def test_unusual_images_are_not_bad(own, load, mode):
         noise.convert("P").save(path)
     else:
         noise.convert(mode).save(path)
-    assert len(load(own).entries) == 41
+    assert len(load(own).folder.entries) == 41
 
 
 def test_many_bad_files_are_counted_and_the_first_named(own, load):
@@ -111,12 +112,12 @@ def test_one_file_with_two_labels_is_named_and_refused(own, load):
         caught.value
     )
     splits = load(own, skip_bad=True)
-    assert {bad.path for bad in splits.bad} == {"anomaly/hole/same.png", "normal/3.png"}
+    assert {bad.path for bad in splits.folder.bad} == {"anomaly/hole/same.png", "normal/3.png"}
 
 
 def test_two_kinds_of_anomaly_in_one_file_are_no_contradiction(own, load):
     shutil.copy(own / "anomaly" / "hole" / "3.png", own / "anomaly" / "scratch" / "same.png")
-    where = {entry.path: entry.part for entry in load(own).entries}
+    where = {entry.path: entry.part for entry in load(own).folder.entries}
     assert where["anomaly/hole/3.png"] == where["anomaly/scratch/same.png"]
 
 
@@ -126,7 +127,7 @@ def test_labels_that_only_the_full_size_tells_apart_are_told(own, load, save, ca
     plain[5, 5] = 101
     save(own / "anomaly" / "speck.png", plain)
     load(own)
-    assert "1 pictures are normal and anomalous at once at 32x32 pixels" in caplog.text
+    assert "1 images are both normal and anomalous at 32x32 pixels" in caplog.text
 
 
 def test_normal_images_that_are_missing_are_named(own, load):
@@ -182,4 +183,5 @@ def test_masks_that_do_not_match_stop_everything_unless_skipped(mvtec, load, sav
         load(mvtec)
     splits = load(mvtec, skip_bad=True)
     assert len(splits.test) == 7
-    assert sorted(splits.masks) == ["test/hole/000.png", "test/hole/001.png"]
+    masked = np.array(splits.test.paths)[splits.test.masks.known]
+    assert masked.tolist() == ["test/hole/000.png", "test/hole/001.png"]

@@ -31,10 +31,10 @@ def picture(mode, width, height, seed, transparent=False):
     return image
 
 
-def outcome(prepare, image, shape, fit="stretch"):
+def outcome(prepare, image, shape, resize="stretch"):
     """The pixels, or the message of the refusal."""
     try:
-        return prepare(image, shape, fit).tobytes()
+        return prepare(image, shape, resize).tobytes()
     except (DataError, runtime.ScoringError) as error:
         return str(error)
     except ValueError as error:
@@ -47,13 +47,13 @@ def outcome(prepare, image, shape, fit="stretch"):
     shape=st.tuples(*[st.sampled_from([16, 32, 48])] * 2, st.sampled_from([1, 3])),
     seed=st.integers(0, 9),
     transparent=st.booleans(),
-    fit=st.sampled_from(decoding.FITS),
+    resize=st.sampled_from(decoding.RESIZE_MODES),
 )
 @settings(max_examples=300)
-def test_the_pixels_are_those_of_the_runtime(mode, size, shape, seed, transparent, fit):
+def test_the_pixels_are_those_of_the_runtime(mode, size, shape, seed, transparent, resize):
     image = picture(mode, *size, seed, transparent)
-    ours = outcome(decoding.prepare, image, shape, fit)
-    assert ours == outcome(runtime.prepare, image, shape, fit)
+    ours = outcome(decoding.prepare, image, shape, resize)
+    assert ours == outcome(runtime.prepare, image, shape, resize)
 
 
 @given(
@@ -103,9 +103,13 @@ def test_the_same_images_are_refused_in_the_same_words(image):
     )
 
 
-@pytest.mark.parametrize("name", ["MAX_PIXELS", "FORMATS", "SUFFIXES", "FITS"])
+@pytest.mark.parametrize("name", ["MAX_PIXELS", "FORMATS", "SUFFIXES"])
 def test_limits_and_formats_are_the_same(name):
     assert getattr(decoding, name) == getattr(runtime, name)
+
+
+def test_the_ways_to_resize_are_the_same():
+    assert decoding.RESIZE_MODES == runtime.FITS
 
 
 def test_files_of_every_format_are_read_alike(tmp_path):

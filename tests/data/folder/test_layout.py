@@ -1,4 +1,4 @@
-"""The place of a file says what it shows."""
+"""The folder of a file gives its kind and label."""
 
 import os
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_links_never_lead_in_circles(tmp_path):
         *["anomaly/fine/b.png", "normal/a.png", "normal/fine.png"]
     ]
     assert [(bad.path, bad.reason.partition("Received: ")[2]) for bad in listing.bad] == [
-        ("anomaly/up", "a link to a folder that it lies in itself"),
+        ("anomaly/up", "a link to a folder that contains it"),
         ("normal/back", "a link to a folder"),
         ("normal/gone.png", "No such file or directory"),
         ("normal/self.png", "Too many levels of symbolic links"),

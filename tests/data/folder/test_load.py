@@ -10,21 +10,22 @@ from PIL import Image
 
 from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.data.folder.decoding import prepare
-from ganad_tf.data.folder.load import load_folder, load_masks
+from ganad_tf.data.folder.load import load_folder
+from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.errors import DataError, UsageError
 
 
 @pytest.fixture
 def load(tmp_path):
-    def load(root, **arguments):
-        return load_folder(root, **{"image_size": 32, "cache_dir": tmp_path / "kept", **arguments})
+    def load(root, **options):
+        return load_folder(root, FolderOptions(**{"image_size": 32, **options}), tmp_path / "kept")
 
     return load
 
 
-def place(splits):
-    return {entry.path: entry.part for entry in splits.entries}
+def part_of(splits):
+    return {entry.path: entry.part for entry in splits.folder.entries}
 
 
 def test_the_own_layout_is_split_in_proportion(own, load):
@@ -39,7 +40,10 @@ def test_the_own_layout_is_split_in_proportion(own, load):
 def test_the_images_of_a_part_are_its_files(own, load, part):
     splits = load(own)
     images = getattr(splits, part)
-    for path, image, kind in zip(splits.paths(part), images.images, images.kinds, strict=True):
+    assert [path for path, its_part in part_of(splits).items() if its_part == part] == [
+        *images.paths
+    ]
+    for path, image, kind in zip(images.paths, images.images, images.kinds, strict=True):
         expected = prepare(Image.open(own / path), (32, 32, 1))
         np.testing.assert_array_equal(image, expected)
         assert (images.kind_names[kind] == "normal") == path.startswith("normal/")
@@ -79,20 +83,22 @@ def test_anomalies_in_mvtecs_train_are_learnt_from(mvtec, load, save):
     assert splits.validation.is_anomaly.sum() == 1
 
 
-def test_places_of_training_anomalies_are_known_by_their_masks(own, load, save):
+def test_training_anomalies_know_their_masks(own, load, save):
     without = load(own)
-    assert without.places is None
-    learnt = [path for path in without.paths("train") if path.startswith("anomaly")]
+    assert without.train.masks is None
+    assert (without.n_labelled, without.n_masked) == (13, 0)
+    learnt = [path for path in without.train.paths if path.startswith("anomaly")]
     mask = np.zeros((5, 6), np.uint8)
     mask[0, :3] = 255
     name = learnt[2].removeprefix("anomaly/").removesuffix(".png")
     save(own / "ground_truth" / f"{name}_mask.png", mask)
     splits = load(own)
-    assert splits.paths("train") == without.paths("train")
-    assert (len(splits.places), splits.places.known) == (len(learnt), 1)
-    place = splits.places[np.arange(len(learnt))] == 255
-    assert place.all(axis=(1, 2, 3)).tolist() == [number != 2 for number in range(len(learnt))]
-    assert place[2, :6, :15].all()
+    assert splits.train.paths == without.train.paths
+    assert (splits.n_labelled, splits.n_masked) == (13, 1)
+    anomalies = np.flatnonzero(splits.train.is_anomaly)
+    defective = splits.train.masks.as_pixels(anomalies) == 255
+    assert defective.all(axis=(1, 2, 3)).tolist() == [number != 2 for number in range(13)]
+    assert defective[2, :6, :15].all()
     # Another mask is other training data, and a resumed run must not be given it.
     save(own / "ground_truth" / f"{name}_mask.png", mask[::-1])
     assert len({without.fingerprint, splits.fingerprint, load(own).fingerprint}) == 3
@@ -100,46 +106,72 @@ def test_places_of_training_anomalies_are_known_by_their_masks(own, load, save):
 
 def test_masks_belong_to_their_images(mvtec, load):
     (mvtec / "ground_truth" / "hole" / "001_mask.png").unlink()
-    splits = load(mvtec, skip_bad=True)
-    masks, indices = load_masks(splits)
-    assert [splits.paths("test")[i] for i in indices] == [
+    test = load(mvtec, skip_bad=True).test
+    assert [test.paths[index] for index in test.masks.measurable] == [
         *[f"test/good/{n:03}.png" for n in range(4)],
         *["test/hole/000.png", "test/hole/002.png"],
     ]
-    assert masks.shape == (6, 32, 32)
-    assert masks.any(axis=(1, 2)).tolist() == [False] * 4 + [True] * 2
-    assert masks[4, :6, :15].all()  # the first of five rows, half of the columns
-    assert masks[5, 13:19, :15].all()
+    first, unknown, last = (test.masks[index] for index in (4, 5, 6))
+    assert first[:6, :15].all()  # the first of five rows, half of the columns
+    assert last[13:19, :15].all()
+    assert unknown is None
 
 
 def test_masks_are_padded_as_their_images_are(mvtec, load):
-    splits, stretched = load(mvtec, fit="pad"), load(mvtec)
-    masks, _ = load_masks(splits)
-    assert not masks[:, :2].any()
-    assert masks[4, 2:7, :16].all()  # the first of five rows, half of the columns
-    assert not masks[4, 8:].any()
+    splits, stretched = load(mvtec, resize="pad"), load(mvtec)
+    mask = splits.test.masks[4]
+    assert not mask[:2].any()
+    assert mask[2:7, :16].all()  # the first of five rows, half of the columns
+    assert not mask[8:].any()
     assert not splits.test.images[:, :2].any()
     assert splits.fingerprint != stretched.fingerprint
+    assert (splits.resize, stretched.resize) == ("pad", "stretch")
 
 
-def test_there_may_be_no_masks(own, load):
-    masks, indices = load_masks(load(own))
-    assert masks.shape == (0, 32, 32)
-    assert not len(indices)
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_there_may_be_no_masks(own, load, part):
+    assert getattr(load(own), part).masks is None
+
+
+# As version bf45f0e gave them. Old runs can be resumed and exported only if the
+# fingerprints stay what they are.
+FINGERPRINTS = {
+    "stretch": "d3d5740928ea953115417dcc067abd4c75d2dc0408ca630971f0e8eb2eadcbb9",
+    "pad": "ab0d89ffbd1fadfb25caf4371ca22f61ad2385a5dc39bd4176756ed6241eca31",
+}
+
+
+@pytest.mark.parametrize("resize", FINGERPRINTS)
+def test_fingerprints_of_earlier_versions_stay(tmp_path, load, resize):
+    rng = np.random.default_rng(0)
+    for folder, count in (("normal", 9), ("anomaly/hole", 6)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 256, (20, 30), dtype=np.uint8)
+            header = f"P5 {pixels.shape[1]} {pixels.shape[0]} 255\n".encode()
+            (tmp_path / "data" / folder / f"{number}.pgm").write_bytes(header + pixels.tobytes())
+    truth = tmp_path / "data" / "ground_truth" / "hole"
+    truth.mkdir(parents=True)
+    for number in range(6):
+        mask = bytes([number + 1] * 30 + [0] * 570)
+        (truth / f"{number}_mask.pgm").write_bytes(b"P5 30 20 255\n" + mask)
+    splits = load(tmp_path / "data", resize=resize)
+    assert splits.n_masked == 3
+    assert splits.fingerprint == FINGERPRINTS[resize]
 
 
 def test_the_same_seed_gives_the_same_split_and_another_another(own, load):
-    assert place(load(own, seed=1)) == place(load(own, seed=1))
+    assert part_of(load(own, seed=1)) == part_of(load(own, seed=1))
     prints = [load(own, **a).fingerprint for a in ({}, {"seed": 1}, {"image_size": 48})]
     assert len(set(prints)) == 3
 
 
 def test_a_split_file_repeats_a_split(own, load, save, tmp_path, caplog):
     first = load(own, seed=3)
-    write_split(first.entries, tmp_path / "split.csv")
+    write_split(first.folder.entries, tmp_path / "split.csv")
     save(own / "normal" / "new.png")
     again = load(own, seed=99, split_file=tmp_path / "split.csv")
-    assert again.entries == first.entries
+    assert again.folder.entries == first.folder.entries
     assert again.fingerprint == first.fingerprint
     assert "split.csv does not name 1 images" in caplog.text
 
@@ -155,7 +187,7 @@ def test_a_split_file_may_be_written_by_hand(mvtec, load, tmp_path):
     splits = load(mvtec, split_file=tmp_path / "split.csv")
     assert splits.protocol == "seen"
     assert len(splits.test) == 4
-    assert list(splits.masks) == ["test/hole/001.png"]
+    assert np.array(splits.test.paths)[splits.test.masks.known].tolist() == ["test/hole/001.png"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +199,7 @@ def test_a_split_file_may_be_written_by_hand(mvtec, load, tmp_path):
     ],
 )
 def test_a_split_file_that_does_not_fit_is_refused(own, load, tmp_path, old, new, message):
-    write_split(load(own).entries, tmp_path / "split.csv")
+    write_split(load(own).folder.entries, tmp_path / "split.csv")
     text = (tmp_path / "split.csv").read_text()
     (tmp_path / "split.csv").write_text(text.replace(old, new))
     with pytest.raises(DataError, match=message):
@@ -179,30 +211,30 @@ def test_copies_come_into_one_part_and_are_told(own, load, save, caplog):
         picture = Image.open(own / "normal" / f"{number}.png")
         save(own / "normal" / f"copy of {number}.bmp", np.asarray(picture))
     splits = load(own)
-    where = place(splits)
+    where = part_of(splits)
     for number in range(20):
         assert where[f"normal/{number}.png"] == where[f"normal/copy of {number}.bmp"]
-    assert len(splits.duplicates) == 20
+    assert len(splits.folder.duplicates) == 20
     assert "20 images repeat another one" in caplog.text
 
 
 def test_training_images_that_are_also_tested_are_not_used(mvtec, load, caplog):
     shutil.copy(mvtec / "test" / "good" / "000.png", mvtec / "train" / "good" / "leak.png")
     splits = load(mvtec)
-    assert splits.paths("unused") == ["train/good/leak.png"]
-    assert "1 training images are in test too" in caplog.text
+    assert [entry.path for entry in splits.folder.unused] == ["train/good/leak.png"]
+    assert "1 training images are also in the test part" in caplog.text
 
 
 def test_a_split_file_that_leaks_is_refused(own, load, tmp_path):
     shutil.copy(own / "normal" / "0.png", own / "normal" / "copy.png")
     splits = load(own)
-    write_split(splits.entries, tmp_path / "split.csv")
+    write_split(splits.folder.entries, tmp_path / "split.csv")
     text = (tmp_path / "split.csv").read_text()
-    part = place(splits)["normal/0.png"]
+    part = part_of(splits)["normal/0.png"]
     other = "test" if part == "train" else "train"
     line = "normal/0.png,normal,normal,"
     (tmp_path / "split.csv").write_text(text.replace(line + part, line + other))
-    with pytest.raises(DataError, match=r"equal pictures in one part.*'normal/copy.png' in"):
+    with pytest.raises(DataError, match=r"equal images in one part.*'normal/copy.png' in"):
         load(own, split_file=tmp_path / "split.csv")
 
 
@@ -219,16 +251,16 @@ def test_two_anomalies_are_for_testing(own, load, caplog):
     splits = load(own)
     assert splits.test.is_anomaly.sum() == 2
     assert splits.protocol == "none"
-    assert "no anomaly is learnt from: all 2 are needed" in caplog.text
+    assert "no anomaly is used for training: all 2 are needed" in caplog.text
 
 
 def test_anomalies_may_be_kept_for_testing_alone(own, load, caplog):
     usual, without = load(own), load(own, learn_anomalies=False)
-    assert without.paths("test") == usual.paths("test")
+    assert without.test.paths == usual.test.paths
     assert not without.train.is_anomaly.any()
     assert not without.validation.is_anomaly.any()
     assert without.protocol == "none"
-    assert "14 anomalies are neither learnt from nor tested" in caplog.text
+    assert "14 anomalies are used neither for training nor for testing" in caplog.text
 
 
 def test_mixed_colours_are_told(own, load, save, caplog):
@@ -247,8 +279,8 @@ def test_odd_names_are_names(own, load, save, tmp_path, caplog):
         (own / "anomaly" / f"kind {name}").mkdir()
         save(own / "anomaly" / "first.png").rename(own / "anomaly" / f"kind {name}" / name)
     splits = load(own)
-    assert {f"normal/{name}" for name in odd} <= set(place(splits))
-    write_split(splits.entries, tmp_path / "split.csv")
+    assert {f"normal/{name}" for name in odd} <= set(part_of(splits))
+    write_split(splits.folder.entries, tmp_path / "split.csv")
     again = load(own, split_file=tmp_path / "split.csv")
     assert again.fingerprint == splits.fingerprint
 
@@ -259,6 +291,7 @@ def test_odd_names_are_names(own, load, save, tmp_path, caplog):
         ({"image_size": 16}, "image_size must be a multiple of 16 from 32 to 256. Received: 16"),
         ({"image_size": 40}, "Received: 40"),
         ({"image_size": 272}, "Received: 272"),
+        ({"resize": "crop"}, "resize must be one of stretch, pad. Received: 'crop'"),
         ({"channels": 2}, "channels must be 1 or 3. Received: 2"),
         ({"test_fraction": 0.0}, "test_fraction must lie between 0 and 1. Received: 0.0"),
         ({"validation_fraction": 1.0}, "validation_fraction must lie .* Received: 1.0"),

@@ -1,4 +1,4 @@
-"""A folder's images are drawn into parts, and a file tells who is where."""
+"""Each image of a folder is drawn into a part, and a file stores the parts."""
 
 import os
 
@@ -24,12 +24,12 @@ def different(count):
 def test_no_picture_is_in_two_parts_and_no_part_lacks_a_label(kinds, copies, fractions, seed):
     kinds = np.array([0] * 3 + kinds)
     # The first three stay different normal images; the others repeat one another.
-    looks = np.concatenate([different(3), (3 + np.arange(len(kinds) - 3) % copies).astype("U8")])
-    parts = draw_parts(kinds, looks, *fractions, seed)
-    for look in np.unique(looks):
-        assert len(set(parts[looks == look])) == 1
-    assert set(parts[np.isin(looks, looks[kinds > 0], invert=True)]) == {*PARTS[:3]}
-    different_anomalies = len(set(looks[kinds > 0]))
+    digests = np.concatenate([different(3), (3 + np.arange(len(kinds) - 3) % copies).astype("U8")])
+    parts = draw_parts(kinds, digests, *fractions, seed)
+    for digest in np.unique(digests):
+        assert len(set(parts[digests == digest])) == 1
+    assert set(parts[np.isin(digests, digests[kinds > 0], invert=True)]) == {*PARTS[:3]}
+    different_anomalies = len(set(digests[kinds > 0]))
     if different_anomalies:
         expected = {"test"} if different_anomalies < 3 else {*PARTS[:3]}
         assert set(parts[kinds > 0]) == expected
@@ -59,11 +59,11 @@ def test_without_a_test_part_there_are_two():
 
 
 def test_the_seed_decides_and_the_order_does_not_matter():
-    kinds, looks = np.arange(90) % 3, different(90)
-    parts = draw_parts(kinds, looks, 0.1, 0.3, seed=5)
-    turned = draw_parts(kinds[::-1], looks[::-1], 0.1, 0.3, seed=5)
+    kinds, digests = np.arange(90) % 3, different(90)
+    parts = draw_parts(kinds, digests, 0.1, 0.3, seed=5)
+    turned = draw_parts(kinds[::-1], digests[::-1], 0.1, 0.3, seed=5)
     np.testing.assert_array_equal(turned[::-1], parts)
-    assert (draw_parts(kinds, looks, 0.1, 0.3, seed=6) != parts).any()
+    assert (draw_parts(kinds, digests, 0.1, 0.3, seed=6) != parts).any()
 
 
 def test_too_few_different_normal_images_are_refused():

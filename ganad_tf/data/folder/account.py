@@ -1,0 +1,33 @@
+"""What is known about the files of a data folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganad_tf.data.folder.layout import BadFile
+from ganad_tf.data.folder.split_file import SplitEntry
+
+
+@dataclass(frozen=True)
+class FolderAccount:
+    """How the files of a data folder were used.
+
+    Args:
+        root: the data folder.
+        layout: `own` or `MVTec`.
+        entries: every usable image with its part, in the order of paths, including unused ones.
+        bad: files that cannot be used and were left out, with the reason.
+        duplicates: groups of paths whose images have equal pixels.
+        notes: sentences about the data that the user should know.
+    """
+
+    root: Path
+    layout: str
+    entries: tuple[SplitEntry, ...]
+    bad: tuple[BadFile, ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unused(self) -> tuple[SplitEntry, ...]:
+        """Usable images that are in none of the three parts."""
+        return tuple(entry for entry in self.entries if entry.part == "unused")

@@ -1,0 +1,56 @@
+"""How a data folder is to be read and split."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganad_tf.data.folder.decoding import RESIZE_MODES
+from ganad_tf.errors import UsageError
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Options of `load_folder`.
+
+    Args:
+        image_size: S, 32 to 256, a multiple of 16; images are brought to S x S.
+        channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
+        resize: how images of other shapes are brought to the square: `stretch` or `pad`; see
+            `ganad_tf.data.folder.decoding.prepare`.
+        seed: of the split.
+        validation_fraction: share of the images outside the test part, in (0, 1).
+        test_fraction: share of all images, in (0, 1); used only by layouts without a test part.
+        learn_anomalies: whether the training and the validation part may hold anomalies. If not,
+            the anomalies that would be in them are unused; the test part is the same.
+        split_file: a file as `write_split` writes it, which names the part of each image. Without
+            it, parts are drawn at random. Images that it does not name are left out.
+        skip_bad: leave out files that cannot be used, instead of refusing the folder.
+
+    Raises:
+        UsageError: if a value is out of its range.
+    """
+
+    image_size: int
+    channels: int | None = None
+    resize: str = "stretch"
+    seed: int = 0
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.3
+    learn_anomalies: bool = True
+    split_file: Path | None = None
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.image_size <= 256 or self.image_size % 16:
+            raise UsageError(
+                f"image_size must be a multiple of 16 from 32 to 256. Received: {self.image_size}"
+            )
+        if self.channels not in (None, 1, 3):
+            raise UsageError(f"channels must be 1 or 3. Received: {self.channels}")
+        if self.resize not in RESIZE_MODES:
+            raise UsageError(
+                f"resize must be one of {', '.join(RESIZE_MODES)}. Received: {self.resize!r}"
+            )
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise UsageError(f"{name} must lie between 0 and 1. Received: {value}")

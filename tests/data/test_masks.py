@@ -1,0 +1,113 @@
+"""Masks shrink along with their images, lose no defect, and are read when they are asked for."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganad_tf.data import masks as masks_module
+from ganad_tf.data.masks import Masks, read_mask
+
+
+@pytest.fixture
+def marked(save, tmp_path):
+    """A mask file with two defective rows, and the mask."""
+    pixels = np.zeros((32, 32), np.uint8)
+    pixels[3:5] = 7
+    return save(tmp_path / "mask.png", pixels), pixels > 0
+
+
+@pytest.fixture
+def masks(marked):
+    """A normal image, an anomaly with a mask, one without, and a normal image with a mask file."""
+    return Masks([None, marked[0], None, marked[0]], np.array([False, True, True, False]), 32)
+
+
+def test_a_shrunk_pixel_is_defective_if_half_of_it_is(tmp_path, save):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:32, :31] = 255
+    shrunk = read_mask(save(tmp_path / "mask.png", mask), 32)
+    expected = np.zeros((32, 32), bool)
+    expected[:16, :16] = True  # of the last column, half
+    np.testing.assert_array_equal(shrunk, expected)
+
+
+def test_the_finest_scratch_does_not_vanish(tmp_path, save):
+    mask = np.zeros((320, 320), np.uint8)
+    mask[:, 100] = 1
+    shrunk = read_mask(save(tmp_path / "mask.png", mask), 32)
+    assert shrunk[:, 10].all()
+    assert shrunk.sum() == 32
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "I;16"])
+def test_masks_may_be_of_any_mode(tmp_path, mode):
+    mask = Image.new("L", (32, 32))
+    mask.paste(255, (4, 4, 8, 8))
+    mask = Image.fromarray(np.asarray(mask).astype(np.uint16)) if ";" in mode else mask
+    mask.convert(mode).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png", 32).sum() == 16
+
+
+def test_a_padded_mask_has_no_defect_in_its_margins(tmp_path, save):
+    mask = read_mask(save(tmp_path / "mask.png", np.full((20, 40), 255, np.uint8)), 32, "pad")
+    assert mask[8:24].all()
+    assert not mask[:8].any()
+    assert not mask[24:].any()
+
+
+def test_one_mask_is_all_false_for_normal_images_and_none_if_unknown(masks, marked):
+    np.testing.assert_array_equal(masks[1], marked[1])
+    assert masks[2] is None
+    for normal in (0, 3):
+        assert masks[normal].shape == (32, 32)
+        assert not masks[normal].any()
+
+
+def test_known_are_anomalies_with_a_mask_and_measurable_also_normal_images(masks):
+    assert len(masks) == 4
+    assert masks.known.tolist() == [False, True, False, False]
+    assert masks.measurable.tolist() == [0, 1, 3]
+
+
+def test_as_pixels_an_anomaly_without_a_mask_is_defective_everywhere(masks, marked):
+    pixels = masks.as_pixels(np.array([1, 2, 0, 1]))
+    assert (pixels.shape, pixels.dtype) == ((4, 32, 32, 1), np.uint8)
+    np.testing.assert_array_equal(pixels[0, ..., 0], marked[1] * 255)
+    assert (pixels[1] == 255).all()
+    assert not pixels[2].any()
+    np.testing.assert_array_equal(pixels[3], pixels[0])
+    assert masks.as_pixels(np.array([], np.int64)).shape == (0, 32, 32, 1)
+
+
+def test_a_subset_has_the_masks_of_its_images(masks, marked):
+    part = masks.subset([2, 1])
+    assert part.known.tolist() == [False, True]
+    np.testing.assert_array_equal(part[1], marked[1])
+    assert masks.subset(np.array([True, False, False, True])).measurable.tolist() == [0, 1]
+    assert len(masks.subset([])) == 0
+
+
+def test_a_file_is_read_once_and_only_when_asked_for(masks, monkeypatch):
+    read = []
+
+    def count(path):
+        read.append(path)
+        return np.ones((32, 32), bool)
+
+    monkeypatch.setattr(masks_module, "defective_pixels", count)
+    part = masks.subset([1, 2])
+    assert not read
+    for _ in range(2):
+        assert part[0].all()
+        assert masks[1].all()
+    assert len(read) == 1
+
+
+def test_masks_cannot_be_changed_by_their_readers(masks):
+    with pytest.raises(ValueError, match="read-only"):
+        masks[1][0] = True
+
+
+def test_labels_must_be_one_per_path():
+    with pytest.raises(ValueError, match=r"is_anomaly must be \[2\].*Received: \[3\]"):
+        Masks([None, None], np.zeros(3, bool), 32)
