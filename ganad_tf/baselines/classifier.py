@@ -1,5 +1,7 @@
 """A supervised classifier of normal against anomalous; its trunk is the generator's encoder."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -45,7 +47,8 @@ def classifier_scores(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np
     half = config.batch_size // 2
     labels = tf.concat([tf.zeros((half, 1)), tf.ones((half, 1))], axis=0)
     augmentation = Augmentation(config.flip, config.shift)
-    batches = BalancedBatches(splits.train, config.batch_size, steps, seed=config.seed)
+    labelled = dataclasses.replace(splits.train, masks=None)  # it learns from whole images
+    batches = BalancedBatches(labelled, config.batch_size, steps, seed=config.seed)
 
     def prepare(step, batch):
         images = tf.concat([batch["normal"], batch["anomaly"]], axis=0)

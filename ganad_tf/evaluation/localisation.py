@@ -115,11 +115,10 @@ def localise(
         masks: of the same images.
     """
     measured = Localisation()
-    for start in range(0, len(images), _BATCH):
-        batch = range(start, min(start + _BATCH, len(images)))
-        known = {index: mask for index in batch if (mask := masks[index]) is not None}
-        if known:
-            measured.add(maps_of(images[np.array(list(known))]), np.array(list(known.values())))
+    known = masks.measurable
+    for start in range(0, len(known), _BATCH):
+        some = known[start : start + _BATCH]
+        measured.add(maps_of(images[some]), np.array([masks[index] for index in some]))
     return measured
 
 

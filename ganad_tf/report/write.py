@@ -149,7 +149,7 @@ def _data_name(config: RunConfig) -> str:
 def _counts(splits: Splits) -> dict[str, dict[str, int]]:
     counts = {part: values["kinds"] for part, values in splits.summary().items()}
     if splits.folder:
-        unused = Counter(e.kind for e in splits.folder.entries if e.part == "unused")
+        unused = Counter(entry.kind for entry in splits.folder.unused)
         counts.update({"unused": unused} if unused else {})
     return counts
 

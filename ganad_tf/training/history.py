@@ -74,7 +74,7 @@ class History(keras.callbacks.Callback):
             for part in (validation.is_anomaly, ~validation.is_anomaly)
         ]
         chosen = validation.subset(np.sort(np.concatenate(halves)))
-        self.images, self.is_anomaly = chosen.images, chosen.is_anomaly
+        self.images, self.is_anomaly = chosen.images[:], chosen.is_anomaly
 
     def on_train_begin(self, logs=None):
         self.seconds_before = self.records[-1]["seconds"] if self.records else 0.0

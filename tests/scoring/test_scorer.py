@@ -13,7 +13,7 @@ SCALES = MapScales(error=0.3, distance=2.0, typical_distance=1.0)
 
 
 def fit_scorer(values, truth, score="auto", **plan):
-    return module.fit_scorer(values, truth, Plan(score=score, **plan))
+    return module.fit_scorer(values, truth, SCALES, Plan(score=score, **plan))
 
 
 def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 0.0, 0.0, 2.0, 0.5, 0.0)):
