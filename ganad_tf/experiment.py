@@ -1,5 +1,6 @@
 """One experiment: load, plan, train, fit, evaluate, report. What `train.py` calls."""
 
+import dataclasses
 import logging
 import platform
 import re
@@ -105,6 +106,8 @@ def run_experiment(
     """
     # Data first: a mistake in the data flags must not leave or destroy a run folder.
     splits = load_splits(config, source)
+    if config.image_size is None:  # measured now; kept, so that a resumed run has the same
+        config = dataclasses.replace(config, image_size=splits.image_shape[0])
     plan = make_plan(config, splits)
     index, workers = worker_index()
     _check_promises(config, splits, workers)

@@ -6,27 +6,69 @@ WHITE = 255.0
 
 
 def to_network(images: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Pads uint8 images to the network's square with black and scales them to [-1, 1].
+    """Brings uint8 images to the network's square and scales them to [-1, 1].
+
+    Smaller images are padded with black. Larger ones are averaged over blocks of pixels.
 
     Args:
-        images: uint8 [N, h, w, C], h and w at most `image_size` and known when the graph is built.
+        images: uint8 [N, h, w, C]; h and w known when the graph is built, at most `image_size` or
+            the same multiple of it.
         image_size: S.
 
     Returns:
-        float32 [N, S, S, C]; the image stands in the middle (28x28 gets a border of 2).
+        float32 [N, S, S, C]; a smaller image stands in the middle (28x28 gets a border of 2).
     """
-    top, left = _offsets(images.shape, image_size)
+    scaled = tf.cast(images, tf.float32) * (2 / WHITE) - 1
     height, width = images.shape[1], images.shape[2]
+    if height > image_size and height == width and height % image_size == 0:
+        return tf.nn.avg_pool2d(scaled, height // image_size, height // image_size, "VALID")
+    top, left = _offsets(images.shape, image_size)
     padding = [
         [0, 0],
         [top, image_size - height - top],
         [left, image_size - width - left],
         [0, 0],
     ]
-    scaled = tf.cast(images, tf.float32) * (2 / WHITE) - 1
     return (
         tf.pad(scaled, padding, constant_values=-1.0) if image_size > min(height, width) else scaled
     )
+
+
+def reduce_pixels(images: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Averages uint8 images [N, h, h, C] over blocks to [N, S, S, C]; smaller ones stay as they are.
+
+    Args:
+        images: h is at most S, or a multiple of it.
+        image_size: S.
+    """
+    factor = images.shape[1] // image_size
+    if factor <= 1:
+        return images
+    blocks = tf.nn.avg_pool2d(tf.cast(images, tf.float32), factor, factor, "VALID")
+    return tf.cast(tf.round(blocks), tf.uint8)
+
+
+def to_encoder(images: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Brings uint8 images [N, h, w, C] to the pretrained encoder's square, float32 in [-1, 1].
+
+    Bilinear, without padding: a border of black is nothing that the encoder knows.
+    """
+    scaled = tf.cast(images, tf.float32) * (2 / WHITE) - 1
+    if images.shape[1] == images.shape[2] == image_size:
+        return scaled
+    return tf.image.resize(scaled, (image_size, image_size))
+
+
+def to_image(maps: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Brings maps of the network's square [N, S, S, ...] back to an image's pixels.
+
+    The inverse of `to_network`: [N, height, width, ...], cropped, or enlarged bilinearly.
+    """
+    if height <= maps.shape[1] and width <= maps.shape[1]:
+        return crop(maps, height, width)
+    channels = maps if maps.shape.rank == 4 else maps[..., None]
+    large = tf.image.resize(channels, (height, width))
+    return large if maps.shape.rank == 4 else large[..., 0]
 
 
 def crop(maps: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -49,7 +91,7 @@ def _offsets(shape, image_size: int) -> tuple[int, int]:
     height, width = shape[1], shape[2]
     if height > image_size or width > image_size:
         raise ValueError(
-            f"Images must be at most {image_size}x{image_size} pixels, the network's size. "
-            f"Received: {height}x{width}"
+            f"Images must be at most {image_size}x{image_size} pixels, the network's size, or a "
+            f"multiple of it. Received: {height}x{width}"
         )
     return (image_size - height) // 2, (image_size - width) // 2

@@ -37,6 +37,12 @@ class Splits:
     folder: FolderAccount | None = None
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(h, w, C) of every image."""
+        height, width, channels = self.train.images.shape[1:]
+        return int(height), int(width), int(channels)
+
+    @property
     def n_labelled(self) -> int:
         """The number of anomalies in the training part."""
         return int(self.train.is_anomaly.sum())

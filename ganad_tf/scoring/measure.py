@@ -8,7 +8,7 @@ import tensorflow as tf
 from ganad_tf import losses
 from ganad_tf.losses import Patches
 from ganad_tf.networks import Generator
-from ganad_tf.preprocessing import crop, enlarge, to_network, to_pixels
+from ganad_tf.preprocessing import enlarge, to_image, to_network, to_pixels
 from ganad_tf.scoring.feature_distance import FeatureDistances, largest_distances
 from ganad_tf.settings.names import (
     CLASSIFIER,
@@ -74,10 +74,10 @@ def measure(
     if PATCH_FEATURES in wanted:
         places = feature_distances.of_places(maps)
         values[PATCH_FEATURES] = largest_distances(places)
-        distances = crop(enlarge(places, generator.image_size), height, width)
+        distances = to_image(enlarge(places, generator.image_size), height, width)
     return Measurement(
         values,
-        crop(smoothed, height, width),
+        to_image(smoothed, height, width),
         distances,
-        to_pixels(crop(reconstruction, height, width)),
+        to_pixels(to_image(reconstruction, height, width)),
     )

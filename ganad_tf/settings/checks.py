@@ -4,7 +4,14 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ganad_tf.errors import UsageError
-from ganad_tf.settings.names import AUTO, CLASSIFIER, ROTATE, SYNTHETIC_KINDS
+from ganad_tf.settings.names import (
+    AUTO,
+    CLASSIFIER,
+    EFFICIENTNET_LITE0,
+    NO_ENCODER,
+    ROTATE,
+    SYNTHETIC_KINDS,
+)
 
 if TYPE_CHECKING:
     from ganad_tf.settings.run_config import RunConfig
@@ -50,7 +57,7 @@ def _check_sizes(config: "RunConfig") -> None:
             "--batch-size must be even: half of it is normal, half anomalous. "
             f"Received: {config.batch_size}"
         )
-    if config.image_size % 16:
+    if config.image_size is not None and config.image_size % 16:
         raise UsageError(
             "--image-size must be a multiple of 16, because the U-Net halves it four times. "
             f"Received: {config.image_size}"
@@ -72,6 +79,11 @@ def _check_combinations(config: "RunConfig") -> None:
         raise UsageError(
             "--score classifier needs the loss that trains it, --loss-weight feature_abc above "
             "0. Received: 0"
+        )
+    if config.encoder_weights and config.encoder == NO_ENCODER:
+        raise UsageError(
+            "--encoder-weights needs a network to load them into, such as --encoder "
+            f"{EFFICIENTNET_LITE0}. Received: --encoder {NO_ENCODER}"
         )
     unknown = [kind for kind in config.kinds_of_synthetic() if kind not in SYNTHETIC_KINDS]
     if unknown:

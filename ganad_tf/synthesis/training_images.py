@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ganad_tf.preprocessing import reduce_pixels
 from ganad_tf.settings.names import LOCAL_DEFECT, kind_name
 from ganad_tf.synthesis.augmentation import Augmentation
 from ganad_tf.synthesis.kinds import everywhere, synthesise
@@ -25,11 +26,13 @@ class TrainingImages:
             Synthetic anomalies must be made from normal images; otherwise real defects would be
             learnt as normal. So with 1, `batch["anomaly"]` must hold normal images.
         synthetic_kinds: see `ganad_tf.synthesis.kinds`.
+        image_size: larger images are reduced to this size before anything else; None for never.
     """
 
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     synthetic_share: float = 0.0
     synthetic_kinds: Sequence[str] = ()
+    image_size: int | None = None
 
     def __post_init__(self):
         if not 0 <= self.synthetic_share <= 1:
@@ -49,11 +52,15 @@ class TrainingImages:
             seed: int32 [2]; the same seed gives the same images, so a resumed run repeats them.
 
         Returns:
-            images: uint8 [N + M, h, w, C], the normal ones first.
+            images: uint8 [N + M, h, w, C], the normal ones first; reduced if so wanted.
             masks: uint8 [M, h, w, 1] of the anomalies; None if all are anomalous as a whole.
         """
-        normal = batch["normal"]
-        anomaly, masks = self._anomalies(normal, batch["anomaly"], batch.get("mask"), seed)
+        normal, anomaly, masks = batch["normal"], batch["anomaly"], batch.get("mask")
+        if self.image_size:
+            normal = reduce_pixels(normal, self.image_size)
+            anomaly = reduce_pixels(anomaly, self.image_size)
+            masks = None if masks is None else _reduced_masks(masks, self.image_size)
+        anomaly, masks = self._anomalies(normal, anomaly, masks, seed)
         images = tf.concat([normal, anomaly], axis=0)
         if masks is None:
             return self.augmentation(images, seed), None
@@ -99,4 +106,10 @@ class TrainingImages:
             Augmentation(**augmentation),
             values.get("synthetic_share", 0.0),
             tuple(map(kind_name, values.get("synthetic_kinds", ()))),
+            values.get("image_size"),
         )
+
+
+def _reduced_masks(masks: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Masks at the reduced size: anomalous where at least half of a block is."""
+    return tf.where(reduce_pixels(masks, image_size) >= 128, tf.constant(255, tf.uint8), 0)

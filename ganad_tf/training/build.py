@@ -28,7 +28,7 @@ def build_model(
     """
     keras.utils.set_random_seed(config.seed)
     model = DualDiscriminatorGAN(
-        image_size=config.image_size,
+        image_size=plan.generator_size,
         channels=channels,
         width=config.width,
         discriminator_width=config.discriminator_width,
@@ -39,6 +39,7 @@ def build_model(
             Augmentation(config.flip, config.shift, config.random_rotation),
             plan.synthetic_share,
             plan.synthetic_kinds,
+            plan.generator_size,
         ),
         seed=config.seed,
         dtype=precision,

@@ -1,5 +1,6 @@
 """Loads a folder of image files and splits it; `layout` describes the known folder layouts."""
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from ganad_tf.data.folder.checks import (
     report_bad,
     without,
 )
+from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layout import OWN, BadFile, FoundImage, Listing, list_folder
 from ganad_tf.data.folder.masks import match_masks
 from ganad_tf.data.folder.options import FolderOptions
@@ -56,6 +58,9 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
     """
     path = Path(path)
     listing = list_folder(path)
+    if options.image_size is None:
+        size = natural_size([listing.root / image.path for image in listing.images])
+        options = dataclasses.replace(options, image_size=size)
     split_file = options.split_file
     given = parts_from(read_split(split_file), listing, split_file) if split_file else None
     usable = _read(listing, given, options, cache_dir)
@@ -131,6 +136,7 @@ def _read(
         check_normals(images, listing, bad)
 
     files = {digests[image.path]: root / image.path for image in images}
+    assert options.image_size is not None
     decoded = decode_files(files, options.image_size, options.channels, cache_dir, options.resize)
     for image in images:
         row = decoded.rows[digests[image.path]]
@@ -208,7 +214,7 @@ def _labelled(
         Masks(
             [None if file is None else listing.root / file for file in mask_files],
             np.array([image.is_anomaly for image in images], bool),
-            options.image_size,
+            usable.decoded.images.shape[1],
             options.resize,
         ),
     )

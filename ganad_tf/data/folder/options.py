@@ -12,7 +12,8 @@ class FolderOptions:
     """Options of `load_folder`.
 
     Args:
-        image_size: S, 32 to 256, a multiple of 16; images are brought to S x S.
+        image_size: S, 32 to 256, a multiple of 16; images are brought to S x S. None for a size
+            that follows the images; see `natural_size`.
         channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
         resize: how images of other shapes are brought to the square: `stretch` or `pad`; see
             `ganad_tf.data.folder.decoding.prepare`.
@@ -29,7 +30,7 @@ class FolderOptions:
         UsageError: if a value is out of its range.
     """
 
-    image_size: int
+    image_size: int | None = None
     channels: int | None = None
     resize: str = "stretch"
     seed: int = 0
@@ -40,9 +41,10 @@ class FolderOptions:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        if not 32 <= self.image_size <= 256 or self.image_size % 16:
+        size = self.image_size
+        if size is not None and (not 32 <= size <= 256 or size % 16):
             raise UsageError(
-                f"image_size must be a multiple of 16 from 32 to 256. Received: {self.image_size}"
+                f"image_size must be a multiple of 16 from 32 to 256. Received: {size}"
             )
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels must be 1 or 3. Received: {self.channels}")
