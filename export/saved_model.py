@@ -34,7 +34,8 @@ def write(detector: Detector, folder: Path, description: dict, model_name: str) 
         model_name: as in serving/models.config; it stands in the warm-up requests.
     """
     archive = keras.export.ExportArchive()
-    archive.track(detector.generator)
+    for network in detector.networks:
+        archive.track(network)
     archive.add_endpoint(
         ARRAYS,
         detector.graph,

@@ -26,6 +26,7 @@ from ganad_tf.evaluation.test_set import (
     write_scores,
 )
 from ganad_tf.folder_lock import locked
+from ganad_tf.networks import EfficientNetLite0, load_efficientnet_lite0
 from ganad_tf.plan import Plan, make_plan
 from ganad_tf.report.write import EvaluatedRun, write_run_report
 from ganad_tf.run_folder import (
@@ -46,6 +47,7 @@ from ganad_tf.run_folder import (
     is_finished,
 )
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
+from ganad_tf.settings.names import NO_ENCODER
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import scoring_generator
 from ganad_tf.training.devices import Execution, worker_index
@@ -111,6 +113,7 @@ def run_experiment(
     plan = make_plan(config, splits)
     index, workers = worker_index()
     _check_promises(config, splits, workers)
+    _encoder(config)  # missing or wrong weights should not be found after the training
     folder = resume or output or default_folder(config, splits.normal_name)
     if resume and (folder / SPLIT).is_file():  # else it stopped before it had learnt anything
         check_same_split(folder, splits.fingerprint)
@@ -192,9 +195,15 @@ def _run(
     if worker_index()[1] > 1:
         _LOGGER.info("worker 0 is done; weights %s", weights_digest(model))
     _LOGGER.info("fitting the scorer on validation images")
-    detector = fit_detector(scoring_generator(model), splits, plan)
+    detector = fit_detector(scoring_generator(model), splits, plan, _encoder(config))
     detector.save(folder / DETECTOR)
     return _report(config, plan, splits, detector, execution, folder, command)
+
+
+def _encoder(config: RunConfig) -> EfficientNetLite0 | None:
+    if config.encoder == NO_ENCODER:
+        return None
+    return load_efficientnet_lite0(Path(config.encoder_weights) if config.encoder_weights else None)
 
 
 def _report(

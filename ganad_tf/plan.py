@@ -14,6 +14,7 @@ from ganad_tf.settings.names import (
     MASKED_DEFECTS,
     NO_ENCODER,
     NOVELTY,
+    PRETRAINED,
 )
 from ganad_tf.settings.run_config import RunConfig
 
@@ -169,6 +170,8 @@ def _synthetic_share(config: RunConfig, splits: Splits) -> tuple[float, str]:
 
 def _fallback_score(plan: Plan) -> tuple[str, str]:
     """The recipe for `auto` when validation cannot compare recipes, and why."""
+    if plan.encoder != NO_ENCODER:
+        return PRETRAINED, "ImageNet features separate what nobody has labelled"
     if plan.learns_masks:
         if 2 * plan.n_masked > plan.n_labelled and plan.synthetic_share <= 0.5 and plan.trains_head:
             return MASKED_DEFECTS, "most labelled defects have masks and fill half of the batches"

@@ -35,7 +35,7 @@ def to_network(images: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def reduce_pixels(images: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Averages uint8 images [N, h, h, C] over blocks to [N, S, S, C]; smaller ones stay as they are.
+    """Averages uint8 images [N, h, h, C] over blocks to [N, S, S, C]; small ones stay as they are.
 
     Args:
         images: h is at most S, or a multiple of it.

@@ -43,11 +43,13 @@ STAGES = (
     Stage(1, 3, 1, 6, 320),
 )
 
-# The last block's output at each stride, in the order that `feature_maps` returns them.
+# Outputs of the last block at each stride and, at stride 32, of the block before, which is less
+# specific to the classes of ImageNet; in the order that `feature_maps` returns them.
 FEATURE_MAPS = (
     FeatureMap("stride_4", 4, 24),
     FeatureMap("stride_8", 8, 40),
     FeatureMap("stride_16", 16, 112),
+    FeatureMap("stride_32_early", 32, 192),
     FeatureMap("stride_32", 32, 320),
 )
 
@@ -219,17 +221,17 @@ class EfficientNetLite0(keras.Model):
             images: as in a call of the network.
 
         Returns:
-            Four float32 maps, linear outputs of a block: [N, H/4, W/4, 24], [N, H/8, W/8, 40],
-            [N, H/16, W/16, 112] and [N, H/32, W/32, 320].
+            Five float32 maps, linear outputs of a block: [N, H/4, W/4, 24], [N, H/8, W/8, 40],
+            [N, H/16, W/16, 112], [N, H/32, W/32, 192] and [N, H/32, W/32, 320].
         """
         x = keras.ops.relu6(self.stem(standardise(images)))
         outputs = []
         for block in self.blocks:
             if block.stride == 2:
                 outputs.append(x)
-            x = block(x)
+            early, x = x, block(x)
         # The first output, of stride 2, is left out.
-        return [*outputs[1:], x]
+        return [*outputs[1:], early, x]
 
     def call(self, images: tf.Tensor) -> list[tf.Tensor]:
         return self.feature_maps(images)

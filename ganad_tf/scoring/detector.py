@@ -10,8 +10,9 @@ import tensorflow as tf
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
+from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.feature_distance import FeatureDistances
-from ganad_tf.scoring.measure import measure
+from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.scorer import Scorer
 
 # Fixed for all images, so that a normal image never glows: few normal pixels pass 1.
@@ -22,8 +23,7 @@ class Detector:
     """A trained, fitted anomaly detector.
 
     Args:
-        generator: the moving-average generator, float32.
-        feature_distances: fitted on normal training images.
+        measurer: the moving-average generator and what was fitted on training images.
         scorer: fitted on validation images.
         image_shape: (h, w, C) of the uint8 images it takes.
         resize: how image files of other shapes are brought to (h, w): `stretch` or `pad`; see
@@ -32,18 +32,27 @@ class Detector:
 
     def __init__(
         self,
-        generator: Generator,
-        feature_distances: FeatureDistances,
+        measurer: Measurer,
         scorer: Scorer,
         image_shape: tuple[int, int, int],
         resize: str = "stretch",
     ):
-        self.generator, self.scorer = generator, scorer
-        self.feature_distances = feature_distances
+        self.measurer, self.scorer = measurer, scorer
         self.image_shape, self.resize = tuple(image_shape), resize
         self._compiled = tf.function(
             self.graph, input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)]
         )
+
+    @property
+    def generator(self) -> Generator:
+        """The generator that scores."""
+        return self.measurer.generator
+
+    @property
+    def networks(self) -> list[keras.Model]:
+        """Every network of the scoring graph."""
+        encoder = self.measurer.encoder
+        return [self.generator] if encoder is None else [self.generator, encoder.encoder]
 
     def graph(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """The scoring graph, for evaluation and for export alike.
@@ -56,38 +65,35 @@ class Detector:
             `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], see `Scorer.anomaly_map`;
             `reconstruction` uint8 [N, h, w, C].
         """
-        measured = measure(
-            self.generator,
-            images,
-            self.feature_distances,
-            [component.name for component in self.scorer.components],
-        )
+        wanted = [component.name for component in self.scorer.components]
+        measured = self.measurer(images, wanted)
         score = self.scorer.score(measured.values)
         return {
             "score": score,
             "probability": self.scorer.probability(score),
             "is_anomaly": self.scorer.is_anomaly(score),
-            "anomaly_map": self.scorer.anomaly_map(measured.errors, measured.distances),
+            "anomaly_map": self.scorer.anomaly_map(measured.maps),
             "reconstruction": measured.reconstruction,
         }
 
     def predict(
         self,
         images: np.ndarray,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         outputs: tuple[str, ...] = ("score", "probability", "is_anomaly"),
     ) -> dict[str, np.ndarray]:
         """Scores images in batches.
 
         Args:
             images: uint8 [N, h, w, C], N at least 1.
-            batch_size: images per pass; changes memory, not results.
+            batch_size: images per pass; changes memory, not results (default: see `batch_size`).
             outputs: which of the outputs of `graph` to keep.
 
         Raises:
             DataError: if the images are of another type or shape.
         """
         self._check(images)
+        batch_size = batch_size or batch_size_for(self.measurer)
         parts = []
         for start in range(0, len(images), batch_size):
             result = self._compiled(np.asarray(images[start : start + batch_size]))
@@ -109,9 +115,17 @@ class Detector:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Writes generator.keras, scorer.json and scorer.npz, all or nothing."""
+        """Writes generator.keras, scorer.json and scorer.npz, all or nothing.
+
+        With a pretrained encoder also encoder.keras and encoder.npz, so that the run can be
+        exported where the package with its weights is not installed.
+        """
         with replace_dir(folder) as temporary:
             self.generator.save(temporary / "generator.keras")
+            encoder = self.measurer.encoder
+            if encoder is not None:
+                encoder.encoder.save(temporary / "encoder.keras")
+                np.savez(temporary / "encoder.npz", **encoder.to_arrays())
             write_json(
                 temporary / "scorer.json",
                 {
@@ -120,7 +134,7 @@ class Detector:
                     "resize": self.resize,
                 },
             )
-            np.savez(temporary / "scorer.npz", **self.feature_distances.to_arrays())
+            np.savez(temporary / "scorer.npz", **self.measurer.distances.to_arrays())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Detector":
@@ -147,9 +161,8 @@ class Detector:
             scorer = Scorer.from_dict(values)
             with np.load(folder / "scorer.npz", allow_pickle=False) as arrays:
                 distances = FeatureDistances.from_arrays(arrays)
-            generator = keras.saving.load_model(
-                folder / "generator.keras", compile=False, safe_mode=True
-            )
+            generator = _load_network(folder / "generator.keras")
+            encoder = _load_encoder(folder)
         except ArtefactError as error:
             raise ArtefactError(f"{folder}: {error}") from None
         except Exception as error:
@@ -158,4 +171,20 @@ class Detector:
                 f"{folder}: expected generator.keras, scorer.json and scorer.npz of a finished "
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
-        return cls(generator, distances, scorer, shape, resize)
+        return cls(Measurer(generator, distances, encoder), scorer, shape, resize)
+
+
+def batch_size_for(measurer: Measurer) -> int:
+    """Images per pass that keep the memory for activations under a gigabyte."""
+    return 256 if measurer.encoder is None else 32
+
+
+def _load_network(path: Path) -> keras.Model:
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _load_encoder(folder: Path) -> EncoderFeatures | None:
+    if not (folder / "encoder.npz").exists():
+        return None
+    with np.load(folder / "encoder.npz", allow_pickle=False) as arrays:
+        return EncoderFeatures.from_arrays(_load_network(folder / "encoder.keras"), arrays)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -11,9 +11,9 @@ from sklearn.model_selection import cross_val_predict
 
 from ganad_tf.errors import DataError
 from ganad_tf.plan import Plan
-from ganad_tf.scoring.scorer import MIN_COMPONENT, Component, MapScales, Scorer
+from ganad_tf.scoring.scorer import MIN_COMPONENT, Component, MapScale, Scorer
 from ganad_tf.scoring.thresholds import choose_threshold
-from ganad_tf.settings.names import AUTO, CLASSIFIER, COMPONENTS, FITTED_RECIPES, RECIPES
+from ganad_tf.settings.names import AUTO, CLASSIFIER, FITTED_RECIPES, LABEL_DIRECTION, RECIPES
 
 # AUROCs of recipes differ by less than their sampling error on fewer labelled anomalies.
 MIN_ANOMALIES_TO_COMPARE = 100
@@ -23,13 +23,15 @@ FOLDS = 5
 Values = Mapping[str, np.ndarray]
 
 
-def fit_scorer(values: Values, is_anomaly: np.ndarray, map_scales: MapScales, plan: Plan) -> Scorer:
+def fit_scorer(
+    values: Values, is_anomaly: np.ndarray, map_scales: Mapping[str, MapScale], plan: Plan
+) -> Scorer:
     """Fits a scorer on VALIDATION images.
 
     Args:
-        values: for each of `COMPONENTS`, one positive value per image, [N].
+        values: for each component that can be measured, one positive value per image, [N].
         is_anomaly: bool [N]; at least one normal image.
-        map_scales: see `MapScales`.
+        map_scales: kind of map -> its scale.
         plan: which recipe, which threshold, and whether the head counts.
 
     Raises:
@@ -38,13 +40,12 @@ def fit_scorer(values: Values, is_anomaly: np.ndarray, map_scales: MapScales, pl
     """
     is_anomaly = np.asarray(is_anomaly, dtype=bool)
     _check(values, is_anomaly)
-    references = {name: _positive(np.median(values[name][~is_anomaly])) for name in COMPONENTS}
+    references = {name: _positive(np.median(values[name][~is_anomaly])) for name in values}
     logs = {
-        name: np.log(np.maximum(values[name], MIN_COMPONENT) / references[name])
-        for name in COMPONENTS
+        name: np.log(np.maximum(values[name], MIN_COMPONENT) / references[name]) for name in values
     }
     comparable = is_anomaly.sum() >= MIN_ANOMALIES_TO_COMPARE and (~is_anomaly).sum() >= FOLDS
-    recipes = _usable_recipes(plan.trains_head)
+    recipes = _usable_recipes(plan, values)
     # Weights fitted to a handful of labelled anomalies would fit their noise.
     labels = is_anomaly if comparable else np.zeros_like(is_anomaly)
     weights = {name: _weights(name, recipes[name], logs, labels, is_anomaly) for name in recipes}
@@ -58,11 +59,10 @@ def fit_scorer(values: Values, is_anomaly: np.ndarray, map_scales: MapScales, pl
         threshold.value,
         slope,
         intercept,
-        dataclasses.replace(
-            map_scales,
-            error=_positive(map_scales.error),
-            distance=_positive(map_scales.distance),
-        ),
+        {
+            kind: dataclasses.replace(scale, high=_positive(scale.high))
+            for kind, scale in map_scales.items()
+        },
         tuple(float(score) for score in np.sort(scores[~is_anomaly])),
         {
             "score": recipe,
@@ -76,20 +76,29 @@ def fit_scorer(values: Values, is_anomaly: np.ndarray, map_scales: MapScales, pl
 
 
 def _check(values: Values, is_anomaly: np.ndarray) -> None:
-    for name in COMPONENTS:
+    for name in values:
         if not np.all(np.isfinite(values[name])):
             raise DataError(f"Component {name!r} must be finite. Received: NaN or infinity")
     if is_anomaly.all():
         raise DataError("Fitting a scorer needs normal validation images. Received: none")
 
 
-def _usable_recipes(trains_head: bool) -> dict[str, dict[str, float]]:
-    """The recipes without what is not trained; those of nothing else are left out."""
-    usable = {
-        recipe: {part: share for part, share in shares.items() if trains_head or part != CLASSIFIER}
-        for recipe, shares in RECIPES.items()
+def _usable_recipes(plan: Plan, measured: Collection[str]) -> dict[str, dict[str, float]]:
+    """The recipes without what is not trained or measured; empty ones are left out."""
+
+    def share_of(part: str, share: float) -> float:
+        if part not in measured or (part == CLASSIFIER and not plan.trains_head):
+            return 0.0
+        if part == LABEL_DIRECTION:
+            # One label says little about where anomalies lie, ten say much.
+            return share * plan.n_labelled / (plan.n_labelled + 1)
+        return share
+
+    shares = {
+        recipe: {part: used for part, share in parts.items() if (used := share_of(part, share))}
+        for recipe, parts in RECIPES.items()
     }
-    return {recipe: shares for recipe, shares in usable.items() if shares}
+    return {recipe: used for recipe, used in shares.items() if used}
 
 
 def _weights(

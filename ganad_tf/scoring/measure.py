@@ -9,11 +9,12 @@ from ganad_tf import losses
 from ganad_tf.losses import Patches
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import enlarge, to_image, to_network, to_pixels
+from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.feature_distance import FeatureDistances, largest_distances
 from ganad_tf.settings.names import (
     CLASSIFIER,
-    COMPONENTS,
     FEATURES,
+    GENERATOR_COMPONENTS,
     MAX_ERROR,
     PATCH,
     PATCH_FEATURES,
@@ -28,56 +29,72 @@ class Measurement:
 
     Args:
         values: each component's value per image, float32 [N].
-        errors: |x - G(x)|, smoothed, on the image's own pixels, float32 [N, h, w].
-        distances: the local feature distance on the image's own pixels, float32 [N, h, w]; None
-            if it was not asked for.
+        maps: float32 [N, h, w] on the image's own pixels: `error`, |x - G(x)|, smoothed;
+            `distance`, the local distance of the generator's features, and `encoder`, that of the
+            pretrained encoder's, if their components were wanted.
         reconstruction: uint8 [N, h, w, C].
     """
 
     values: dict[str, tf.Tensor]
-    errors: tf.Tensor
-    distances: tf.Tensor | None
+    maps: dict[str, tf.Tensor]
     reconstruction: tf.Tensor
 
 
-def measure(
-    generator: Generator,
-    images: tf.Tensor,
-    feature_distances: FeatureDistances,
-    wanted: Collection[str] = COMPONENTS,
-) -> Measurement:
-    """Measures uint8 images [N, h, w, C]; no result depends on the other images of the batch.
+@dataclasses.dataclass(frozen=True)
+class Measurer:
+    """Measures images; one definition for fitting, evaluation and export.
 
     Args:
         generator: trained, float32.
-        images: uint8 [N, h, w, C].
-        feature_distances: fitted on normal training images.
-        wanted: components to measure; expensive ones are skipped unless requested.
+        distances: of the generator's features, fitted on normal training images.
+        encoder: the pretrained encoder with what was fitted to its features; None without one.
     """
-    height, width = images.shape[1], images.shape[2]
-    x = to_network(images, generator.image_size)
-    maps = generator.encoder_maps(x, training=False)
-    reconstruction, logit = generator.decode(maps, training=False)
-    errors = losses.pixel_errors(x, reconstruction)
-    smoothed = losses.smoothed_errors(errors)
-    values = {
-        RECONSTRUCTION: losses.mean_error(errors),
-        PATCH: losses.largest_patch_error(errors, Patches.for_image_size(generator.image_size)),
-        MAX_ERROR: tf.reduce_max(smoothed, axis=[1, 2]),
-        CLASSIFIER: losses.classifier_error(logit),
-    }
-    distances = None
-    if PIXELS in wanted:
-        values[PIXELS] = feature_distances.of_pixels(x)
-    if FEATURES in wanted:
-        values[FEATURES] = feature_distances.of_images(maps)
-    if PATCH_FEATURES in wanted:
-        places = feature_distances.of_places(maps)
-        values[PATCH_FEATURES] = largest_distances(places)
-        distances = to_image(enlarge(places, generator.image_size), height, width)
-    return Measurement(
-        values,
-        to_image(smoothed, height, width),
-        distances,
-        to_pixels(to_image(reconstruction, height, width)),
-    )
+
+    generator: Generator
+    distances: FeatureDistances
+    encoder: EncoderFeatures | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components that can be measured."""
+        if self.encoder is None:
+            return GENERATOR_COMPONENTS
+        return (*GENERATOR_COMPONENTS, *self.encoder.components)
+
+    def __call__(self, images: tf.Tensor, wanted: Collection[str]) -> Measurement:
+        """Measures a batch; no result depends on its other images.
+
+        Args:
+            images: uint8 [N, h, w, C].
+            wanted: components to measure; expensive ones are skipped unless requested.
+        """
+        generator = self.generator
+        height, width = images.shape[1], images.shape[2]
+        x = to_network(images, generator.image_size)
+        maps = generator.encoder_maps(x, training=False)
+        reconstruction, logit = generator.decode(maps, training=False)
+        errors = losses.pixel_errors(x, reconstruction)
+        smoothed = losses.smoothed_errors(errors)
+        patches = Patches.for_image_size(generator.image_size)
+        values = {
+            RECONSTRUCTION: losses.mean_error(errors),
+            PATCH: losses.largest_patch_error(errors, patches),
+            MAX_ERROR: tf.reduce_max(smoothed, axis=[1, 2]),
+            CLASSIFIER: losses.classifier_error(logit),
+        }
+        found = {"error": to_image(smoothed, height, width)}
+        if PIXELS in wanted:
+            values[PIXELS] = self.distances.of_pixels(x)
+        if FEATURES in wanted:
+            values[FEATURES] = self.distances.of_images(maps)
+        if PATCH_FEATURES in wanted:
+            places = self.distances.of_places(maps)
+            values[PATCH_FEATURES] = largest_distances(places)
+            found["distance"] = to_image(enlarge(places, generator.image_size), height, width)
+        if self.encoder is not None and set(self.encoder.components) & set(wanted):
+            more, places = self.encoder.measure(images, wanted)
+            values |= more
+            if places is not None:
+                found["encoder"] = to_image(enlarge(places, height), height, width)
+        pixels = to_pixels(to_image(reconstruction, height, width))
+        return Measurement(values, found, pixels)

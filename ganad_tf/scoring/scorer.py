@@ -11,10 +11,12 @@ from typing import Any
 import tensorflow as tf
 
 from ganad_tf.errors import ArtefactError
-from ganad_tf.settings.names import MAX_ERROR, PATCH_FEATURES, score_name
+from ganad_tf.settings.names import ENCODER_PATCHES, MAX_ERROR, PATCH_FEATURES, score_name
 
 # Of scorer.json. Format 1, without a number, had other names for some components.
 FORMAT = 2
+# Kind of map -> the component that stands for it in the score.
+MAPS = {"error": MAX_ERROR, "distance": PATCH_FEATURES, "encoder": ENCODER_PATCHES}
 # Far below any value that occurs, yet a normal number in float32.
 MIN_COMPONENT = 1e-30
 
@@ -35,18 +37,17 @@ class Component:
 
 
 @dataclasses.dataclass(frozen=True)
-class MapScales:
-    """What makes anomaly maps comparable between images, from pixels of normal validation images.
+class MapScale:
+    """What makes one kind of map comparable between images.
 
     Args:
-        error: 99.9 % quantile of |x - G(x)|, smoothed.
-        distance: 99.9 % quantile of the local feature distance.
-        typical_distance: its median; unlike errors, distances are far from 0 on normal images.
+        typical: its median over pixels of normal validation images; subtracted, because distances,
+            unlike errors, are far from 0 on normal images.
+        high: its 99.9 % quantile there; above 0.
     """
 
-    error: float
-    distance: float
-    typical_distance: float
+    typical: float
+    high: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Scorer:
         components: what the score is made of.
         threshold: an image is anomalous if its score is greater.
         slope, intercept: probability = sigmoid(slope * score + intercept), at even odds.
-        map_scales: see `MapScales`.
+        map_scales: kind of map -> its scale; see `Measurement.maps`.
         normal_scores: sorted scores of the normal validation images; any other false-alarm rate
             can be turned into a threshold with them later.
         explanation: how the components and the threshold were chosen, for people.
@@ -70,7 +71,7 @@ class Scorer:
     threshold: float
     slope: float
     intercept: float
-    map_scales: MapScales
+    map_scales: dict[str, MapScale]
     normal_scores: tuple[float, ...]
     explanation: dict
 
@@ -90,20 +91,24 @@ class Scorer:
         """Decision [N], bool."""
         return scores > self.threshold
 
-    def anomaly_map(self, errors: tf.Tensor, distances: tf.Tensor | None) -> tf.Tensor:
-        """The anomaly map [N, h, w], in units in which 1 is rarely passed by a normal pixel.
+    def map_kinds(self) -> list[str]:
+        """The kinds of maps that the anomaly map is the mean of."""
+        kinds = [kind for kind, component in MAPS.items() if self.uses(component)]
+        # Errors alone where no component has a map of its own.
+        return kinds or ["error"]
+
+    def anomaly_map(self, maps: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The anomaly map [N, h, w]. A value of 1 is rarely passed by a normal pixel.
 
         Args:
-            errors: |x - G(x)|, smoothed, [N, h, w].
-            distances: the local feature distance, [N, h, w]; needed if the score uses it.
+            maps: kind -> map [N, h, w], with at least those of `map_kinds`.
         """
-        scales = self.map_scales
-        errors = errors / scales.error
-        if not self.uses(PATCH_FEATURES):
-            return errors
-        # Less the typical one, so that normal images stay cool.
-        distances = (distances - scales.typical_distance) / scales.distance
-        return (errors + distances) / 2 if self.uses(MAX_ERROR) else distances
+        kinds = self.map_kinds()
+        scaled = [
+            (maps[kind] - self.map_scales[kind].typical) / self.map_scales[kind].high
+            for kind in kinds
+        ]
+        return tf.add_n(scaled) / len(scaled)
 
     def uses(self, name: str) -> bool:
         """Whether a component is part of the score."""
@@ -136,6 +141,16 @@ class Scorer:
                 **values,
                 "components": components,
                 "normal_scores": tuple(values["normal_scores"]),
-                "map_scales": MapScales(**values["map_scales"]),
+                "map_scales": _read_map_scales(values["map_scales"]),
             }
         )
+
+
+def _read_map_scales(values: Mapping[str, Any]) -> dict[str, MapScale]:
+    """Map scales as stored; format 1 had those of errors and distances side by side."""
+    if "typical_distance" in values:
+        return {
+            "error": MapScale(0.0, values["error"]),
+            "distance": MapScale(values["typical_distance"], values["distance"]),
+        }
+    return {kind: MapScale(**scale) for kind, scale in values.items()}

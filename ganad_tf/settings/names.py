@@ -10,10 +10,18 @@ PIXELS = "pixels"  # distance of averaged pixels to normal ones
 FEATURES = "features"  # distance of pooled encoder maps to normal ones
 PATCH_FEATURES = "patch_features"  # distance of the most unusual places of an encoder map
 CLASSIFIER = "classifier"  # error of the generator's head
-COMPONENTS = (RECONSTRUCTION, PATCH, MAX_ERROR, PIXELS, FEATURES, PATCH_FEATURES, CLASSIFIER)
+GENERATOR_COMPONENTS = (
+    *(RECONSTRUCTION, PATCH, MAX_ERROR, PIXELS, FEATURES, PATCH_FEATURES, CLASSIFIER),
+)
+# The same of a pretrained encoder, where there is one.
+ENCODER_FEATURES = "encoder_features"  # distance of pooled ImageNet features to normal ones
+ENCODER_PATCHES = "encoder_patches"  # distance of the most unusual places
+LABEL_DIRECTION = "label_direction"  # coordinate on the way to the labelled anomalies
+ENCODER_COMPONENTS = (ENCODER_FEATURES, ENCODER_PATCHES, LABEL_DIRECTION)
+COMPONENTS = (*GENERATOR_COMPONENTS, *ENCODER_COMPONENTS)
 
 # Score recipes: the share of each component, in units of its spread over normal images.
-NOVELTY, FEW_LABELS = "novelty", "few_labels"
+NOVELTY, FEW_LABELS, PRETRAINED = "novelty", "few_labels", "pretrained"
 DEFECTS, MASKED_DEFECTS, ALL = "defects", "masked_defects", "all"
 RECIPES: dict[str, Mapping[str, float]] = {
     RECONSTRUCTION: {RECONSTRUCTION: 1.0},
@@ -28,8 +36,10 @@ RECIPES: dict[str, Mapping[str, float]] = {
     DEFECTS: {MAX_ERROR: 1.0, PATCH: 1.0, PATCH_FEATURES: 1.0, CLASSIFIER: 0.5},
     # The same with masks of labelled defects. Chosen on the same textures.
     MASKED_DEFECTS: {PATCH: 1.0, FEATURES: 1.0, CLASSIFIER: 2.0},
+    # Frozen ImageNet features. The direction counts less with fewer labels; see `fit_scorer`.
+    PRETRAINED: {ENCODER_FEATURES: 1.0, ENCODER_PATCHES: 1.0, LABEL_DIRECTION: 1.0},
     CLASSIFIER: {CLASSIFIER: 1.0},
-    ALL: dict.fromkeys(COMPONENTS, 1.0),
+    ALL: dict.fromkeys(GENERATOR_COMPONENTS, 1.0),
 }
 # Recipes whose shares are fitted to labelled validation images where there are enough of them.
 FITTED_RECIPES = (ALL,)

@@ -1,0 +1,240 @@
+"""Scores from frozen ImageNet features: how unusual an image and its places are.
+
+Three parts, all fitted in closed form: the Mahalanobis distance of pooled features to the normal
+training images (Rippel et al., *Modeling the Distribution of Normal Data in Pre-Trained Deep
+Features for Anomaly Detection*, ICPR 2020), the distance of single places to normal places (Roth et
+al., *Towards Total Recall in Industrial Anomaly Detection*, CVPR 2022), and the direction from the
+normal images to the labelled anomalies (Fisher's linear discriminant with shrunken covariance).
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf.networks import EfficientNetLite0
+from ganad_tf.preprocessing import to_encoder
+from ganad_tf.scoring.feature_distance import nearest_distances
+from ganad_tf.settings.names import (
+    ENCODER_COMPONENTS,
+    ENCODER_FEATURES,
+    ENCODER_PATCHES,
+    LABEL_DIRECTION,
+)
+
+# Of `FEATURE_MAPS`: those pooled for the distance, those whose places are compared, and those
+# pooled for the direction. The finest one sees edges only. Chosen on ELPV, splits 10 to 12.
+POOLED_LEVELS, LOCAL_LEVELS, DIRECTION_LEVELS = (1, 2, 4), (2, 4), (2, 3)
+# Share of the identity in each correlation matrix; without it, directions of almost no variance
+# would dominate. Chosen on the same splits.
+POOLED_SHRINKAGE, LOCAL_SHRINKAGE, DIRECTION_SHRINKAGE = 0.1, 0.1, 0.3
+# An image's local distance is the mean over this share of its places, the most unusual ones.
+TOP_SHARE = 0.1
+LOCAL_RANK, LOCAL_PROTOTYPES, NEAREST = 192, 2000, 3
+MIN_DEVIATION = 1e-6
+# exp of it is still a float32, and above the smallest value that a score counts.
+MAX_EXPONENT = 60.0
+UNLABELLED_COMPONENTS = (ENCODER_FEATURES, ENCODER_PATCHES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Whitening:
+    """A linear map to coordinates in which normal features vary alike.
+
+    Args:
+        mean: [D], subtracted first.
+        projection: [D, R].
+    """
+
+    mean: np.ndarray
+    projection: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, shrinkage: float, rank: int | None = None) -> "Whitening":
+        """Fits to features of normal TRAINING images.
+
+        Args:
+            features: float32 [N, D].
+            shrinkage: share of the identity in the correlation matrix, in (0, 1].
+            rank: how many directions are kept, those of the largest variance; None for all.
+        """
+        features = features.astype(np.float64)
+        mean = features.mean(axis=0)
+        deviation = features.std(axis=0) + MIN_DEVIATION
+        scaled = (features - mean) / deviation
+        correlation = scaled.T @ scaled / len(scaled)
+        variances, directions = np.linalg.eigh(correlation)
+        kept = slice(-min(rank or len(variances), len(variances)), None)
+        variances = (1 - shrinkage) * np.maximum(variances[kept], 0) + shrinkage
+        projection = directions[:, kept] / np.sqrt(variances) / deviation[:, None]
+        return cls(mean.astype(np.float32), projection.astype(np.float32))
+
+    def __call__(self, features: Any) -> Any:
+        """[N, D] to [N, R]."""
+        return (features - self.mean) @ self.projection
+
+
+@dataclasses.dataclass(frozen=True)
+class Direction:
+    """The way from the normal images to the labelled anomalies.
+
+    Args:
+        mean: [D], of the normal training images.
+        weights: [D], the inverse shrunken covariance times the difference of the means.
+    """
+
+    mean: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def fit(cls, normal: np.ndarray, anomalous: np.ndarray) -> "Direction":
+        """Fits to features of TRAINING images, float32 [N, D] and [M, D], M at least 1."""
+        whitening = Whitening.fit(normal, DIRECTION_SHRINKAGE)
+        difference = whitening(anomalous).mean(axis=0)
+        return cls(whitening.mean, (whitening.projection @ difference).astype(np.float32))
+
+    def __call__(self, features: tf.Tensor) -> tf.Tensor:
+        """Coordinate of each row, [N, D] to float32 [N]; any sign."""
+        return tf.linalg.matvec(features - self.mean, self.weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderFeatures:
+    """What is measured by a frozen encoder.
+
+    Args:
+        encoder: frozen, float32.
+        image_size: E, the square that it sees; a multiple of 32.
+        pooled: of the pooled features.
+        local: of single places.
+        prototypes: [K, R], places of normal training images, whitened.
+        direction: towards the labelled anomalies; None without any.
+    """
+
+    encoder: EfficientNetLite0
+    image_size: int
+    pooled: Whitening
+    local: Whitening
+    prototypes: np.ndarray
+    direction: Direction | None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components that can be measured."""
+        return ENCODER_COMPONENTS if self.direction is not None else UNLABELLED_COMPONENTS
+
+    def measure(
+        self, images: tf.Tensor, wanted: Collection[str]
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
+        """The wanted components of a batch, and the distances of places if they are among them.
+
+        Args:
+            images: uint8 [N, h, w, C].
+            wanted: components to measure.
+
+        Returns:
+            values: positive, float32 [N] each.
+            places: float32 [N, E/16, E/16], or None.
+        """
+        maps = self.maps(images)
+        values, places = {}, None
+        if ENCODER_FEATURES in wanted:
+            values[ENCODER_FEATURES] = self.image_distance(maps)
+        if ENCODER_PATCHES in wanted:
+            places = self.place_distances(maps)
+            values[ENCODER_PATCHES] = largest_mean(places)
+        if LABEL_DIRECTION in wanted and self.direction is not None:
+            # Scores are sums of logarithms, and this coordinate enters them as it is.
+            values[LABEL_DIRECTION] = tf.exp(
+                tf.clip_by_value(
+                    self.direction(direction_features(maps)), -MAX_EXPONENT, MAX_EXPONENT
+                )
+            )
+        return values, places
+
+    def maps(self, images: tf.Tensor) -> list[tf.Tensor]:
+        """The encoder's maps of uint8 images [N, h, w, C]."""
+        return self.encoder.feature_maps(to_encoder(images, self.image_size))
+
+    def image_distance(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Mahalanobis distance of each image, float32 [N]."""
+        return tf.norm(self.pooled(pooled_features(maps)), axis=1)
+
+    def place_distances(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Distance of each place to normal places, float32 [N, h, w]."""
+        features = local_features(maps)
+        _, height, width, channels = features.shape
+        whitened = self.local(tf.reshape(features, [-1, channels]))
+        flat = nearest_distances(whitened, self.prototypes, NEAREST)
+        return tf.reshape(flat, [-1, height, width])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Plain arrays for `np.savez`; the encoder is kept beside."""
+        arrays = {
+            "image_size": np.asarray(self.image_size),
+            "pooled.mean": self.pooled.mean,
+            "pooled.projection": self.pooled.projection,
+            "local.mean": self.local.mean,
+            "local.projection": self.local.projection,
+            "prototypes": self.prototypes,
+        }
+        if self.direction is not None:
+            arrays["direction.mean"] = self.direction.mean
+            arrays["direction.weights"] = self.direction.weights
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls, encoder: EfficientNetLite0, arrays: Mapping[str, np.ndarray]
+    ) -> "EncoderFeatures":
+        """The inverse of `to_arrays`.
+
+        Raises:
+            KeyError: if an array is missing.
+        """
+        direction = None
+        if "direction.mean" in arrays:
+            direction = Direction(arrays["direction.mean"], arrays["direction.weights"])
+        return cls(
+            encoder,
+            int(arrays["image_size"]),
+            Whitening(arrays["pooled.mean"], arrays["pooled.projection"]),
+            Whitening(arrays["local.mean"], arrays["local.projection"]),
+            arrays["prototypes"],
+            direction,
+        )
+
+
+def pooled_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Mean and standard deviation of each channel over all places, float32 [N, D]."""
+    parts = []
+    for level in POOLED_LEVELS:
+        mean, variance = tf.nn.moments(maps[level], axes=[1, 2])
+        parts += [mean, tf.sqrt(variance + MIN_DEVIATION)]
+    return tf.concat(parts, axis=1)
+
+
+def direction_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Mean of each channel over all places, float32 [N, D]."""
+    return tf.concat([tf.reduce_mean(maps[level], axis=[1, 2]) for level in DIRECTION_LEVELS], 1)
+
+
+def local_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Features of each place, averaged with its neighbours, float32 [N, h, w, c]."""
+    finest = maps[LOCAL_LEVELS[0]]
+    height, width = finest.shape[1:3]
+    parts = [
+        tf.image.resize(tf.nn.avg_pool2d(maps[level], 3, 1, "SAME"), (height, width))
+        for level in LOCAL_LEVELS
+    ]
+    return tf.concat(parts, axis=-1)
+
+
+def largest_mean(places: tf.Tensor) -> tf.Tensor:
+    """Mean over an image's most unusual places, [N, h, w] to float32 [N]."""
+    count = places.shape[1] * places.shape[2]
+    largest = max(1, round(TOP_SHARE * count))
+    flat = tf.reshape(places, [-1, count])
+    return tf.reduce_mean(tf.math.top_k(flat, largest, sorted=False).values, axis=1)

@@ -1,0 +1,32 @@
+"""Runs a graph over images batch by batch."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf.data.image_view import ImageView
+
+
+def map_batches(
+    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    images: np.ndarray | ImageView,
+    indices: np.ndarray,
+    batch_size: int,
+) -> dict[str, np.ndarray]:
+    """Runs a function of uint8 batches [n, h, w, C] over the images at `indices`.
+
+    Returns:
+        Each of the function's results, [len(indices), ...].
+    """
+    run = tf.function(
+        function, input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
+    )
+    parts = [
+        {
+            name: value.numpy()
+            for name, value in run(images[indices[start : start + batch_size]]).items()
+        }
+        for start in range(0, len(indices), batch_size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
