@@ -1,15 +1,12 @@
 """Trains and reports an anomaly detector: `python train.py --normal 7`."""
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
 
-# TensorFlow's notes on the CPU it runs on are not the user's business; errors still appear.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from ganad_tf.console import log_to_console
+from ganad_tf.environment import prepare_environment
 from ganad_tf.errors import run_cli
 from ganad_tf.settings.flags import add_flags, config_from_flags
 
@@ -61,10 +58,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     flags = parse()
+    prepare_environment()
     log_to_console()
     # Imported late: --help and usage errors should not wait for TensorFlow.
     from ganad_tf.data.load import Source
-
     from ganad_tf.experiment import run_experiment
     from ganad_tf.run_folder import resumed_config
     from ganad_tf.training.devices import choose_execution

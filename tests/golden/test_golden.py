@@ -63,6 +63,7 @@ def _write_photos(folder: Path, masks: bool) -> None:
 
 def _run(cwd: Path, *command: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_NUM_INTRAOP_THREADS": "1"}
+    environment["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its kernels differ between processors
     result = subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True
     )

@@ -6,10 +6,14 @@ import pytest
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import fit_scorer as module
-from ganad_tf.scoring.scorer import MapScales, Scorer
-from ganad_tf.settings.names import COMPONENTS
+from ganad_tf.scoring.scorer import MapScale, Scorer
+from ganad_tf.settings.names import GENERATOR_COMPONENTS
 
-SCALES = MapScales(error=0.3, distance=2.0, typical_distance=1.0)
+SCALES = {
+    "error": MapScale(0.0, 0.3),
+    "distance": MapScale(1.0, 2.0),
+    "encoder": MapScale(1.0, 3.0),
+}
 
 
 def fit_scorer(values, truth, score="auto", **plan):
@@ -21,7 +25,7 @@ def made_values(rng, normals=300, anomalies=300, separations=(1.0, 0.5, 0.0, 0.0
     truth = np.arange(normals + anomalies) >= normals
     values = {
         name: np.exp(rng.normal(size=len(truth)) + separation * truth)
-        for name, separation in zip(COMPONENTS, separations, strict=True)
+        for name, separation in zip(GENERATOR_COMPONENTS, separations, strict=True)
     }
     return values, truth
 
@@ -105,15 +109,25 @@ def test_novelty_weighs_components_by_how_little_they_vary_over_normal_images(rn
 
 def test_the_map_shows_what_the_score_is_made_of(rng):
     values, truth = made_values(rng)
-    errors, distances = np.full((1, 2, 2), 0.3), np.full((1, 2, 2), 4.0)
-    by_errors = fit_scorer(values, truth, "reconstruction")
-    np.testing.assert_allclose(by_errors.anomaly_map(errors, None), np.ones((1, 2, 2)))
-    both = fit_scorer(values, truth, "defects")
-    np.testing.assert_allclose(both.anomaly_map(errors, distances), 1.25 * np.ones((1, 2, 2)))
-    by_distances = fit_scorer(values, truth, "novelty")
-    np.testing.assert_allclose(
-        by_distances.anomaly_map(errors, distances), 1.5 * np.ones((1, 2, 2))
-    )
+    maps = {"error": np.full((1, 2, 2), 0.3), "distance": np.full((1, 2, 2), 4.0)}
+    for recipe, value in (("reconstruction", 1.0), ("defects", 1.25), ("novelty", 1.5)):
+        scorer = fit_scorer(values, truth, recipe)
+        np.testing.assert_allclose(scorer.anomaly_map(maps), np.full((1, 2, 2), value))
+
+
+def test_the_direction_to_labels_counts_more_with_more_of_them(rng):
+    values, truth = made_values(rng)
+    encoder = ("encoder_features", "encoder_patches", "label_direction")
+    values |= {name: np.exp(rng.normal(size=len(truth))) for name in encoder}
+
+    def shares(n_labelled):
+        scorer = fit_scorer(values, truth, "pretrained", n_labelled=n_labelled)
+        weights = {component.name: component.weight for component in scorer.components}
+        return weights.get("label_direction", 0) / weights["encoder_features"]
+
+    assert shares(0) == 0
+    assert shares(1) == pytest.approx(1 / 2, rel=0.2)
+    assert shares(10) == pytest.approx(10 / 11, rel=0.2)
 
 
 def test_a_component_that_misleads_gets_no_weight(rng):
@@ -159,7 +173,11 @@ def test_a_scorer_of_format_1_is_read(rng):
     old = json.loads(json.dumps(scorer.to_dict()).replace("max_error", "spot"))
     old = json.loads(json.dumps(old).replace("patch_features", "local"))
     del old["format"]
-    assert Scorer.from_dict(old).components == scorer.components
+    old["map_scales"] = {"error": 0.3, "distance": 2.0, "typical_distance": 1.0}
+    read = Scorer.from_dict(old)
+    assert read.components == scorer.components
+    maps = {"error": np.full((1, 2, 2), 0.3), "distance": np.full((1, 2, 2), 4.0)}
+    np.testing.assert_array_equal(read.anomaly_map(maps), scorer.anomaly_map(maps))
 
 
 def test_a_scorer_of_a_newer_format_is_refused_by_its_number(rng):

@@ -1,0 +1,116 @@
+"""Frozen features: what is fitted to them, against numpy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import roc_auc_score
+
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
+from ganad_tf.networks import Generator, load_efficientnet_lite0
+from ganad_tf.plan import Plan
+from ganad_tf.scoring import Detector, fit_detector
+from ganad_tf.scoring.encoder_features import Direction, Whitening, largest_mean
+from ganad_tf.scoring.feature_distance import nearest_distances
+
+
+def test_whitened_lengths_are_mahalanobis_distances_of_the_shrunk_correlation(rng):
+    features = rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6)) + 3
+    whitening = Whitening.fit(features, 0.1)
+    scaled = (features - features.mean(0)) / features.std(0)
+    inverse = np.linalg.inv(0.9 * np.corrcoef(features.T) + 0.1 * np.eye(6))
+    expected = np.sqrt(np.einsum("ni,ij,nj->n", scaled, inverse, scaled))
+    np.testing.assert_allclose(np.linalg.norm(whitening(features), axis=1), expected, rtol=1e-3)
+
+
+def test_a_lower_rank_keeps_the_directions_of_largest_variance(rng):
+    features = rng.normal(size=(500, 1)) @ np.ones((1, 5)) + 0.1 * rng.normal(size=(500, 5))
+    whitening = Whitening.fit(features, 0.1, rank=1)
+    direction = whitening.projection[:, 0] * features.std(0)
+    assert np.abs(direction / direction[0] - 1).max() < 0.05
+
+
+@pytest.mark.parametrize("labels", [1, 10])
+def test_the_direction_points_to_the_labelled_anomalies(rng, labels):
+    scales = np.arange(1, 9)
+    shift = np.eye(8)[7] * 8 * scales[7]
+    normal, anomalous = rng.normal(size=(2, 300, 8)) * scales
+    direction = Direction.fit(normal, anomalous[:labels] + shift)
+    images = tf.constant(np.concatenate([normal, anomalous + shift]), tf.float32)
+    assert roc_auc_score(np.arange(600) >= 300, direction(images)) > 0.97
+
+
+def test_constant_features_do_not_divide_by_zero(rng):
+    features = np.concatenate([rng.normal(size=(50, 3)), np.ones((50, 2))], axis=1)
+    assert np.isfinite(Whitening.fit(features, 0.1)(features)).all()
+    assert np.isfinite(Whitening.fit(np.ones((5, 3)), 0.1)(np.ones((5, 3)))).all()
+
+
+def test_the_mean_of_the_most_unusual_places(rng):
+    places = rng.random((3, 10, 10)).astype(np.float32)
+    expected = np.sort(places.reshape(3, -1), axis=1)[:, -10:].mean(axis=1)
+    np.testing.assert_allclose(largest_mean(tf.constant(places)), expected, rtol=1e-6)
+
+
+def test_a_distance_to_a_prototype_itself_does_not_depend_on_the_batch(rng):
+    """Differences of nearly equal numbers would round by the row's position in the batch."""
+    prototypes = (5 + 50 * rng.normal(size=(64, 96))).astype(np.float32)
+    rows = np.concatenate([prototypes, rng.normal(size=(37, 96)).astype(np.float32)])
+    together = np.log(nearest_distances(tf.constant(rows), prototypes, 1))
+    for number, row in enumerate(rows):
+        alone = np.log(nearest_distances(tf.constant(row[None]), prototypes, 1))
+        np.testing.assert_allclose(alone, together[number : number + 1], atol=1e-3)
+
+
+def labelled(rng, count, anomalies):
+    images = rng.integers(60, 90, (count, 64, 64, 1), dtype=np.uint8)
+    images[:anomalies, 20:40, 20:40] = 250
+    kinds = (np.arange(count) < anomalies).astype(np.int64)
+    return LabelledImages(images, kinds, ("good", "bad"), frozenset({0}))
+
+
+@pytest.fixture(scope="module")
+def detector():
+    rng = np.random.default_rng(0)
+    generator = Generator(32, 1, width=2)
+    generator.build()
+    parts = (labelled(rng, 26, 2), labelled(rng, 12, 0), labelled(rng, 12, 6))
+    splits = Splits(*parts, "good", "seen", "0" * 64)
+    plan = Plan(
+        encoder="efficientnet_lite0",
+        encoder_size=64,
+        score="pretrained",
+        n_labelled=2,
+        generator_size=32,
+    )
+    return fit_detector(generator, splits, plan, load_efficientnet_lite0()), splits
+
+
+def test_unusual_images_score_higher(detector):
+    fitted, splits = detector
+    scores = fitted.predict(splits.test.images)["score"]
+    assert scores[:6].min() > scores[6:].max()
+
+
+def test_the_map_shows_the_place_at_full_resolution(detector):
+    fitted, splits = detector
+    heat = fitted.predict(splits.test.images[:1], outputs=("anomaly_map",))["anomaly_map"][0]
+    assert heat.shape == (64, 64)
+    assert heat[20:40, 20:40].mean() > 2 * heat.mean()
+
+
+def test_scores_do_not_depend_on_neighbours_not_even_those_of_training_images(detector):
+    fitted, splits = detector
+    images = np.concatenate([splits.train.images, np.zeros((2, 64, 64, 1), np.uint8)])
+    together = fitted.predict(images)["score"]
+    alone = np.concatenate([fitted.predict(image[None])["score"] for image in images])
+    np.testing.assert_allclose(alone, together, atol=1e-4)
+
+
+def test_a_saved_detector_brings_its_encoder_along(detector, tmp_path):
+    fitted, splits = detector
+    fitted.save(tmp_path / "detector")
+    loaded = Detector.load(tmp_path)
+    np.testing.assert_array_equal(
+        loaded.predict(splits.test.images)["score"], fitted.predict(splits.test.images)["score"]
+    )
