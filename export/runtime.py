@@ -221,8 +221,9 @@ class Scorer:
             self.normal_scores = np.asarray(json.loads(self.metadata["normal_scores"]))
             low, high = map(float, self.metadata["map_colour_range"].split(","))
             self.map_colour_range = (low, high)
-            # Older files do not say it: they were all stretched.
-            self.fit = FITS[FITS.index(self.metadata.get("fit", "stretch"))]
+            # Earlier files call it `fit`; still older ones do not say it, and were all stretched.
+            resize = self.metadata.get("resize", self.metadata.get("fit", "stretch"))
+            self.fit = FITS[FITS.index(resize)]
         except (KeyError, ValueError) as error:
             raise ScoringError(
                 f"{path}: expected a model written by `python -m export`, with its metadata. "

@@ -1,0 +1,60 @@
+"""Scores the test set through every exported format and compares: `python -m export.verify RUN`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from export.limits import LIMITS, MAX_AUROC_DROP
+from export.run import add_source_flags, load_run
+from ganad_tf.atomic_files import read_json
+from ganad_tf.errors import ArtefactError, run_cli
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.verify",
+        description=__doc__,
+        epilog=LIMITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, help="the run folder, already exported")
+    parser.add_argument("--output", type=Path, help="where it was exported to (default: RUN)")
+    parser.add_argument(
+        "--max-auroc-drop",
+        type=float,
+        default=MAX_AUROC_DROP,
+        help=f"allowed to int8 (default: {MAX_AUROC_DROP})",
+    )
+    add_source_flags(parser)
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """The command."""
+    flags = parse()
+    folder = flags.output or flags.run
+    if not (folder / "export.json").is_file():
+        raise ArtefactError(
+            f"{folder}: expected an exported run (python -m export {flags.run}). "
+            "Received: no export.json"
+        )
+    files = read_json(folder / "export.json")["formats"]
+    detector, splits = load_run(flags.run, flags)
+    # Imported late: usage errors should not wait for TensorFlow and ONNX Runtime.
+    from export.parity import compare, failures, table
+
+    rows = compare(detector, splits.test.images, splits.test.is_anomaly, folder, files)
+    print(table(rows))
+    wrong = failures(rows, len(splits.test), flags.max_auroc_drop)
+    for sentence in wrong:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))
