@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from export.description import FORMATS
+from export.keep_float import MAX_TRIES
 from export.limits import LIMITS, MAX_AUROC_DROP
 from export.run import add_source_flags, load_run
 from ganad_tf.errors import UsageError, run_cli
@@ -20,7 +21,7 @@ where it misses its limits, and export.json says why; asked for by name, it must
 
 {LIMITS}
 int8 keeps those operators in float32 that would cost too much accuracy, as validation images tell;
-export.json lists them. Finding them takes at most 24 quantisations, a few seconds each.
+export.json lists them. Finding them takes at most {MAX_TRIES} quantisations, a few seconds each.
 """
 
 

@@ -57,7 +57,7 @@ def finish(
             "threshold": as_float32(scorer.threshold),
             "normal_name": normal_name,
             "image_shape": ",".join(map(str, detector.image_shape)),
-            "resize": detector.fit,
+            "resize": detector.resize,
             "calibration": json.dumps({"slope": scorer.slope, "intercept": scorer.intercept}),
             "normal_scores": json.dumps(list(scorer.normal_scores)),
             "map_colour_range": ",".join(f"{limit:g}" for limit in MAP_COLOUR_RANGE),

@@ -20,6 +20,7 @@ from export.limits import (
 from export.plain_path import plain_path
 
 if TYPE_CHECKING:
+    from ganad_tf.data.image_view import ImageView
     from ganad_tf.scoring import Detector
 
 # float32 formats: the same numbers up to the order of additions.
@@ -62,7 +63,7 @@ class Row:
 
 def compare(
     detector: "Detector",
-    images: np.ndarray,
+    images: "np.ndarray | ImageView",
     is_anomaly: np.ndarray,
     folder: Path,
     files: dict[str, str],
@@ -72,7 +73,7 @@ def compare(
 
     Args:
         detector: of the run.
-        images: uint8 [N, h, w, C].
+        images: uint8 [N, h, w, C]; they are read into memory.
         is_anomaly: bool [N].
         folder: where the exported files lie.
         files: path within `folder` of each of `saved_model`, `onnx` and `int8` that is there.
@@ -82,19 +83,20 @@ def compare(
         A row for each format; the first is Keras, the reference. File bytes are scored by the same
         graph as arrays, after decoding, and are compared on at most 256 images.
     """
+    pixels = np.asarray(images[np.arange(len(images))])
     with plain_path(folder) as plain:
-        starts = cold_starts(plain, files, images[0]) if time_starts else {}
+        starts = cold_starts(plain, files, pixels[0]) if time_starts else {}
         few = np.linspace(0, len(images) - 1, min(FILES, len(images))).astype(int)
         rows: list[Row] = []
         reference = None
         for name, scorer in format_scorers(detector, plain, files).items():
             if "bytes" in name:
-                scored, per_second = _timed(scorer, _as_png(images[few]))
+                scored, per_second = _timed(scorer, _as_png(pixels[few]))
                 assert reference is not None  # Keras comes first
                 expected = (reference[0][few], reference[1][few])
                 rows.append(_row(name, expected, scored, None, per_second))
                 continue
-            scored, per_second = _timed(scorer, images)
+            scored, per_second = _timed(scorer, pixels)
             reference = reference or scored
             rows.append(_row(name, reference, scored, is_anomaly, per_second, starts.get(name)))
     return rows

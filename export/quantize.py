@@ -169,8 +169,8 @@ def refit_threshold(
         float_scorer: with its threshold and normal scores.
     """
     normal = np.sort(scores[~is_anomaly])
-    float_normal = np.float32(float_scorer.normal_scores)
-    rank = np.flatnonzero(float_normal == np.float32(float_scorer.threshold))
+    float_normal = np.asarray(float_scorer.normal_scores, np.float32)
+    rank = np.flatnonzero(np.equal(float_normal, np.float32(float_scorer.threshold)))
     if len(rank) and len(normal) == len(float_normal):
         return float(normal[rank[0]])
     order = np.argsort(scores)

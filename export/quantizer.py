@@ -51,8 +51,7 @@ class Quantizer:
         split_transposed_convolutions(graph, graph.nodes("ConvTranspose")[:-1])
         # Opened again for the shapes of what is new in it.
         graph = Graph(graph.finish())
-        first, last = graph.nodes("Conv")[0], graph.nodes("ConvTranspose")[-1]
-        self._groups, self.work = _grouped(graph, _nodes_between(graph, first, last))
+        self._groups, self.work = _grouped(graph, inner_nodes(graph))
         self._metadata, self._images, self._folder = metadata, images, folder
         onnx.save(graph.model, folder / "float.onnx")
 
@@ -112,22 +111,35 @@ def _multiplications(graph: Graph, node: onnx.NodeProto) -> float:
     return area * (1 if weights is None else weights.size)
 
 
-def _nodes_between(
-    graph: Graph, first: onnx.NodeProto, last: onnx.NodeProto
-) -> list[onnx.NodeProto]:
-    """The nodes from which `last` is computed, without `first` and what it needs."""
+def inner_nodes(graph: Graph) -> list[onnx.NodeProto]:
+    """The nodes of the networks without each one's first convolution and the decoder's last step.
 
-    def needed(node: onnx.NodeProto) -> set[str]:
-        names, waiting = set(), list(node.input)
-        while waiting:
-            producer = graph.producer(waiting.pop())
-            if producer is not None and producer.name not in names:
-                names.add(producer.name)
-                waiting.extend(producer.input)
-        return names
+    What depends on the reconstruction, and what comes before a network's first convolution or after
+    its last, is no part of a network: it prepares images or computes scores from maps.
+    """
+    last = graph.nodes("ConvTranspose")[-1]
+    ancestors = _ancestors(graph)
+    convolutions = [
+        node
+        for node in graph.nodes("Conv", "ConvTranspose")
+        if last.name not in ancestors[node.name]
+    ]
+    names = {node.name for node in convolutions}
+    firsts = [node for node in convolutions if not names & ancestors[node.name]]
+    inner = names.union(*(ancestors[node.name] for node in convolutions))
+    outer = {last.name}.union(*({node.name} | ancestors[node.name] for node in firsts))
+    return [node for node in graph.nodes() if node.name in inner - outer]
 
-    inner = needed(last) - needed(first) - {first.name}
-    return [node for node in graph.nodes() if node.name in inner]
+
+def _ancestors(graph: Graph) -> dict[str, set[str]]:
+    """Names of all nodes that each node's inputs are computed from."""
+    producers: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
+    for node in graph.nodes():  # in order of execution
+        direct = {producers[name] for name in node.input if name in producers}
+        found[node.name] = direct.union(*(found[name] for name in direct))
+        producers.update(dict.fromkeys(node.output, node.name))
+    return found
 
 
 class _Batches(CalibrationDataReader):

@@ -57,8 +57,9 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
     use_true_float32()
     detector = Detector.load(run)
     if config.data:
-        # Derived from all images in training, of which some may not be used or be gone.
-        config = dataclasses.replace(config, channels=detector.image_shape[-1])
+        # Where the settings leave them open, they followed from all images that were there then.
+        size, _, channels = detector.image_shape
+        config = dataclasses.replace(config, image_size=size, channels=channels)
     splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
     check_same_split(run, splits.fingerprint)
     return detector, splits

@@ -282,7 +282,7 @@ class Scorer:
         """
         threshold = check_threshold(threshold)
         pairs = (p if isinstance(p, tuple) else (os.fspath(p), os.path.basename(p)) for p in paths)
-        pending = collections.deque()
+        pending: collections.deque = collections.deque()
         # A bounded queue of batches: reading, decoding and scoring one is one task, so that cores
         # stay busy and memory does not grow with the folder.
         while batch := list(itertools.islice(pairs, BATCH)):
@@ -561,7 +561,9 @@ def add_threshold_flags(parser) -> None:
 def main(argv=None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="runtime.py", description="Scores images with an exported anomaly detector."
+        prog="runtime.py",
+        description="Scores images with an exported anomaly detector.",
+        allow_abbrev=False,
     )
     parser.add_argument("model", help="model.onnx or model.int8.onnx")
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")

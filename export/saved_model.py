@@ -35,26 +35,26 @@ def write(detector: Detector, folder: Path, description: dict[str, Any], model_n
         description: written to `assets.extra/ganad.json`, where the threshold can be read.
         model_name: as in serving/models.config; it stands in the warm-up requests.
     """
+    height, width, channels = detector.image_shape
+    image_shape = (height, width, channels)
     archive = keras.export.ExportArchive()
     for network in detector.networks:
         archive.track(network)
     archive.add_endpoint(
         ARRAYS,
         detector.graph,
-        [tf.TensorSpec((None, *detector.image_shape), tf.uint8, name="images")],
+        [tf.TensorSpec((None, *image_shape), tf.uint8, name="images")],
     )
     archive.add_endpoint(
         ENCODED,
-        lambda encoded: detector.graph(decode(encoded, detector.image_shape, detector.fit)),
+        lambda encoded: detector.graph(decode(encoded, image_shape, detector.resize)),
         [tf.TensorSpec((None,), tf.string, name="encoded")],
     )
     extra = folder / "assets.extra"
     extra.mkdir(parents=True, exist_ok=True)
     with plain_path(folder) as plain:
         archive.write_out(str(plain), verbose=False)
-        _write_warm_up(
-            plain / extra.name / "tf_serving_warmup_requests", detector.image_shape, model_name
-        )
+        _write_warm_up(plain / extra.name / "tf_serving_warmup_requests", image_shape, model_name)
     write_json(extra / "ganad.json", description)
 
 

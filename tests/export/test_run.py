@@ -22,7 +22,8 @@ def test_moved_images_are_read_where_they_are_now(tmp_path):
 
 
 def test_images_stay_where_they_were_without_the_flag(tmp_path):
-    assert moved_config(RunConfig(data="photos"), None, tmp_path).data == "photos"
+    config = RunConfig(data="photos")
+    assert moved_config(config, None, tmp_path) == config
 
 
 def test_the_split_is_that_of_the_run(tmp_path):
