@@ -41,9 +41,9 @@ def _fold(graph: Graph, convolution, after, value: np.ndarray) -> bool:
     if value.size != 1 and value.shape[-3:] != (channels, 1, 1):
         return False
     per_channel = np.broadcast_to(value.reshape(-1), channels).astype(np.float32)
-    bias = np.zeros(channels, np.float32)
-    if len(convolution.input) > 2:
-        bias = graph.constant(convolution.input[2])
+    bias = graph.constant(convolution.input[2]) if len(convolution.input) > 2 else None
+    if bias is None:
+        bias = np.zeros(channels, np.float32)
     if after.op_type == "Mul":
         shape = (1, channels, 1, 1) if transposed else (channels, 1, 1, 1)
         weights, bias = weights * per_channel.reshape(shape), bias * per_channel
@@ -69,20 +69,21 @@ def make_small_maps_dense(graph: Graph) -> None:
     nearly the machine's full rate. Only done where that holds and the matrix stays small.
     """
     for node in graph.nodes("Conv", "ConvTranspose"):
-        source, target = graph.shape(node.input[0]), graph.shape(node.output[0])
+        source, target = _fixed(graph, node.input[0]), _fixed(graph, node.output[0])
         weights = graph.constant(node.input[1])
-        if weights is None or attribute(node, "group", 1) != 1 or not _known(source, target):
+        if weights is None or attribute(node, "group", 1) != 1 or not source or not target:
             continue
-        dense_size = int(np.prod(source[1:]) * np.prod(target[1:]))
-        passes = target[2:] if node.op_type == "Conv" else source[2:]
+        dense_size = int(np.prod(source) * np.prod(target))
+        passes = target[1:] if node.op_type == "Conv" else source[1:]
         if dense_size > min(MOST_DENSE_WEIGHTS, weights.size * int(np.prod(passes))):
             continue
-        matrix = _matrix(node, weights, source[1:], target[1:])
-        area = target[2] * target[3]
+        matrix = _matrix(node, weights, source, target)
+        area = target[1] * target[2]
         flat = graph.fresh("flat")
         inputs = [flat, graph.add_constant(matrix, "matrix")]
-        if len(node.input) > 2:
-            bias = np.repeat(graph.constant(node.input[2]), area)
+        bias = graph.constant(node.input[2]) if len(node.input) > 2 else None
+        if bias is not None:
+            bias = np.repeat(bias, area)
             inputs.append(graph.add_constant(bias, "matrix_bias"))
         flat_shape = graph.add_constant(np.array([-1, len(matrix)]), "flat_shape")
         new = [graph.node("Reshape", [node.input[0], flat_shape], flat)]
@@ -94,13 +95,20 @@ def make_small_maps_dense(graph: Graph) -> None:
             kept = {} if alpha is None else {"alpha": alpha}
             new.append(graph.node(activation.op_type, [new[-1].output[0]], **kept))
             old.append(activation)
-        map_shape = graph.add_constant(np.array([-1, *target[1:]]), "map_shape")
+        map_shape = graph.add_constant(np.array([-1, *target]), "map_shape")
         new.append(graph.node("Reshape", [new[-1].output[0], map_shape], old[-1].output[0]))
         graph.replace(old, new, node)
 
 
-def _known(*shapes) -> bool:
-    return all(shape is not None and len(shape) == 4 and None not in shape[1:] for shape in shapes)
+def _fixed(graph: Graph, tensor: str) -> tuple[int, int, int] | None:
+    """Channels, height and width of maps; None where they are not known or not fixed."""
+    shape = graph.shape(tensor)
+    if shape is None or len(shape) != 4:
+        return None
+    _, channels, height, width = shape
+    if channels is None or height is None or width is None:
+        return None
+    return channels, height, width
 
 
 def _matrix(node, weights: np.ndarray, source, target) -> np.ndarray:
@@ -135,9 +143,9 @@ def split_transposed_convolutions(graph: Graph, nodes: Sequence[onnx.NodeProto])
     int8 convolutions work in that order anyway, so ONNX Runtime drops the transpositions.
     """
     for node in nodes:
-        source, weights = graph.shape(node.input[0]), graph.constant(node.input[1])
+        source, weights = _fixed(graph, node.input[0]), graph.constant(node.input[1])
         if (
-            not _known(source)
+            source is None
             or weights is None
             or weights.shape[2:] != (4, 4)
             or list(attribute(node, "strides", [1, 1])) != [2, 2]
@@ -145,10 +153,11 @@ def split_transposed_convolutions(graph: Graph, nodes: Sequence[onnx.NodeProto])
             or attribute(node, "group", 1) != 1
         ):
             continue
-        (_, _, height, width), channels = source, weights.shape[1]
+        (_, height, width), channels = source, weights.shape[1]
         old, activation = [node], graph.only_reader(node.output[0])
-        fused = activation is not None and activation.op_type == "Relu"
-        if fused:
+        fused = False
+        if activation is not None and activation.op_type == "Relu":
+            fused = True
             old.append(activation)
         new, rows = [], []
         for row in (0, 1):

@@ -1,5 +1,6 @@
 """The detector as an ONNX file, with all that a scorer needs to know inside it."""
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -13,11 +14,11 @@ from export.fast_graph import speed_up
 from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
 
 OPSET = 18
-OUTPUTS = ("score", "probability", "is_anomaly", "anomaly_map", "reconstruction")
 
 
 def convert(detector: Detector, opset: int = OPSET) -> onnx.ModelProto:
-    """The converter's plain graph: input `images`, outputs by the names in `OUTPUTS`."""
+    """The converter's plain graph: input `images`, outputs by the names in
+    `export.description.OUTPUTS`."""
     import tf2onnx
 
     images = tf.TensorSpec((None, *detector.image_shape), tf.uint8, name="images")
@@ -29,9 +30,25 @@ def convert(detector: Detector, opset: int = OPSET) -> onnx.ModelProto:
     return model
 
 
-def build(detector: Detector, fingerprint: str, normal_name: str, opset: int = OPSET):
+def build(
+    detector: Detector, fingerprint: str, normal_name: str, opset: int = OPSET
+) -> onnx.ModelProto:
     """The float32 model that is exported: converted, sped up, with metadata."""
-    model = speed_up(convert(detector, opset))
+    return finish(convert(detector, opset), detector, fingerprint, normal_name)
+
+
+def finish(
+    plain: onnx.ModelProto, detector: Detector, fingerprint: str, normal_name: str
+) -> onnx.ModelProto:
+    """The float32 model of a converted graph: sped up, with metadata.
+
+    Args:
+        plain: what `convert` returned; is not changed.
+        detector: of which it is the graph.
+        fingerprint: of the run's split.
+        normal_name: the normal kind.
+    """
+    model = speed_up(copy.deepcopy(plain))
     scorer = detector.scorer
     set_metadata(
         model,
@@ -40,7 +57,7 @@ def build(detector: Detector, fingerprint: str, normal_name: str, opset: int = O
             "threshold": as_float32(scorer.threshold),
             "normal_name": normal_name,
             "image_shape": ",".join(map(str, detector.image_shape)),
-            "fit": detector.fit,
+            "resize": detector.resize,
             "calibration": json.dumps({"slope": scorer.slope, "intercept": scorer.intercept}),
             "normal_scores": json.dumps(list(scorer.normal_scores)),
             "map_colour_range": ",".join(f"{limit:g}" for limit in MAP_COLOUR_RANGE),

@@ -1,104 +1,224 @@
 """Writes all formats beside their destination, checks that they agree, and only then moves them."""
 
 import dataclasses
-import hashlib
+import logging
 import os
-import platform
 import shutil
 import tempfile
-from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import onnx
 
 from export import onnx_model, saved_model
-from export.quantize import quantize
+from export.description import (
+    FORMATS,
+    describe_files,
+    describe_int8,
+    describe_signatures,
+    describe_threshold,
+    library_versions,
+)
+from export.limits import MAX_AUROC_DROP
+from export.parity import Row, compare, failures
+from export.quantize import Quantized, quantize
 from export.runtime import Scorer
-from export.verify import MOST_AUROC_DROP, Row, compare, failures
 from ganad_tf.atomic_files import write_json
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.scoring import Detector
 
-LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
+PATHS = {"onnx": "model.onnx", "int8": "model.int8.onnx"}
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the formats are written.
+
+    Args:
+        version: of the SavedModel, at least 1; by default one above the highest that is there.
+        opset: of the ONNX files, 13 to 20.
+        model_name: as TensorFlow Serving will call the model.
+        max_auroc_drop: allowed to int8, see `export.limits`.
+    """
+
+    version: int | None = None
+    opset: int = onnx_model.OPSET
+    model_name: str = "ganad"
+    max_auroc_drop: float = MAX_AUROC_DROP
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Args:
+        files: path of each format within the output folder.
+        rows: the parity table of these formats.
+        left_out: the reason for each format that was not written.
+    """
+
+    files: dict[str, str]
+    rows: list[Row]
+    left_out: dict[str, str]
+
+
+@dataclasses.dataclass
+class _Staged:
+    """The formats in the temporary folder, before they are moved.
+
+    Args:
+        folder: the temporary folder.
+        files: path within it of each format.
+        left_out: the reason for each format that is not exported.
+        plain: the converter's graph, from which both ONNX files are made.
+        int8: how the int8 model was made.
+    """
+
+    folder: Path
+    files: dict[str, str]
+    left_out: dict[str, str]
+    plain: onnx.ModelProto | None = None
+    int8: Quantized | None = None
+
+    def leave_out(self, name: str, reason: str) -> None:
+        self.files.pop(name, None)
+        self.left_out[name] = reason
+        (self.folder / PATHS[name]).unlink(missing_ok=True)
+        self.int8 = None
 
 
 def export(
     detector: Detector,
     splits: Splits,
     output: Path,
-    formats: tuple[str, ...],
-    version: int | None = None,
-    opset: int = onnx_model.OPSET,
-    model_name: str = "ganad",
-    most_auroc_drop: float = MOST_AUROC_DROP,
-) -> list[Row]:
-    """Exports a detector.
+    formats: tuple[str, ...] | None = None,
+    options: Options | None = None,
+) -> Exported:
+    """Exports a detector: every format or, where they disagree, nothing.
+
+    Only int8 may be missing, if no format was asked for by name: where it does not keep within its
+    limits it is left out, and export.json says why.
 
     Args:
         detector: of a finished run.
-        splits: its images: training ones calibrate int8, validation ones fit int8's threshold,
-            test ones compare the formats.
-        output: the folder to write into.
-        formats: of `saved_model`, `onnx`, `int8`.
-        version: of the SavedModel; by default one above the highest in `output`.
-        opset: of the ONNX files.
-        model_name: as TensorFlow Serving will call it.
-        most_auroc_drop: allowed to int8.
-
-    Returns:
-        The parity table.
+        splits: its images: training ones calibrate int8, validation ones choose int8's threshold
+            and the operators that stay in float32, test ones compare the formats.
+        output: the folder to write into; its name may hold any characters.
+        formats: of `saved_model`, `onnx`, `int8`, each of which must succeed; by default all that
+            do.
+        options: see `Options`.
 
     Raises:
         UsageError: if the version exists; servers rely on its never changing.
         ArtefactError: if formats disagree; nothing is left behind then.
     """
-    version = version or _next_version(output)
-    destination = output / "saved_model" / str(version)
-    if "saved_model" in formats and destination.exists():
+    options = options or Options()
+    wanted = FORMATS if formats is None else formats
+    version = options.version or _next_version(output)
+    if "saved_model" in wanted and (output / "saved_model" / str(version)).exists():
         raise UsageError(f"--version must be a new one. Received: {version}, which exists")
     existed = output.exists()
     output.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=output, prefix=".writing-"))
     try:
-        files = _write(detector, splits, temporary, formats, version, opset, model_name)
-        rows = compare(detector, splits.test.images, splits.test.is_anomaly, temporary, files)
-        wrong = failures(rows, len(splits.test), most_auroc_drop)
-        if wrong:
-            raise ArtefactError("; ".join(wrong))
-        description = _describe(detector, splits, temporary, files, version, opset, rows)
-        for path in files.values():
-            (output / path).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(temporary / path, output / path)
+        staged = _Staged(temporary, {}, {})
+        _write_floats(detector, splits, staged, wanted, version, options)
+        if "int8" in wanted:
+            _write_int8(splits, staged, options, optional=formats is None)
+        if "onnx" not in wanted:
+            (temporary / PATHS["onnx"]).unlink(missing_ok=True)
+        rows = _agreeing(detector, splits, staged, options, optional=formats is None)
+        description = _describe(detector, splits, staged, version, options, rows)
+        _move(staged, output)
         write_json(output / "export.json", description)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if not existed and not any(output.iterdir()):
             output.rmdir()
+    return Exported(staged.files, rows, staged.left_out)
+
+
+def _write_floats(
+    detector: Detector,
+    splits: Splits,
+    staged: _Staged,
+    wanted: tuple[str, ...],
+    version: int,
+    options: Options,
+) -> None:
+    """Writes the SavedModel, and model.onnx if it or int8 is wanted; one conversion serves both."""
+    if "saved_model" in wanted:
+        staged.files["saved_model"] = f"saved_model/{version}"
+        saved_model.write(
+            detector,
+            staged.folder / staged.files["saved_model"],
+            describe_threshold(detector, splits),
+            options.model_name,
+        )
+    if {"onnx", "int8"} & set(wanted):
+        staged.plain = onnx_model.convert(detector, options.opset)
+        model = onnx_model.finish(staged.plain, detector, splits.fingerprint, splits.normal_name)
+        onnx_model.save(model, staged.folder / PATHS["onnx"])
+    if "onnx" in wanted:
+        staged.files["onnx"] = PATHS["onnx"]
+
+
+def _write_int8(splits: Splits, staged: _Staged, options: Options, optional: bool) -> None:
+    assert staged.plain is not None  # _write_floats converted it
+    floating = Scorer(staged.folder / PATHS["onnx"])
+    staged.files["int8"] = PATHS["int8"]
+    try:
+        staged.int8 = quantize(
+            staged.plain,
+            floating.metadata,
+            splits.train,
+            splits.validation,
+            floating,
+            staged.folder / PATHS["int8"],
+            options.max_auroc_drop,
+        )
+    except ArtefactError as error:
+        if not optional:
+            raise
+        staged.leave_out("int8", str(error))
+
+
+def _agreeing(
+    detector: Detector, splits: Splits, staged: _Staged, options: Options, optional: bool
+) -> list[Row]:
+    """The parity table, after int8 has been left out if it may and must be.
+
+    Raises:
+        ArtefactError: if a format disagrees that may not be left out.
+    """
+    test = splits.test
+    rows = compare(detector, test.images, test.is_anomaly, staged.folder, staged.files)
+    int8 = [row for row in rows if row.tolerance is None]
+    others = [row for row in rows if row.tolerance is not None]
+    wrong = failures(others, len(test), options.max_auroc_drop)
+    int8_wrong = failures([rows[0], *int8], len(test), options.max_auroc_drop)
+    if int8_wrong and not optional:
+        wrong += [*int8_wrong, "without --formats, int8 alone would be left out"]
+    if wrong:
+        raise ArtefactError("; ".join(wrong))
+    if int8_wrong:
+        staged.leave_out("int8", "; ".join(int8_wrong))
+        return others
     return rows
 
 
-def _write(detector, splits, folder, formats, version, opset, model_name) -> dict[str, str]:
-    files = {}
-    if "saved_model" in formats:
-        files["saved_model"] = f"saved_model/{version}"
-        saved_model.write(
-            detector, folder / files["saved_model"], _threshold(detector, splits), model_name
-        )
-    if {"onnx", "int8"} & set(formats):
-        model = onnx_model.build(detector, splits.fingerprint, splits.normal_name, opset)
-        onnx_model.save(model, folder / "model.onnx")
-        if "onnx" in formats:
-            files["onnx"] = "model.onnx"
-    if "int8" in formats:
-        files["int8"] = "model.int8.onnx"
-        quantize(
-            onnx_model.convert(detector, opset),
-            {entry.key: entry.value for entry in model.metadata_props},
-            splits.train,
-            splits.validation,
-            Scorer(folder / "model.onnx"),
-            folder / files["int8"],
-        )
-    return files
+def _move(staged: _Staged, output: Path) -> None:
+    for path in staged.files.values():
+        (output / path).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(staged.folder / path, output / path)
+    for name in staged.left_out:
+        # An earlier export's file would look as if it belonged to this one.
+        if (output / PATHS[name]).exists():
+            _LOGGER.warning("%s, of an earlier export, is removed", output / PATHS[name])
+            (output / PATHS[name]).unlink()
 
 
 def _next_version(output: Path) -> int:
@@ -107,42 +227,25 @@ def _next_version(output: Path) -> int:
     return max([int(name) for name in names if name.isdecimal()], default=0) + 1
 
 
-def _threshold(detector: Detector, splits: Splits) -> dict:
-    scorer = detector.scorer
-    return {
-        "threshold": scorer.threshold,
-        "calibration": {"slope": scorer.slope, "intercept": scorer.intercept},
-        "normal_name": splits.normal_name,
-        "image_shape": list(detector.image_shape),
-        "fingerprint": splits.fingerprint,
-        "scorer": scorer.explanation,
-    }
-
-
-def _describe(detector, splits, folder, files, version, opset, rows) -> dict:
+def _describe(
+    detector: Detector,
+    splits: Splits,
+    staged: _Staged,
+    version: int,
+    options: Options,
+    rows: list[Row],
+) -> dict[str, Any]:
     description = {
-        **_threshold(detector, splits),
-        "formats": files,
+        **describe_threshold(detector, splits),
+        "formats": staged.files,
+        "left_out": staged.left_out,
         "version": version,
-        "opset": opset,
-        "signatures": {
-            "serve": {"images": f"uint8 [N, {', '.join(map(str, detector.image_shape))}]"},
-            "serve_encoded": {"encoded": "string [N], PNG or JPEG files"},
-            "outputs": list(onnx_model.OUTPUTS),
-        },
+        "opset": options.opset,
+        "signatures": describe_signatures(detector),
         "parity": [dataclasses.asdict(row) for row in rows],
-        "files": {
-            str(path.relative_to(folder)): {
-                "bytes": path.stat().st_size,
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            }
-            for root in files.values()
-            for path in sorted([folder / root, *(folder / root).rglob("*")])
-            if path.is_file()
-        },
-        "versions": {name: metadata.version(name) for name in LIBRARIES}
-        | {"python": platform.python_version()},
+        "files": describe_files(staged.folder, staged.files),
+        "versions": library_versions(),
     }
-    if "int8" in files:
-        description["int8_threshold"] = Scorer(folder / files["int8"]).threshold
+    if staged.int8 is not None:
+        description |= describe_int8(staged.int8)
     return description

@@ -1,32 +1,54 @@
 """Static int8 quantisation, with the threshold fitted again on validation images."""
 
-import contextlib
-import copy
+import dataclasses
 import json
-import logging
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
 
-from export.fast_graph import fold_scales, split_transposed_convolutions
-from export.graph import Graph
+from export.keep_float import (
+    MAX_SCORE_ERROR,
+    MAX_TRIES,
+    MIN_OF_EACH_CLASS,
+    Agreement,
+    keep_float,
+)
+from export.limits import MAX_AUROC_DROP, MAX_DISAGREEMENT, auroc_drop
 from export.onnx_model import as_float32, set_metadata
+from export.quantizer import Quantizer
 from export.runtime import Scorer
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import ArtefactError
 
 CALIBRATION_IMAGES = 512
-CALIBRATION_BATCH = 64
+# How many validation images a try is measured on; the threshold is fitted on all of them.
+MEASURED_IMAGES = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """How an int8 model was made; export.json keeps it.
+
+    Args:
+        threshold: the int8 model's own.
+        kept_float: names of the operators that stay in float32 because the scores would suffer.
+        int8_share: share of the multiplications between the first and the last convolution that
+            are done in int8.
+        tries: how many models were quantised and measured to find that.
+        throughout: agreement with the float32 model on validation images if all of these
+            operators were in int8.
+        chosen: agreement of the model that was written.
+    """
+
+    threshold: float
+    kept_float: tuple[str, ...]
+    int8_share: float
+    tries: int
+    throughout: Agreement
+    chosen: Agreement
 
 
 def quantize(
@@ -36,43 +58,39 @@ def quantize(
     validation: LabelledImages,
     float_scorer: Scorer,
     path: Path,
-) -> None:
+    max_auroc_drop: float = MAX_AUROC_DROP,
+) -> Quantized:
     """Writes the int8 model.
 
     QDQ, uint8 activations and int8 weights per channel, ranges from training images. The first
     convolution, the last transposed one and the whole score stay in float32: they are a few per
-    cent of the work, and the score is a difference of nearly equal images.
+    cent of the work, and the score is a difference of nearly equal images. So do those operators
+    that would cost too much accuracy, see `export.keep_float`. Where no choice of operators is good
+    enough on validation images, the best one is written; the test set decides whether it is
+    exported.
 
     Args:
         plain: the converter's graph; is not changed.
         metadata: of the float32 model; threshold and normal scores are replaced.
         train: whose images the ranges are taken from.
-        validation: on which the threshold is fitted.
+        validation: on which the operators and the threshold are chosen.
         float_scorer: the float32 model, whose decisions the threshold imitates.
         path: where to write.
+        max_auroc_drop: allowed on validation images.
     """
-    graph = Graph(copy.deepcopy(plain))
-    fold_scales(graph)
-    *inner, last = graph.nodes("ConvTranspose")
-    split_transposed_convolutions(graph, inner)
-    names = _nodes_between(graph, graph.nodes("Conv")[0], last)
-    model = graph.finish()
     chosen = np.linspace(0, len(train) - 1, min(CALIBRATION_IMAGES, len(train))).astype(int)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        onnx.save(model, f"{folder}/float.onnx")
-        quantize_static(
-            f"{folder}/float.onnx",
-            path,
-            _Batches(train.images[chosen]),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_quantize=names,
-        )
-    quantized = onnx.load(path)
-    set_metadata(quantized, metadata)
+    few = np.linspace(0, len(validation) - 1, min(MEASURED_IMAGES, len(validation))).astype(int)
+    sample = validation.subset(few)
+    float_results = float_scorer.score(sample.images)
+    with tempfile.TemporaryDirectory() as folder:
+        quantizer = Quantizer(plain, metadata, train.images[chosen], Path(folder))
+
+        def measure(kept: frozenset[int]) -> Agreement:
+            scores = Scorer(quantizer.write(kept)).score(sample.images)["score"]
+            return agreement(scores, float_results, sample.is_anomaly, float_scorer, max_auroc_drop)
+
+        found = keep_float(measure, quantizer.work, MAX_TRIES)
+        quantized = onnx.load(quantizer.write(found.kept))
     onnx.save(quantized, path)
     scores = Scorer(path).score(validation.images)["score"]
     threshold = refit_threshold(
@@ -86,10 +104,57 @@ def quantize(
     )
     onnx.checker.check_model(quantized)
     onnx.save(quantized, path)
+    return Quantized(
+        threshold,
+        tuple(quantizer.operators(found.kept)),
+        1 - sum(quantizer.work[group] for group in found.kept) / sum(quantizer.work),
+        found.tries,
+        found.first,
+        found.chosen,
+    )
+
+
+def agreement(
+    scores: np.ndarray,
+    float_results: dict[str, np.ndarray],
+    is_anomaly: np.ndarray,
+    float_scorer: Scorer,
+    max_auroc_drop: float = MAX_AUROC_DROP,
+) -> Agreement:
+    """How int8 scores agree with float32 ones on the same images.
+
+    Args:
+        scores: int8 scores, [N].
+        float_results: `score` and `is_anomaly` of the float32 model, [N].
+        is_anomaly: bool [N], the labels; at least one normal image.
+        float_scorer: the float32 model, with its threshold and normal scores.
+        max_auroc_drop: allowed.
+    """
+    before = float_results["score"].astype(np.float64)
+    change = (scores - before)[~is_anomaly]
+    spread = max(float(before[~is_anomaly].std()), 1e-12)
+    threshold = refit_threshold(scores, float_results, is_anomaly, float_scorer)
+    differing = int(((scores > threshold) != float_results["is_anomaly"]).sum())
+    drop = 0.0
+    fewer = min(is_anomaly.sum(), (~is_anomaly).sum())
+    if fewer > 1:
+        drop = auroc_drop(is_anomaly, before, scores).lower_bound()
+    return Agreement(
+        float(change.std()) / spread,
+        differing / len(scores),
+        drop,
+        MAX_SCORE_ERROR if fewer < MIN_OF_EACH_CLASS else None,
+        # One decision is all that few images can show.
+        max(MAX_DISAGREEMENT, 1 / len(scores)),
+        max_auroc_drop,
+    )
 
 
 def refit_threshold(
-    scores: np.ndarray, float_results: dict, is_anomaly: np.ndarray, float_scorer: Scorer
+    scores: np.ndarray,
+    float_results: dict[str, np.ndarray],
+    is_anomaly: np.ndarray,
+    float_scorer: Scorer,
 ) -> float:
     """The int8 threshold that means what the float32 threshold means.
 
@@ -104,8 +169,8 @@ def refit_threshold(
         float_scorer: with its threshold and normal scores.
     """
     normal = np.sort(scores[~is_anomaly])
-    float_normal = np.float32(float_scorer.normal_scores)
-    rank = np.flatnonzero(float_normal == np.float32(float_scorer.threshold))
+    float_normal = np.asarray(float_scorer.normal_scores, np.float32)
+    rank = np.flatnonzero(np.equal(float_normal, np.float32(float_scorer.threshold)))
     if len(rank) and len(normal) == len(float_normal):
         return float(normal[rank[0]])
     order = np.argsort(scores)
@@ -118,22 +183,6 @@ def refit_threshold(
     errors = missed + false
     best = np.flatnonzero(errors == errors.min())
     return float(middles[best[len(best) // 2]])
-
-
-def _nodes_between(graph: Graph, first, last) -> list[str]:
-    """Names of the nodes from which `last` is computed, without `first` and what it needs."""
-
-    def needed(node) -> set[str]:
-        names, waiting = set(), list(node.input)
-        while waiting:
-            producer = graph.producer(waiting.pop())
-            if producer is not None and producer.name not in names:
-                names.add(producer.name)
-                waiting.extend(producer.input)
-        return names
-
-    inner = needed(last) - needed(first) - {first.name}
-    return [node.name for node in graph.nodes() if node.name in inner]
 
 
 def _set_threshold(model: onnx.ModelProto, threshold: float) -> None:
@@ -153,22 +202,3 @@ def _set_threshold(model: onnx.ModelProto, threshold: float) -> None:
     inputs = ["threshold" if name == found[0].name else name for name in comparison.input]
     del comparison.input[:]
     comparison.input.extend(inputs)
-
-
-class _Batches(CalibrationDataReader):
-    def __init__(self, images: np.ndarray):
-        starts = range(0, len(images), CALIBRATION_BATCH)
-        self._batches = iter([{"images": images[i : i + CALIBRATION_BATCH]} for i in starts])
-
-    def get_next(self):
-        return next(self._batches, None)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Silences the quantiser's advice to run its own optimiser first; ours has run."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

@@ -221,8 +221,9 @@ class Scorer:
             self.normal_scores = np.asarray(json.loads(self.metadata["normal_scores"]))
             low, high = map(float, self.metadata["map_colour_range"].split(","))
             self.map_colour_range = (low, high)
-            # Older files do not say it: they were all stretched.
-            self.fit = FITS[FITS.index(self.metadata.get("fit", "stretch"))]
+            # Earlier files call it `fit`; still older ones do not say it, and were all stretched.
+            resize = self.metadata.get("resize", self.metadata.get("fit", "stretch"))
+            self.fit = FITS[FITS.index(resize)]
         except (KeyError, ValueError) as error:
             raise ScoringError(
                 f"{path}: expected a model written by `python -m export`, with its metadata. "
@@ -281,7 +282,7 @@ class Scorer:
         """
         threshold = check_threshold(threshold)
         pairs = (p if isinstance(p, tuple) else (os.fspath(p), os.path.basename(p)) for p in paths)
-        pending = collections.deque()
+        pending: collections.deque = collections.deque()
         # A bounded queue of batches: reading, decoding and scoring one is one task, so that cores
         # stay busy and memory does not grow with the folder.
         while batch := list(itertools.islice(pairs, BATCH)):
@@ -560,7 +561,9 @@ def add_threshold_flags(parser) -> None:
 def main(argv=None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="runtime.py", description="Scores images with an exported anomaly detector."
+        prog="runtime.py",
+        description="Scores images with an exported anomaly detector.",
+        allow_abbrev=False,
     )
     parser.add_argument("model", help="model.onnx or model.int8.onnx")
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")

@@ -3,6 +3,7 @@
 import io
 import logging
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from export.encoded import decode
+from export.plain_path import plain_path
 from ganad_tf.atomic_files import write_json
 from ganad_tf.scoring import Detector
 
@@ -20,7 +22,7 @@ ARRAYS, ENCODED = "serve", "serve_encoded"
 _LOGGER = logging.getLogger(__name__)
 
 
-def write(detector: Detector, folder: Path, description: dict, model_name: str) -> None:
+def write(detector: Detector, folder: Path, description: dict[str, Any], model_name: str) -> None:
     """Writes one version's folder.
 
     Signatures: `serve` (also `serving_default`) takes `images` uint8 [N, h, w, C];
@@ -29,28 +31,31 @@ def write(detector: Detector, folder: Path, description: dict, model_name: str) 
 
     Args:
         detector: what to export.
-        folder: the version's folder.
+        folder: the version's folder; its name may hold any characters.
         description: written to `assets.extra/ganad.json`, where the threshold can be read.
         model_name: as in serving/models.config; it stands in the warm-up requests.
     """
+    height, width, channels = detector.image_shape
+    image_shape = (height, width, channels)
     archive = keras.export.ExportArchive()
     for network in detector.networks:
         archive.track(network)
     archive.add_endpoint(
         ARRAYS,
         detector.graph,
-        [tf.TensorSpec((None, *detector.image_shape), tf.uint8, name="images")],
+        [tf.TensorSpec((None, *image_shape), tf.uint8, name="images")],
     )
     archive.add_endpoint(
         ENCODED,
-        lambda encoded: detector.graph(decode(encoded, detector.image_shape, detector.fit)),
+        lambda encoded: detector.graph(decode(encoded, image_shape, detector.resize)),
         [tf.TensorSpec((None,), tf.string, name="encoded")],
     )
-    archive.write_out(str(folder), verbose=False)
     extra = folder / "assets.extra"
-    extra.mkdir(exist_ok=True)
+    extra.mkdir(parents=True, exist_ok=True)
+    with plain_path(folder) as plain:
+        archive.write_out(str(plain), verbose=False)
+        _write_warm_up(plain / extra.name / "tf_serving_warmup_requests", image_shape, model_name)
     write_json(extra / "ganad.json", description)
-    _write_warm_up(extra / "tf_serving_warmup_requests", detector.image_shape, model_name)
 
 
 def _write_warm_up(path: Path, image_shape: tuple[int, int, int], model_name: str) -> None:

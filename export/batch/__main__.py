@@ -51,6 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="model.onnx or model.int8.onnx")
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or one file")

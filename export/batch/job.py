@@ -108,7 +108,8 @@ def open_job(folder: Path, source: Source, settings: dict[str, Any], overwrite: 
 
 def _check_same(folder: Path, before: dict, now: dict) -> None:
     for key in now:
-        was, here = before.get(key), now[key]
+        was: Any = before.get(key)
+        here: Any = now[key]
         if key == "source":
             # The same files elsewhere are the same rows.
             if {**was, "path": None} == {**here, "path": None}:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -73,7 +73,8 @@ class Source:
     """
 
     def __init__(self, path: Path, column: str | None = None):
-        self.path, self.column, self.kind = path, column, None
+        self.path, self.column = path, column
+        self.kind: str | None = None
         if path.is_dir():
             self.root = str(path.resolve())
         elif path.is_file():
@@ -182,6 +183,8 @@ def read_rows(
         if kind == IMAGES:
             yield name, path
             continue
+        assert column is not None  # only images have none
+        contents: Iterable[bytes | Exception]
         if kind == PARQUET:
             contents = _read_parquet(path, column, start, count)
         else:
@@ -207,6 +210,7 @@ def _feature_of(path: str) -> str:
         if isinstance(record, bytes) and isinstance(image_of(record, name), bytes):
             return name
     reason = image_of(record, COLUMNS[0]) if isinstance(record, bytes) else record
+    assert isinstance(reason, Exception)  # else it had been returned above
     raise DataError(f"{path}: {reason} (--image-column chooses another feature)")
 
 
@@ -250,7 +254,8 @@ def _parquet_column(path: str, schema, column: str) -> str:
 def _read_parquet(path: str, column: str, start: int, count: int) -> Iterator[bytes | Exception]:
     with _open_parquet(path) as file:
         field = _parquet_column(path, file.schema_arrow, column)
-        groups, skip, before = [], 0, 0
+        groups: list[int] = []
+        skip = before = 0
         for group in range(file.metadata.num_row_groups):
             after = before + file.metadata.row_group(group).num_rows
             if before < start + count and after > start:

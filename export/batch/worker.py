@@ -117,7 +117,7 @@ def ray_running(address: str | None, cores: int) -> Iterator[int]:
     """
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         # The objects in Ray's store are the shards' numbers, so the least size will do.
         with _silent():

@@ -16,7 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -111,7 +111,7 @@ class Client:
         batch_size: int = 32,
         concurrency: int = 4,
         threshold: float | None = None,
-        fit: str = "stretch",
+        resize: str = "stretch",
     ) -> Iterator[dict]:
         """Scores image files in constant memory, yielding one record each, in order.
 
@@ -123,18 +123,19 @@ class Client:
             batch_size: files in a request.
             concurrency: requests at once.
             threshold: as for `score`.
-            fit: how the model was trained to take other shapes, which the server cannot tell: its
-                run's `--fit`.
+            resize: how the model was trained to take other shapes: its run's `--resize`. The
+                server cannot tell.
 
         Raises:
             ServingError: as soon as a batch fails for good; earlier records have been yielded.
         """
         shape = self.image_shape()
-        paths, pending = iter(paths), collections.deque()
+        paths = iter(paths)
+        pending: collections.deque[Future[list[dict]]] = collections.deque()
         with ThreadPoolExecutor(concurrency) as pool:
             try:
                 while batch := list(itertools.islice(paths, batch_size)):
-                    pending.append(pool.submit(self._score_batch, batch, shape, threshold, fit))
+                    pending.append(pool.submit(self._score_batch, batch, shape, threshold, resize))
                     if len(pending) > concurrency:
                         yield from pending.popleft().result()
                 while pending:
@@ -147,14 +148,14 @@ class Client:
         """Closes the connection."""
         self._transport.close()
 
-    def _score_batch(self, paths, shape, threshold, fit) -> list[dict]:
+    def _score_batch(self, paths, shape, threshold, resize) -> list[dict]:
         records, images = [], []
         for path in paths:
             record = {"path": path}
             records.append(record)
             try:
                 with open_image(path) as image:
-                    images.append(prepare(image, shape, fit))
+                    images.append(prepare(image, shape, resize))
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
                 record["error"] = describe(error)
@@ -185,6 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
         prog="python -m export.serving.client",
+        allow_abbrev=False,
         description="Scores images with a model on TensorFlow Serving, one JSON line per image.",
     )
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
@@ -194,7 +196,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--label", help="version label, such as stable (default: newest)")
     parser.add_argument("--threshold", type=float, help="decide by this instead of the model's")
     parser.add_argument(
-        "--fit", choices=FITS, default=FITS[0], help="as the model was trained (default: stretch)"
+        "--resize",
+        "--fit",
+        choices=FITS,
+        default=FITS[0],
+        help="as the model was trained (default: stretch; --fit is its earlier name)",
     )
     parser.add_argument("--batch-size", type=int, default=32, help="(default: 32)")
     parser.add_argument("--concurrency", type=int, default=4, help="requests at once (default: 4)")
@@ -222,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         paths = (path for path, _ in find_images(flags.images, problems))
         records = client.score_files(
-            paths, flags.batch_size, flags.concurrency, threshold, flags.fit
+            paths, flags.batch_size, flags.concurrency, threshold, flags.resize
         )
         for record in itertools.chain(records, problems):
             print(json.dumps(record, ensure_ascii=False), flush=True)

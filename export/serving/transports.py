@@ -132,7 +132,8 @@ class Rest:
         answer = self._call(self.address + "/metadata")
         signatures = answer["metadata"]["signature_def"]["signature_def"]
         sizes = signatures["serve"]["inputs"]["images"]["tensor_shape"]["dim"]
-        return tuple(int(size["size"]) for size in sizes[1:])
+        height, width, channels = (int(size["size"]) for size in sizes[1:])
+        return height, width, channels
 
     def close(self) -> None:
         """Nothing: each request has its own connection."""

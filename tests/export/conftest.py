@@ -12,6 +12,7 @@ from export import onnx_model, saved_model
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator
+from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector
 
 
@@ -36,7 +37,7 @@ def make_images(count: int, shape=(28, 28, 1), seed: int = 0) -> LabelledImages:
     )
 
 
-def make_detector(shape=(28, 28, 1), image_size=32, score="joint", **generator) -> Detector:
+def make_detector(shape=(28, 28, 1), image_size=32, score="all", **generator) -> Detector:
     """A detector around a generator of random weights and random batch statistics."""
     keras.utils.set_random_seed(0)
     network = Generator(image_size, shape[-1], **{"width": 4, "refine": True, **generator})
@@ -52,9 +53,15 @@ def make_detector(shape=(28, 28, 1), image_size=32, score="joint", **generator) 
             # Large enough that activations, and so scores, differ between images.
             variable.assign(rng.normal(0, 1.4 / np.sqrt(np.prod(shape_of[:3])), shape_of))
     validation = make_images(120, shape, seed=1)
-    # Without anomalies a joint score weighs all its components alike, so that each is tested.
+    # Without anomalies this score weighs all its components alike, so that each is tested.
     normals = validation.subset(np.flatnonzero(~validation.is_anomaly))
-    return fit_detector(network, make_images(120, shape), normals, score=score)
+    return fit_detector(
+        network, make_splits(make_images(120, shape), normals, normals), Plan(score=score)
+    )
+
+
+def make_splits(train: LabelledImages, validation: LabelledImages, test: LabelledImages) -> Splits:
+    return Splits(train, validation, test, "blob", "seen", "0" * 64)
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +77,9 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def splits() -> Splits:
-    train, validation, test = (make_images(count, seed=count) for count in (120, 121, 200))
-    return Splits(train, validation, test, "blob", "seen", "0" * 64)
+    # Validation with more than 100 of each class: int8 then goes by decisions and the AUROC.
+    train, validation, test = (make_images(count, seed=count) for count in (120, 220, 200))
+    return make_splits(train, validation, test)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ def padding(detector, tmp_path_factory):
     """The tiny detector as one that was trained on padded images, saved and loaded."""
     folder = tmp_path_factory.mktemp("padding") / "detector"
     detector.save(folder)
-    assert Detector.load(folder).fit == "stretch"
+    assert Detector.load(folder).resize == "stretch"
     padding = Detector.load(folder)
-    padding.fit = "pad"
+    padding.resize = "pad"
     padding.save(folder)
     return Detector.load(folder)
 
@@ -71,15 +71,24 @@ def test_overlays_leave_the_padding_out(onnx, wide, tmp_path, monkeypatch):
     assert (hot[:, :20] != cool[:, :20]).any(axis=-1).all()
 
 
-@pytest.mark.parametrize("fit", [None, "crop"])
-def test_older_models_stretch_and_unknown_ways_are_refused(detector, tmp_path, fit):
+@pytest.mark.parametrize(
+    ("entries", "known"),
+    [
+        ({}, "stretch"),  # written before images could be padded
+        ({"fit": "pad"}, "pad"),  # as it was called then
+        ({"resize": "pad"}, "pad"),
+        ({"fit": "crop"}, None),
+        ({"resize": "crop"}, None),
+    ],
+)
+def test_earlier_models_are_read_and_unknown_ways_are_refused(detector, tmp_path, entries, known):
     model = onnx_model.build(detector, "0" * 64, "blob")
-    entries = {e.key: e.value for e in model.metadata_props if e.key != "fit"}
+    kept = {e.key: e.value for e in model.metadata_props if e.key != "resize"}
     del model.metadata_props[:]
-    onnx_model.set_metadata(model, entries | ({"fit": fit} if fit else {}))
+    onnx_model.set_metadata(model, kept | entries)
     onnx_model.save(model, tmp_path / "model.onnx")
-    if fit is None:
-        assert Scorer(tmp_path / "model.onnx").fit == "stretch"
+    if known:
+        assert Scorer(tmp_path / "model.onnx").fit == known
     else:
         with pytest.raises(ScoringError, match="with its metadata"):
             Scorer(tmp_path / "model.onnx")

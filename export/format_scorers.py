@@ -1,0 +1,156 @@
+"""Each exported format as a function from images to scores and decisions."""
+
+import functools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export import runtime
+
+if TYPE_CHECKING:
+    from ganad_tf.scoring import Detector
+
+BATCH = 128
+ONNX_NAMES = {"onnx": "ONNX float32", "int8": "ONNX int8"}
+# A new process of ONNX Runtime answers in half a second, and the best of three is steady to a few
+# hundredths. TensorFlow's takes seconds, of which the noise is a small part.
+ONNX_COLD_STARTS, TENSORFLOW_COLD_STARTS = 3, 1
+
+Scored = tuple[np.ndarray, np.ndarray]
+FormatScorer = Callable[[np.ndarray], Scored]
+
+
+def format_scorers(
+    detector: "Detector", folder: Path, files: dict[str, str]
+) -> dict[str, FormatScorer]:
+    """The detector in Keras, then every exported format, by the name it has in the parity table.
+
+    Args:
+        detector: of the run.
+        folder: where the exported files lie; its path is plain, see `export.plain_path`.
+        files: path within `folder` of each format.
+    """
+
+    def keras(images: np.ndarray) -> Scored:
+        results = detector.predict(images, outputs=("score", "is_anomaly"))
+        return results["score"], results["is_anomaly"]
+
+    scorers: dict[str, FormatScorer] = {"Keras": keras}
+    if "saved_model" in files:
+        scorers |= _saved_model(folder / files["saved_model"])
+    for kind, name in ONNX_NAMES.items():
+        if kind in files:
+            scorers[name] = _onnx(folder / files[kind])
+    return scorers | _openvino(folder, files)
+
+
+def cold_starts(folder: Path, files: dict[str, str], image: np.ndarray) -> dict[str, float]:
+    """Seconds that a new process needs for one image, by the name in the parity table.
+
+    Args:
+        folder: as for `format_scorers`.
+        files: likewise.
+        image: uint8 [h, w, C], for its shape.
+    """
+    found = {}
+    if "saved_model" in files:
+        command = ["-c", _COLD_SAVED_MODEL, str(folder / files["saved_model"])]
+        found["SavedModel"] = _cold_start(command, image, TENSORFLOW_COLD_STARTS)
+    for kind, name in ONNX_NAMES.items():
+        if kind in files:
+            place = str(Path(runtime.__file__).parent)
+            command = ["-c", _COLD_ONNX, place, str(folder / files[kind])]
+            found[name] = _cold_start(command, image, ONNX_COLD_STARTS)
+    return found
+
+
+def _in_batches(run: FormatScorer, inputs: np.ndarray) -> Scored:
+    parts = [run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+    scores, decisions = zip(*parts, strict=True)
+    return np.concatenate(scores), np.concatenate(decisions)
+
+
+def _saved_model(folder: Path) -> dict[str, FormatScorer]:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))
+
+    def scorer(signature: str, argument: str) -> FormatScorer:
+        function = loaded.signatures[signature]
+
+        def run(batch: np.ndarray) -> Scored:
+            results = function(**{argument: tf.constant(batch)})
+            return results["score"].numpy(), results["is_anomaly"].numpy()
+
+        return lambda inputs: _in_batches(run, inputs)
+
+    return {
+        "SavedModel": scorer("serve", "images"),
+        "SavedModel, file bytes": scorer("serve_encoded", "encoded"),
+    }
+
+
+def _onnx(path: Path) -> FormatScorer:
+    scorer = runtime.Scorer(path)
+
+    def run(images: np.ndarray) -> Scored:
+        results = scorer.score(images)
+        return results["score"], results["is_anomaly"]
+
+    return run
+
+
+def _openvino(folder: Path, files: dict[str, str]) -> dict[str, FormatScorer]:
+    """An independent reader of the ONNX file and the SavedModel; nothing if not installed."""
+    try:
+        import openvino
+    except ImportError:
+        return {}
+    found: dict[str, FormatScorer] = {}
+    for kind, name in (("onnx", "OpenVINO of ONNX"), ("saved_model", "OpenVINO of SavedModel")):
+        if kind in files:
+            # Its default on some CPUs is bfloat16, which is another model's accuracy.
+            hint = {"INFERENCE_PRECISION_HINT": "f32"}
+            core = openvino.Core()
+            model = core.compile_model(core.read_model(folder / files[kind]), "CPU", hint)
+
+            def run(batch: np.ndarray, model: Any = model) -> Scored:
+                results = model({"images": batch})
+                return results["score"].copy(), results["is_anomaly"].astype(bool)
+
+            found[name] = functools.partial(_in_batches, run)
+    return found
+
+
+_COLD_ONNX = """
+import json, sys; sys.path.insert(0, sys.argv[1])
+import numpy as np, runtime
+runtime.Scorer(sys.argv[2]).score(np.zeros(json.load(sys.stdin), np.uint8))
+"""
+_COLD_SAVED_MODEL = """
+import json, sys, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+model.signatures["serve"](images=tf.zeros(json.load(sys.stdin), tf.uint8))
+"""
+
+
+def _cold_start(command: list[str], image: np.ndarray, tries: int) -> float:
+    """Seconds that a new process needs for one image; the best of some tries."""
+    times = []
+    for _ in range(tries):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, *command],
+            input=json.dumps([1, *image.shape]),
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+        times.append(time.perf_counter() - start)
+    return min(times)

@@ -1,0 +1,161 @@
+"""Quantises one graph again and again, each time with other operators kept in float32."""
+
+import contextlib
+import copy
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from export.fast_graph import fold_scales, split_transposed_convolutions
+from export.graph import Graph
+from export.keep_float import MAX_GROUPS
+from export.onnx_model import set_metadata
+
+CALIBRATION_BATCH = 64
+WORKING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+class Quantizer:
+    """Writes int8 models of one graph. Activations are calibrated once.
+
+    Args:
+        plain: the converter's graph; is not changed.
+        metadata: for the int8 models.
+        images: uint8 [N, h, w, C], for the ranges.
+        folder: for temporary files.
+
+    Attributes:
+        work: multiplications for one image, of each group of operators.
+    """
+
+    def __init__(
+        self,
+        plain: onnx.ModelProto,
+        metadata: dict[str, str],
+        images: np.ndarray,
+        folder: Path,
+    ):
+        graph = Graph(copy.deepcopy(plain))
+        fold_scales(graph)
+        split_transposed_convolutions(graph, graph.nodes("ConvTranspose")[:-1])
+        # Opened again for the shapes of what is new in it.
+        graph = Graph(graph.finish())
+        self._groups, self.work = _grouped(graph, inner_nodes(graph))
+        self._metadata, self._images, self._folder = metadata, images, folder
+        onnx.save(graph.model, folder / "float.onnx")
+
+    def operators(self, kept: frozenset[int]) -> list[str]:
+        """Names of the operators in these groups."""
+        return [name for group in sorted(kept) for name in self._groups[group]]
+
+    def write(self, kept: frozenset[int]) -> Path:
+        """Writes a model that is in int8 except for some groups, and returns its path.
+
+        The file is overwritten by the next call.
+        """
+        path, ranges = self._folder / "int8.onnx", self._folder / "ranges.json"
+        others = frozenset(range(len(self._groups))) - kept
+        with _quiet():
+            quantize_static(
+                self._folder / "float.onnx",
+                path,
+                None if ranges.exists() else _Batches(self._images),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_quantize=self.operators(others),
+                calibration_cache_path=ranges,
+            )
+        model = onnx.load(path)
+        set_metadata(model, self._metadata)
+        onnx.save(model, path)
+        return path
+
+
+def _grouped(graph: Graph, nodes: Sequence[onnx.NodeProto]) -> tuple[list[list[str]], list[float]]:
+    """Divides nodes, in order of execution, into at most `MAX_GROUPS` groups of like size.
+
+    Returns:
+        names: of the nodes of each group.
+        work: multiplications for one image, of each group.
+    """
+    heavy = [position for position, node in enumerate(nodes) if node.op_type in WORKING]
+    parts = [part for part in np.array_split(heavy, MAX_GROUPS) if len(part)]
+    starts = [0, *(int(part[0]) for part in parts[1:]), len(nodes)]
+    stretches = [nodes[a:b] for a, b in itertools.pairwise(starts)]
+    names = [[node.name for node in stretch] for stretch in stretches]
+    return names, [sum(_multiplications(graph, node) for node in s) for s in stretches]
+
+
+def _multiplications(graph: Graph, node: onnx.NodeProto) -> float:
+    if node.op_type not in WORKING:
+        return 0.0
+    weights = graph.constant(node.input[1])
+    # The map that the kernel is laid over: each of its pixels is multiplied with all weights.
+    tensor = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
+    sizes = (graph.shape(tensor) or ())[2:]
+    area = float(np.prod([size or 1 for size in sizes])) if len(sizes) == 2 else 1.0
+    return area * (1 if weights is None else weights.size)
+
+
+def inner_nodes(graph: Graph) -> list[onnx.NodeProto]:
+    """The nodes of the networks without each one's first convolution and the decoder's last step.
+
+    What depends on the reconstruction, and what comes before a network's first convolution or after
+    its last, is no part of a network: it prepares images or computes scores from maps.
+    """
+    last = graph.nodes("ConvTranspose")[-1]
+    ancestors = _ancestors(graph)
+    convolutions = [
+        node
+        for node in graph.nodes("Conv", "ConvTranspose")
+        if last.name not in ancestors[node.name]
+    ]
+    names = {node.name for node in convolutions}
+    firsts = [node for node in convolutions if not names & ancestors[node.name]]
+    inner = names.union(*(ancestors[node.name] for node in convolutions))
+    outer = {last.name}.union(*({node.name} | ancestors[node.name] for node in firsts))
+    return [node for node in graph.nodes() if node.name in inner - outer]
+
+
+def _ancestors(graph: Graph) -> dict[str, set[str]]:
+    """Names of all nodes that each node's inputs are computed from."""
+    producers: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
+    for node in graph.nodes():  # in order of execution
+        direct = {producers[name] for name in node.input if name in producers}
+        found[node.name] = direct.union(*(found[name] for name in direct))
+        producers.update(dict.fromkeys(node.output, node.name))
+    return found
+
+
+class _Batches(CalibrationDataReader):
+    def __init__(self, images: np.ndarray):
+        starts = range(0, len(images), CALIBRATION_BATCH)
+        self._batches = iter([{"images": images[i : i + CALIBRATION_BATCH]} for i in starts])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._batches, None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the quantiser's advice to run its own optimiser first; ours has run."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,85 @@
+"""A finished run's detector and the images it was made with, as the commands here load them."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganad_tf.errors import ArtefactError, UsageError
+
+if TYPE_CHECKING:
+    from ganad_tf.data.splits import Splits
+    from ganad_tf.scoring import Detector
+    from ganad_tf.settings.run_config import RunConfig
+
+SPLIT_FILE = "split.csv"
+
+
+def add_source_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say where a run's images are now."""
+    parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        help="the run's own images, if they were moved (default: where they were in training)",
+    )
+    parser.add_argument("--data-dir", type=Path, help="where TFDS keeps prepared data")
+    parser.add_argument("--idx-dir", type=Path, help="folder with Fashion-MNIST's four IDX files")
+
+
+def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
+    """Loads the detector of a finished run, and the same images in the same split.
+
+    Own images are split as the run's split.csv says. Images that were added to the folder since
+    then are ignored, so a run can still be exported when its folder has grown.
+
+    Args:
+        run: the run folder.
+        flags: with `data`, `data_dir` and `idx_dir`, see `add_source_flags`.
+
+    Raises:
+        ArtefactError: if the run is missing or unfinished, or the images are not the run's.
+        UsageError: if `--data` is given for a run on Fashion-MNIST.
+    """
+    from ganad_tf.data.load import Source, load_splits
+    from ganad_tf.run_folder import check_same_split, is_finished, load_config
+    from ganad_tf.scoring import Detector
+    from ganad_tf.training.devices import use_true_float32
+
+    if not run.is_dir():
+        raise ArtefactError(f"{run}: expected a run folder of train.py. Received: no such folder")
+    config = load_config(run)
+    if not is_finished(run):
+        raise ArtefactError(
+            f"{run}: expected a finished run (train.py --resume finishes it). "
+            "Received: no metrics.json"
+        )
+    config = moved_config(config, flags.data, run)
+    use_true_float32()
+    detector = Detector.load(run)
+    if config.data:
+        # Where the settings leave them open, they followed from all images that were there then.
+        size, _, channels = detector.image_shape
+        config = dataclasses.replace(config, image_size=size, channels=channels)
+    splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
+    check_same_split(run, splits.fingerprint)
+    return detector, splits
+
+
+def moved_config(config: "RunConfig", data: str | None, run: Path) -> "RunConfig":
+    """The settings of a run, with its images where they are now and split as they were.
+
+    Args:
+        config: the run's settings.
+        data: the folder of images now; None if it is still the one in `config`.
+        run: the run folder; its split.csv, if there is one, decides the split.
+    """
+    if data is not None:
+        if not config.data:
+            raise UsageError(
+                "--data is for runs on own images; this run learnt from Fashion-MNIST, which "
+                f"--data-dir and --idx-dir locate. Received: --data {data}"
+            )
+        config = dataclasses.replace(config, data=data)
+    if config.data and (run / SPLIT_FILE).is_file():
+        config = dataclasses.replace(config, split=str(run / SPLIT_FILE))
+    return config
