@@ -64,7 +64,6 @@ def main() -> None:
     log_to_console()
     # Imported late: --help and usage errors should not wait for TensorFlow.
     from ganad_tf.data.load import Source
-
     from ganad_tf.experiment import run_experiment
     from ganad_tf.run_folder import resumed_config
     from ganad_tf.training.devices import choose_execution
