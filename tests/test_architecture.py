@@ -51,10 +51,10 @@ def imports(name: str, module_level: bool = False) -> set[str]:
 
     Args:
         name: of the importing module.
-        module_level: leaves out imports inside functions.
+        module_level: leaves out imports inside functions and those for type checkers only.
     """
     found = set()
-    for node in _nodes(TREES[name], into_functions=not module_level):
+    for node in _nodes(TREES[name], whole=not module_level):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -65,11 +65,15 @@ def imports(name: str, module_level: bool = False) -> set[str]:
     return found & FILES.keys()
 
 
-def _nodes(tree: ast.AST, into_functions: bool) -> Iterator[ast.AST]:
+def _nodes(tree: ast.AST, whole: bool) -> Iterator[ast.AST]:
+    """All nodes below a tree, or only those that run when the module is imported."""
     for node in ast.iter_child_nodes(tree):
         yield node
-        if into_functions or not isinstance(node, ast.FunctionDef):
-            yield from _nodes(node, into_functions)
+        is_later = isinstance(node, ast.FunctionDef) or (
+            isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+        if whole or not is_later:
+            yield from _nodes(node, whole)
 
 
 def layer(name: str) -> tuple[int, str]:

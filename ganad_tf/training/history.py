@@ -15,7 +15,7 @@ from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import TrainingError
 from ganad_tf.scoring.thresholds import MIN_ANOMALIES
 from ganad_tf.training.checkpoint import save_weights
-from ganad_tf.training.model import DualDiscriminatorGAN
+from ganad_tf.training.validation import ValidationScore
 
 # Enough to tell epochs apart; scoring all of validation would cost more than it tells.
 MAX_IMAGES = 2000
@@ -79,6 +79,7 @@ class History(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.seconds_before = self.records[-1]["seconds"] if self.records else 0.0
         self.began = time.monotonic()
+        self.score = ValidationScore(self.model)
         # No bar in a file or a pipe; the lines are enough there.
         self.bar = tqdm(
             total=self.params["epochs"] * self.params["steps"],
@@ -125,8 +126,7 @@ class History(keras.callbacks.Callback):
     def _auroc(self) -> float | None:
         if self.is_anomaly.all() or self.is_anomaly.sum() < MIN_ANOMALIES:
             return None
-        model: DualDiscriminatorGAN = self.model
-        return float(roc_auc_score(self.is_anomaly, model.validation_scores(self.images)))
+        return float(roc_auc_score(self.is_anomaly, self.score(self.images)))
 
 
 def read_history(path: Path) -> list[dict]:

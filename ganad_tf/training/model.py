@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from ganad_tf import losses
 from ganad_tf.networks import Discriminator, Generator
 from ganad_tf.preprocessing import to_network
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.synthesis.training_images import TrainingImages
-from ganad_tf.training.loss_scaling import agree_on_overflow
+from ganad_tf.training.loss_scaling import agree_on_overflow, scaled_optimizer
 from ganad_tf.training.moving_average import move_average
 from ganad_tf.training.objectives import (
     DISCRIMINATOR_LOSSES,
@@ -93,11 +91,7 @@ class DualDiscriminatorGAN(keras.Model):
         self.anomaly_discriminator = Discriminator(**discriminator, name="anomaly_discriminator")
         self.trackers = {
             name: keras.metrics.Mean(name=name)
-            for name in (
-                "generator",
-                *GENERATOR_LOSSES,
-                *DISCRIMINATOR_LOSSES,
-            )
+            for name in ("generator", *GENERATOR_LOSSES, *DISCRIMINATOR_LOSSES)
         }
         # Counts every step, also those that loss scaling skips and optimizers do not count.
         self.step = self.add_weight(
@@ -125,28 +119,6 @@ class DualDiscriminatorGAN(keras.Model):
         """The averaged generator's `(reconstruction, features, logit)`: what scoring uses."""
         return self.averaged_generator(images, training=False)
 
-    def validation_scores(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
-        """A quick anomaly score to watch training by, from the averaged generator.
-
-        Args:
-            images: uint8 [N, h, w, C].
-            batch_size: images per pass.
-
-        Returns:
-            float32 [N]: the head's error where the head is trained, else L1(x, G(x)).
-        """
-        starts = range(0, len(images), batch_size)
-        parts = [self._validation_scores(images[i : i + batch_size]).numpy() for i in starts]
-        return np.concatenate(parts)
-
-    @tf.function(reduce_retracing=True)
-    def _validation_scores(self, pixels):
-        images = to_network(pixels, self.generator.image_size)
-        reconstructions, _, logits = self(images)
-        if self.weights_of_losses.feature_abc:
-            return losses.classifier_error(logits)
-        return losses.mean_error(losses.pixel_errors(images, reconstructions))
-
     def compile(
         self,
         generator_optimizer: keras.optimizers.Optimizer,
@@ -169,19 +141,11 @@ class DualDiscriminatorGAN(keras.Model):
         if isinstance(loss_weights, dict):
             loss_weights = LossWeights(**loss_weights)
         self.weights_of_losses = loss_weights or LossWeights()
-        self.normal_optimizer = self._scaled(normal_optimizer)
-        self.anomaly_optimizer = self._scaled(anomaly_optimizer)
+        self.normal_optimizer = scaled_optimizer(normal_optimizer, self.dtype_policy)
+        self.anomaly_optimizer = scaled_optimizer(anomaly_optimizer, self.dtype_policy)
         # Built here, or a restored checkpoint silently drops the state of unbuilt optimizers.
         for network, optimizer in self._trained():
             optimizer.build(network.trainable_variables)
-
-    def _scaled(self, optimizer):
-        # keras.Model.compile wraps only its own optimizer for float16's narrow range.
-        if self.dtype_policy.name == "mixed_float16" and not isinstance(
-            optimizer, keras.optimizers.LossScaleOptimizer
-        ):
-            return keras.optimizers.LossScaleOptimizer(optimizer)
-        return optimizer
 
     def _trained(self):
         return (

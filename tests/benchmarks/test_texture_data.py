@@ -6,12 +6,20 @@ from PIL import Image
 
 pytest.importorskip("skimage")
 
-from benchmarks.texture_data import DEFECTS, REGIONS, SIZES, cut_tiles, draw_defect, write_texture
+from benchmarks.texture_data import (
+    DEFECTS,
+    REGIONS,
+    SIZES,
+    Counts,
+    cut_tiles,
+    draw_defect,
+    write_texture,
+)
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.errors import UsageError
 
-FEW = {"tile": 64, "labelled": 20, "train": 12, "validation": 6, "test": 6, "defective": 3}
+FEW = {"tile": 64, "labelled": 20, "counts": Counts(12, 6, 6, defective=3)}
 
 
 @pytest.fixture(scope="module")
