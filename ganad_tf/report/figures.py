@@ -9,7 +9,7 @@ from ganad_tf.data.masks import Masks
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.test_set import OUR_MODEL
 from ganad_tf.report import image_plots, plots
-from ganad_tf.report.page import ReportFigure
+from ganad_tf.report.page_data import ReportFigure
 from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
 from ganad_tf.training.objectives import DISCRIMINATOR_LOSSES, GENERATOR_LOSSES
 

@@ -17,7 +17,8 @@ from ganad_tf.evaluation.test_set import OUR_MODEL
 from ganad_tf.plan import Plan
 from ganad_tf.report.figures import draw_figures
 from ganad_tf.report.own_images import describe_own_data
-from ganad_tf.report.page import ReportData, write_report
+from ganad_tf.report.page import write_report
+from ganad_tf.report.page_data import ReportData
 from ganad_tf.run_folder import HISTORY, PLOTS, REPORT
 from ganad_tf.scoring import Detector, Scorer
 from ganad_tf.settings.run_config import RunConfig

@@ -1,6 +1,7 @@
 """Watches training: one line an epoch, a progress bar, the history, and the best epoch."""
 
 import csv
+import logging
 import math
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ from ganad_tf.training.validation import ValidationScore
 # Enough to tell epochs apart; scoring all of validation would cost more than it tells.
 MAX_IMAGES = 2000
 WATCHED = "validation_auroc"
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
@@ -43,7 +46,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Keeps a record of each epoch, prints it, and keeps the best epoch's averaged generator.
+    """Keeps a record of each epoch, logs it, and keeps the best epoch's averaged generator.
 
     The best epoch is the one whose averaged generator has the highest AUROC on validation images,
     the later of equals; with too few labelled anomalies there to tell, it is the last.
@@ -116,7 +119,8 @@ class History(keras.callbacks.Callback):
             writer.writeheader()
             writer.writerows(self.records)
         left = (self.params["epochs"] - epoch - 1) * record["seconds"] / (epoch + 1)
-        self.bar.write(_line(record, self.params["epochs"], left))
+        with tqdm.external_write_mode():  # or the line would be drawn into the bar
+            _LOGGER.info("%s", _line(record, self.params["epochs"], left))
         if auroc is not None:
             self.bar.set_postfix_str(f"validation AUROC {auroc:.4f}")
 

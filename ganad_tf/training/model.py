@@ -205,9 +205,9 @@ class DualDiscriminatorGAN(keras.Model):
     ) -> dict[str, tf.Tensor]:
         networks = Networks(generator, self.normal_discriminator, self.anomaly_discriminator)
         images = to_network(pixels, generator.image_size)
-        if masks is not None and self.weights_of_losses.local_abc:
-            masks = (to_network(masks, generator.image_size)[..., 0] + 1) / 2
-        else:
+        if masks is not None:
+            masks = _network_masks(masks, generator.image_size)
+        if not self.weights_of_losses.local_abc:
             masks = None
         return loss_values(networks, images, n_normal, masks, self.abc_scale, training)
 
@@ -263,3 +263,13 @@ class DualDiscriminatorGAN(keras.Model):
         for name in ("generator_optimizer", "normal_optimizer", "anomaly_optimizer"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         self.compile(**config)
+
+
+def _network_masks(masks: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Masks uint8 [M, h, w, 1] at the network's size, float32 [M, S, S], 0 to 1.
+
+    Padding is not anomalous, except around an image that is anomalous as a whole.
+    """
+    is_local = tf.reduce_any(masks == 0, axis=[1, 2, 3])
+    padded = (to_network(masks, image_size)[..., 0] + 1) / 2
+    return tf.where(is_local[:, None, None], padded, 1.0)
