@@ -96,8 +96,7 @@ def find_suspects(
         else:
             # Batch by batch: the part may be larger than the memory.
             chunks = [normal[i : i + _BATCH] for i in range(0, len(normal), _BATCH)]
-            scores = [predict(data.images[some])["score"] for some in chunks]
-            scores = np.concatenate(scores)
+            scores = np.concatenate([predict(data.images[some])["score"] for some in chunks])
         for place in np.argsort(-scores, kind="stable")[:count]:
             index = normal[place]
             found.append((float(scores[place]), data.paths[index], part, data.images, index))

@@ -32,10 +32,10 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         TrainingError: as soon as a loss is NaN or infinite.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.epoch = epoch + 1
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         for name, value in (logs or {}).items():
             if not math.isfinite(value):
                 raise TrainingError(
@@ -79,7 +79,7 @@ class History(keras.callbacks.Callback):
         chosen = validation.subset(np.sort(np.concatenate(halves)))
         self.images, self.is_anomaly = chosen.images[:], chosen.is_anomaly
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self.seconds_before = self.records[-1]["seconds"] if self.records else 0.0
         self.began = time.monotonic()
         self.score = ValidationScore(self.model)
@@ -92,13 +92,13 @@ class History(keras.callbacks.Callback):
             leave=False,
         )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.epoch_began = time.monotonic()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.bar.update()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         now = time.monotonic()
         auroc = self._auroc()
         if logs is not None and auroc is not None:
@@ -124,7 +124,7 @@ class History(keras.callbacks.Callback):
         if auroc is not None:
             self.bar.set_postfix_str(f"validation AUROC {auroc:.4f}")
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.bar.close()
 
     def _auroc(self) -> float | None:

@@ -68,7 +68,7 @@ class DualDiscriminatorGAN(keras.Model):
         abc_scale: float = 1.0,
         training_images: TrainingImages | None = None,
         seed: int = 0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not 0 <= average_momentum < 1:
@@ -104,7 +104,7 @@ class DualDiscriminatorGAN(keras.Model):
         )
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: tuple[Any, ...] | None = None) -> None:
         for network in (
             self.generator,
             self.averaged_generator,
@@ -115,7 +115,9 @@ class DualDiscriminatorGAN(keras.Model):
         self.averaged_generator.set_weights(self.generator.get_weights())
         self.built = True
 
-    def call(self, images, training=None):
+    def call(
+        self, images: tf.Tensor, training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The averaged generator's `(reconstruction, features, logit)`: what scoring uses."""
         return self.averaged_generator(images, training=False)
 
@@ -126,8 +128,8 @@ class DualDiscriminatorGAN(keras.Model):
         anomaly_optimizer: keras.optimizers.Optimizer,
         loss_weights: LossWeights | dict | None = None,
         jit_compile: bool = False,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Takes one optimizer for each network.
 
         Args:
@@ -147,14 +149,14 @@ class DualDiscriminatorGAN(keras.Model):
         for network, optimizer in self._trained():
             optimizer.build(network.trainable_variables)
 
-    def _trained(self):
+    def _trained(self) -> tuple[tuple[keras.Model, keras.optimizers.Optimizer], ...]:
         return (
             (self.generator, self.optimizer),
             (self.normal_discriminator, self.normal_optimizer),
             (self.anomaly_discriminator, self.anomaly_optimizer),
         )
 
-    def train_step(self, data):
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, masks = self.training_images(data, self._step_seed())
         n_normal = tf.shape(data["normal"])[0]
         with tf.GradientTape(persistent=True) as tape:
@@ -188,7 +190,7 @@ class DualDiscriminatorGAN(keras.Model):
         first = tf.cast(self.seed, tf.int32) + _REPLICA_STRIDE * tf.cast(replica, tf.int32)
         return tf.stack([first, tf.cast(self.step.value, tf.int32)])
 
-    def test_step(self, data):
+    def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Every loss on the given images, with the averaged generator in inference mode."""
         images = tf.concat([data["normal"], data["anomaly"]], axis=0)
         n_normal = tf.shape(data["normal"])[0]
@@ -214,14 +216,16 @@ class DualDiscriminatorGAN(keras.Model):
     def _objectives(self, values: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         return weighted_objectives(values, self.weights_of_losses)
 
-    def _track(self, values, generator_objective) -> dict[str, tf.Tensor]:
+    def _track(
+        self, values: dict[str, tf.Tensor], generator_objective: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self.trackers["generator"].update_state(generator_objective * replicas)
         for name, value in values.items():
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "image_size": self.generator.image_size,
@@ -246,7 +250,7 @@ class DualDiscriminatorGAN(keras.Model):
         }
         return cls(**config, training_images=TrainingImages.from_dict(stored))
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         optimizers = {
             "generator_optimizer": self.optimizer,
             "normal_optimizer": self.normal_optimizer,
@@ -258,7 +262,7 @@ class DualDiscriminatorGAN(keras.Model):
             "jit_compile": self.jit_compile,
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
         config = dict(config)
         for name in ("generator_optimizer", "normal_optimizer", "anomaly_optimizer"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
