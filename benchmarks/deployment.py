@@ -32,7 +32,6 @@ RUNTIME = Path(__file__).parents[1] / "export" / "runtime.py"
 def test_images(flags) -> np.ndarray:
     """The official test images of the run's data set."""
     from ganad_tf.data.load import Source, load_splits
-
     from ganad_tf.run_folder import load_config
 
     return load_splits(load_config(flags.run), Source(flags.data_dir, flags.idx_dir)).test.images

@@ -25,13 +25,13 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from ganad_tf.data.load import Source, load_splits
 from PIL import Image
 
 from benchmarks.results_file import RESULTS, save
 from benchmarks.texture_data import TEXTURES, write_texture
 from ganad_tf.atomic_files import read_json
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.load import Source, load_splits
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_alarms, expected_rate
 from ganad_tf.run_folder import METRICS

@@ -25,7 +25,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from ganad_tf.data.load import Source, load_splits
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.results_file import RESULTS, save
@@ -33,6 +32,7 @@ from ganad_tf.atomic_files import read_json
 from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.baselines.classical import CLASSICAL, pixels
 from ganad_tf.baselines.classifier import classifier_scores
+from ganad_tf.data.load import Source, load_splits
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.run_folder import CONFIG, METRICS
 from ganad_tf.settings.loss_weights import LossWeights

@@ -21,12 +21,12 @@ import keras
 import numpy as np
 import onnxruntime
 import tensorflow as tf
-from ganad_tf.data.load import Source, load_splits
 
 from benchmarks.results_file import save
 from export import onnx_model, saved_model
 from export.quantize import quantize
 from export.runtime import Scorer
+from ganad_tf.data.load import Source, load_splits
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import fit_detector

@@ -15,10 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from ganad_tf.data.load import Source, load_splits
 
 from benchmarks import scoring_speed, train_step
 from benchmarks.results_file import save
+from ganad_tf.data.load import Source, load_splits
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.preprocessing import to_network
 from ganad_tf.settings.presets import PRESETS

@@ -10,7 +10,8 @@ labelled ones, on tiles of the other regions, go into train/<defect>, with masks
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,21 @@ def cut_tiles(region: np.ndarray, tile: int, count: int, rng: np.random.Generato
     return [region[y : y + tile, x : x + tile] for y, x in corners]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many tiles a data set has.
+
+    Args:
+        train, validation, test: tiles without a defect in each part.
+        defective: test tiles for each kind of defect.
+    """
+
+    train: int = 400
+    validation: int = 40
+    test: int = 100
+    defective: int = 25
+
+
 def write_texture(
     output: Path,
     texture: str,
@@ -131,10 +147,7 @@ def write_texture(
     labelled: int,
     seed: int = 0,
     mask_labelled: bool = False,
-    train: int = 400,
-    validation: int = 40,
-    test: int = 100,
-    defective: int = 25,
+    counts: Counts = Counts(),
 ) -> None:
     """Writes one data set.
 
@@ -142,12 +155,11 @@ def write_texture(
         output: a new folder.
         texture: of `TEXTURES`.
         tile: side of a tile in pixels, 64 or 128.
-        labelled: how many defects to learn from, of all kinds in turn; a tenth of them is for
-            validation.
-        seed: of all places and forms.
-        mask_labelled: whether it is told where the labelled defects are.
-        train, validation, test: how many tiles without a defect.
-        defective: how many test tiles for each kind of defect.
+        labelled: how many labelled defects there are, of all kinds in turn. A tenth of them is for
+            validation, the rest for training.
+        seed: of all places and shapes.
+        mask_labelled: whether labelled defects have masks.
+        counts: of the other tiles.
 
     Raises:
         UsageError: if the folder exists.
@@ -168,31 +180,34 @@ def write_texture(
             _save(image, folder / path)
             entries.append(SplitEntry(path, kind, kind != "good", part))
 
-        counts = {"train": train, "validation": validation, "test": test}
-        for number, (part, count) in enumerate(counts.items()):
+        for number, part in enumerate(REGIONS):
             rng = np.random.default_rng([seed, number])
-            for i, image in enumerate(cut_tiles(regions[part], tile, count, rng)):
+            tiles = cut_tiles(regions[part], tile, getattr(counts, part), rng)
+            for i, image in enumerate(tiles):
                 save(image, part, "good", f"{part}-{i:03}")
-        held = round(VALIDATION_SHARE * labelled)
-        for number, kind in enumerate(DEFECTS):
-            # The first ones of all kinds in turn are for validation, the others for training.
-            early, all_labelled = (len(range(number, n, len(DEFECTS))) for n in (held, labelled))
-            counts = {
-                "validation": early,
-                "train": all_labelled - early,
-                "test": defective,
-            }
-            for stream, (part, count) in enumerate(counts.items()):
-                rng = np.random.default_rng([seed, 3 + number, stream])
-                for i, image in enumerate(cut_tiles(regions[part], tile, count, rng)):
-                    size = list(SIZES)[i % len(SIZES)]
-                    image, mask = draw_defect(image, kind, size, rng)
-                    name = f"{part}-{i:03}-{size}"
-                    save(image, part, kind, name)
-                    if part == "test" or mask_labelled:
-                        path = folder / "ground_truth" / kind / f"{name}_mask.png"
-                        _save(mask.astype(np.uint8) * 255, path)
+        for part, kind, count, rng in _defects(labelled, counts.defective, seed):
+            for i, image in enumerate(cut_tiles(regions[part], tile, count, rng)):
+                size = list(SIZES)[i % len(SIZES)]
+                image, mask = draw_defect(image, kind, size, rng)
+                name = f"{part}-{i:03}-{size}"
+                save(image, part, kind, name)
+                if part == "test" or mask_labelled:
+                    path = folder / "ground_truth" / kind / f"{name}_mask.png"
+                    _save(mask.astype(np.uint8) * 255, path)
         write_split(entries, folder / "split.csv")
+
+
+def _defects(
+    labelled: int, defective: int, seed: int
+) -> Iterator[tuple[str, str, int, np.random.Generator]]:
+    """For each kind and part: the part, the kind, how many tiles, and their random numbers."""
+    held_out = round(VALIDATION_SHARE * labelled)
+    for number, kind in enumerate(DEFECTS):
+        # The first ones of all kinds in turn are for validation, the others for training.
+        early, both = (len(range(number, n, len(DEFECTS))) for n in (held_out, labelled))
+        counts = {"validation": early, "train": both - early, "test": defective}
+        for stream, (part, count) in enumerate(counts.items()):
+            yield part, kind, count, np.random.default_rng([seed, 3 + number, stream])
 
 
 def _place(side: int, rng: np.random.Generator) -> np.ndarray:

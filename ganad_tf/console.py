@@ -1,15 +1,26 @@
-"""What a command shows: the library's log as plain lines, warnings of it on stderr."""
+"""What a command shows: the library's log as plain lines, warnings on stderr."""
 
 import logging
 import sys
 
+LOGGED = ("ganad_tf", "export")
+
+
+class _Console(logging.Handler):
+    """Writes each record as one line, to where stdout and stderr lead at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        file = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        print(self.format(record), file=file, flush=True)
+
 
 def log_to_console() -> None:
-    """Has the log of `ganad_tf` and `export` appear on the console, from INFO on."""
-    progress = logging.StreamHandler(sys.stdout)
-    progress.addFilter(lambda record: record.levelno < logging.WARNING)
-    warnings = logging.StreamHandler(sys.stderr)
-    warnings.setLevel(logging.WARNING)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[progress, warnings])
-    for name in ("ganad_tf", "export"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    """Shows the log of `ganad_tf` and `export` on the console, from INFO on.
+
+    For commands only. A second call changes nothing, and other libraries' logs stay as they are.
+    """
+    for name in LOGGED:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        if not any(isinstance(handler, _Console) for handler in logger.handlers):
+            logger.addHandler(_Console())

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ganad_tf.errors import UsageError
 
@@ -37,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _open_locked(path: Path):
+def _open_locked(path: Path) -> TextIO:
     while True:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed by the caller
         try:

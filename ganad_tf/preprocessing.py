@@ -22,7 +22,7 @@ def to_network(images: tf.Tensor, image_size: int) -> tf.Tensor:
     height, width = images.shape[1], images.shape[2]
     if height > image_size and height == width and height % image_size == 0:
         return tf.nn.avg_pool2d(scaled, height // image_size, height // image_size, "VALID")
-    top, left = _offsets(images.shape, image_size)
+    top, left = _offsets(height, width, image_size)
     padding = [
         [0, 0],
         [top, image_size - height - top],
@@ -73,7 +73,7 @@ def to_image(maps: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 def crop(maps: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Undoes the padding: [N, S, S, ...] to [N, height, width, ...]."""
-    top, left = _offsets((None, height, width), maps.shape[1])
+    top, left = _offsets(height, width, maps.shape[1])
     return maps[:, top : top + height, left : left + width]
 
 
@@ -87,8 +87,7 @@ def to_pixels(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round((images + 1) * (WHITE / 2)), tf.uint8)
 
 
-def _offsets(shape, image_size: int) -> tuple[int, int]:
-    height, width = shape[1], shape[2]
+def _offsets(height: int, width: int, image_size: int) -> tuple[int, int]:
     if height > image_size or width > image_size:
         raise ValueError(
             f"Images must be at most {image_size}x{image_size} pixels, the network's size, or a "

@@ -25,22 +25,23 @@ def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, n
         L1 reconstruction errors of the validation and of the test images, float32 [N] each.
     """
     train = splits.train
-    inputs = keras.Input((config.image_size, config.image_size, train.images.shape[-1]))
-    generator = Generator(config.image_size, train.images.shape[-1], config.width, config.refine)
+    size, channels = config.image_size or splits.image_shape[0], train.images.shape[-1]
+    inputs = keras.Input((size, size, channels))
+    generator = Generator(size, channels, config.width, config.refine)
     model = keras.Model(inputs, generator(inputs)[0])
     steps = config.epochs * config.steps_per_epoch
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     model.compile(
         keras.optimizers.Adam(schedule, beta_1=config.beta_1), loss="mae", jit_compile=False
     )
-    normal = to_network(train.images[~train.is_anomaly], config.image_size).numpy()
+    normal = to_network(train.images[~train.is_anomaly], size).numpy()
     half = config.batch_size // 2
     _LOGGER.info("autoencoder baseline: %d steps on %d normal images", steps, len(normal))
     passes = max(1, round(steps * half / len(normal)))
     model.fit(normal, normal, batch_size=half, epochs=passes, verbose=2)
-    return _errors(model, splits.validation, config), _errors(model, splits.test, config)
+    return _errors(model, splits.validation, size), _errors(model, splits.test, size)
 
 
-def _errors(model, part: LabelledImages, config) -> np.ndarray:
-    images = to_network(part.images, config.image_size).numpy()
+def _errors(model: keras.Model, part: LabelledImages, size: int) -> np.ndarray:
+    images = to_network(part.images, size).numpy()
     return np.abs(model.predict(images, batch_size=256, verbose=0) - images).mean(axis=(1, 2, 3))

@@ -33,7 +33,8 @@ def classifier_scores(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np
         DownStep(config.width * factor, normalise=factor > 1, refine=True)
         for factor in (1, 2, 4, 8)
     ]
-    shape = (config.image_size, config.image_size, splits.train.images.shape[-1])
+    size = config.image_size or splits.image_shape[0]
+    shape = (size, size, splits.train.images.shape[-1])
     model = keras.Sequential(
         [keras.Input(shape), *trunk, keras.layers.Flatten(), keras.layers.Dense(1)]
     )
@@ -53,13 +54,13 @@ def classifier_scores(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np
     def prepare(step, batch):
         images = tf.concat([batch["normal"], batch["anomaly"]], axis=0)
         seed = tf.stack([tf.constant(config.seed, tf.int64), step])
-        return to_network(augmentation(images, seed), config.image_size), labels
+        return to_network(augmentation(images, seed), size), labels
 
     model.fit(batches.dataset().enumerate().map(prepare), epochs=1, shuffle=False, verbose=0)
     model.optimizer.finalize_variable_values(model.trainable_variables)
-    return _logits(model, splits.validation, config), _logits(model, splits.test, config)
+    return _logits(model, splits.validation, size), _logits(model, splits.test, size)
 
 
-def _logits(model, part: LabelledImages, config) -> np.ndarray:
-    images = to_network(part.images, config.image_size)
+def _logits(model: keras.Model, part: LabelledImages, size: int) -> np.ndarray:
+    images = to_network(part.images, size)
     return model.predict(images, batch_size=256, verbose=0)[:, 0]

@@ -10,16 +10,15 @@ as chosen without a look at these scores (Clopper and Pearson, 1934); that of be
 which the interval cannot know.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from scipy.stats import beta, betabinom
+from numpy.typing import ArrayLike
+from scipy.stats import beta, betabinom, rv_continuous, rv_discrete
 
 CONFIDENCE = 0.9
 
 
 def expected_rate(
-    normal_scores: Sequence[float], threshold: float, confidence: float = CONFIDENCE
+    normal_scores: ArrayLike, threshold: float, confidence: float = CONFIDENCE
 ) -> dict[str, float]:
     """The false-alarm rate to expect on new normal images.
 
@@ -43,7 +42,7 @@ def expected_rate(
 
 
 def expected_alarms(
-    normal_scores: Sequence[float],
+    normal_scores: ArrayLike,
     threshold: float,
     images: int,
     confidence: float = CONFIDENCE,
@@ -64,19 +63,25 @@ def expected_alarms(
     )
 
 
-def is_one_of(normal_scores: Sequence[float], threshold: float) -> bool:
+def is_one_of(normal_scores: ArrayLike, threshold: float) -> bool:
     """Whether the threshold is one of the scores, as a conformal one is."""
     return bool(np.any(np.asarray(normal_scores) == threshold))
 
 
-def _neighbours(normal_scores, threshold) -> tuple[int, int, int]:
+def _neighbours(normal_scores: ArrayLike, threshold: float) -> tuple[int, int, int]:
     """a of the lower and of the upper distribution Beta(a, n + 1 - a), and n."""
     scores = np.asarray(normal_scores)
     above = int(np.count_nonzero(scores > threshold))
     return above + is_one_of(scores, threshold), above + 1, len(scores)
 
 
-def _quantile(family, share, a, count, images=None) -> float:
+def _quantile(
+    family: rv_continuous | rv_discrete,
+    share: float,
+    a: int,
+    count: int,
+    images: int | None = None,
+) -> float:
     # Below all scores or above them there is no neighbour: the rate may be anything up to 1 or 0.
     if a in (0, count + 1):
         return float(a > 0) * (images or 1)

@@ -62,7 +62,7 @@ def evaluate(
     }
 
 
-def _of_anomalies(scores, is_anomaly) -> dict[str, float | None]:
+def _of_anomalies(scores: np.ndarray, is_anomaly: np.ndarray) -> dict[str, float | None]:
     """What is true of the scores at all thresholds."""
     if not is_anomaly.any():
         return dict.fromkeys(("auroc", "average_precision", "fpr_at_95_tpr"))
@@ -84,7 +84,9 @@ def _of_alarms(fp: int, fn: int, tp: int) -> dict[str, float | None]:
     }
 
 
-def _checked(scores, is_anomaly, kinds, n_kinds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(
+    scores: ArrayLike, is_anomaly: ArrayLike, kinds: ArrayLike, n_kinds: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three arrays, once they are known to describe the same images."""
     scores, kinds = np.asarray(scores), np.asarray(kinds)
     is_anomaly = np.asarray(is_anomaly).astype(bool)
@@ -117,7 +119,9 @@ def _false_alarms_at_recall(is_anomaly: np.ndarray, scores: np.ndarray, recall: 
     return float(fpr[np.argmax(tpr >= recall)])
 
 
-def _auroc_against_normals(scores, is_anomaly, of_kind) -> float:
+def _auroc_against_normals(
+    scores: np.ndarray, is_anomaly: np.ndarray, of_kind: np.ndarray
+) -> float:
     chosen = ~is_anomaly | of_kind
     return float(roc_auc_score(is_anomaly[chosen], scores[chosen]))
 

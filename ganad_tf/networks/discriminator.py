@@ -1,8 +1,11 @@
 """The discriminator; D_N and D_A are two of the same design with separate weights."""
 
-import keras
+from typing import Any
 
-from ganad_tf.networks.generator import LEAKY_SLOPE, check_image_shape, initializer
+import keras
+import tensorflow as tf
+
+from ganad_tf.networks.generator import LEAKY_SLOPE, Shape, check_image_shape, initializer
 
 
 @keras.saving.register_keras_serializable("ganad_tf")
@@ -30,7 +33,7 @@ class Discriminator(keras.Model):
     Source: Kim et al. 2020, Fig. 1; the two heads are those of Ferrari and Enneifer.
     """
 
-    def __init__(self, image_size: int = 32, channels: int = 1, width: int = 64, **kwargs):
+    def __init__(self, image_size: int = 32, channels: int = 1, width: int = 64, **kwargs: Any):
         super().__init__(**kwargs)
         check_image_shape(image_size, channels)
         self.image_size, self.channels, self.width = image_size, channels, width
@@ -54,7 +57,7 @@ class Discriminator(keras.Model):
         )
         self.image_head = keras.layers.Dense(1, kernel_initializer=initializer(), dtype="float32")
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         shape = (None, self.image_size, self.image_size, self.channels)
         for convolution in self.convolutions:
             convolution.build(shape)
@@ -63,13 +66,13 @@ class Discriminator(keras.Model):
         self.image_head.build((None, shape[-1]))
         self.built = True
 
-    def call(self, images, training=None):
+    def call(self, images: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         x = images
         for convolution in self.convolutions:
             x = self.activation(convolution(x))
         image = keras.ops.squeeze(self.image_head(self.pool(x)), axis=-1)
         return image, keras.ops.squeeze(self.patch_head(x), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"image_size": self.image_size, "channels": self.channels, "width": self.width}
         return {**super().get_config(), **own}

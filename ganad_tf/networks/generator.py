@@ -1,8 +1,13 @@
 """The generator: a U-Net autoencoder without pooling (Kim et al. 2020, Fig. 1)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+# Of a tensor, as Keras writes it: None for a size that is not fixed.
+Shape = tuple[Any, ...]
 # Weights of both networks start from N(0, 0.02), as in the reference code and in DCGAN.
 INITIALIZER_STDDEV = 0.02
 LEAKY_SLOPE = 0.2
@@ -17,7 +22,7 @@ def initializer() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=INITIALIZER_STDDEV)
 
 
-def normalisation(dtype) -> keras.layers.Layer:
+def normalisation(dtype: keras.DTypePolicy | str) -> keras.layers.Layer:
     """Batch normalisation over the GLOBAL batch, so that replicas compute what one device would."""
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     return keras.layers.BatchNormalization(synchronized=several, dtype=dtype)
@@ -34,7 +39,7 @@ class DownStep(keras.layers.Layer):
             the paper; it makes the encoder a better classifier for its cost.
     """
 
-    def __init__(self, filters: int, normalise: bool = True, refine: bool = False, **kwargs):
+    def __init__(self, filters: int, normalise: bool = True, refine: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters, self.normalise, self.refine = filters, normalise, refine
         policy = self.dtype_policy
@@ -60,18 +65,18 @@ class DownStep(keras.layers.Layer):
             )
             self.refinement_normalisation = normalisation(policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.convolution.build(input_shape)
         shape = self.convolution.compute_output_shape(input_shape)
-        if self.normalise:
+        if self.normalisation is not None:
             self.normalisation.build(shape)
         if self.refine:
             self.refinement.build(shape)
             self.refinement_normalisation.build(shape)
 
-    def call(self, x, training=None):
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         x = self.convolution(x)
-        if self.normalise:
+        if self.normalisation is not None:
             x = self.normalisation(x, training=training)
         x = self.activation(x)
         if self.refine:
@@ -79,10 +84,10 @@ class DownStep(keras.layers.Layer):
             x = x + self.activation(residual)
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.convolution.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"filters": self.filters, "normalise": self.normalise, "refine": self.refine}
         return {**super().get_config(), **own}
 
@@ -97,7 +102,7 @@ class UpStep(keras.layers.Layer):
             because errors and losses are computed from it.
     """
 
-    def __init__(self, filters: int, last: bool = False, **kwargs):
+    def __init__(self, filters: int, last: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters, self.last = filters, last
         policy = self.dtype_policy
@@ -115,21 +120,21 @@ class UpStep(keras.layers.Layer):
             "tanh" if last else "relu", dtype="float32" if last else policy
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.convolution.build(input_shape)
-        if not self.last:
+        if self.normalisation is not None:
             self.normalisation.build(self.convolution.compute_output_shape(input_shape))
 
-    def call(self, x, training=None):
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         x = self.convolution(x)
-        if not self.last:
+        if self.normalisation is not None:
             x = self.normalisation(x, training=training)
         return self.activation(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.convolution.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters, "last": self.last}
 
 
@@ -171,7 +176,7 @@ class Generator(keras.Model):
         channels: int = 1,
         width: int = 64,
         refine: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_image_shape(image_size, channels)
@@ -194,8 +199,8 @@ class Generator(keras.Model):
         self.output_step = UpStep(channels, last=True, dtype=policy)
         self.head = keras.layers.Dense(1, kernel_initializer=initializer(), dtype="float32")
 
-    def build(self, input_shape=None):
-        shape = (None, self.image_size, self.image_size, self.channels)
+    def build(self, input_shape: Shape | None = None) -> None:
+        shape: Shape = (None, self.image_size, self.image_size, self.channels)
         skips = []
         for step in self.down:
             step.build(shape)
@@ -210,7 +215,7 @@ class Generator(keras.Model):
         self.head.build((None, side * side * skips[-1][-1]))
         self.built = True
 
-    def encoder_maps(self, images, training=None):
+    def encoder_maps(self, images: tf.Tensor, training: bool | None = None) -> list[tf.Tensor]:
         """The four encoder maps [N, S/2, S/2, w] ... [N, S/16, S/16, 8w]; the last is E(images)."""
         maps = []
         x = keras.ops.cast(images, self.compute_dtype)
@@ -219,11 +224,13 @@ class Generator(keras.Model):
             maps.append(x)
         return maps
 
-    def encode(self, images, training=None):
+    def encode(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns E(images) alone, the bottleneck map [N, S/16, S/16, 8w]."""
         return self.encoder_maps(images, training)[-1]
 
-    def decode(self, maps, training=None):
+    def decode(
+        self, maps: Sequence[tf.Tensor], training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The rest of the network: reconstruction and logit from the encoder's maps."""
         *skips, x = maps
         logit = keras.ops.squeeze(self.head(pool_features(x)), axis=-1)
@@ -231,12 +238,14 @@ class Generator(keras.Model):
             x = keras.ops.concatenate([step(x, training=training), skip], axis=-1)
         return self.output_step(x, training=training), logit
 
-    def call(self, images, training=None):
+    def call(
+        self, images: tf.Tensor, training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         maps = self.encoder_maps(images, training)
         reconstruction, logit = self.decode(maps, training)
         return reconstruction, maps[-1], logit
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "image_size": self.image_size,
             "channels": self.channels,
@@ -246,7 +255,7 @@ class Generator(keras.Model):
         return {**super().get_config(), **own}
 
 
-def pool_features(features, grid: int = GRID):
+def pool_features(features: tf.Tensor, grid: int = GRID) -> tf.Tensor:
     """Averages a map [N, h, w, c], h = w, to a grid: float32 [N, grid * grid * c]."""
     features = keras.ops.cast(features, "float32")
     height, width, channels = features.shape[1:]

@@ -9,7 +9,7 @@ from ganad_tf.data.masks import Masks
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.test_set import OUR_MODEL
 from ganad_tf.report import image_plots, plots
-from ganad_tf.report.page import ReportFigure
+from ganad_tf.report.page_data import ReportFigure
 from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
 from ganad_tf.training.objectives import DISCRIMINATOR_LOSSES, GENERATOR_LOSSES
 
@@ -106,7 +106,7 @@ def _samples(
     drawn = np.concatenate([normal, anomalous])
     shown = detector.predict(test.images[drawn], outputs=("anomaly_map", "reconstruction"))
 
-    def samples(part: slice):
+    def samples(part: slice) -> image_plots.Samples:
         indices = drawn[part]
         return image_plots.Samples(
             test.images[indices],
@@ -128,7 +128,7 @@ def _outlines(masks: Masks | None, indices: np.ndarray) -> list[np.ndarray | Non
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    def labels(names):
+    def labels(names: Sequence[str]) -> dict[str, str]:
         return {name: name.replace("_", " ") for name in names}
 
     groups = {

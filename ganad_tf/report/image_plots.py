@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from ganad_tf.data.image_view import ImageView
 from ganad_tf.report.overlays import HEAT, overlay
 from ganad_tf.report.plots import ANOMALY_COLOUR, INK, MUTED, NORMAL_COLOUR, short
 
@@ -129,7 +130,7 @@ def _groups(
 
 
 def worst_mistakes(
-    images: np.ndarray,
+    images: np.ndarray | ImageView,
     scores: ArrayLike,
     is_anomaly: ArrayLike,
     kinds: ArrayLike,
@@ -178,7 +179,9 @@ def worst_mistakes(
     return figure
 
 
-def _even_draw(candidates, kinds, count, rng) -> np.ndarray:
+def _even_draw(
+    candidates: np.ndarray, kinds: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
     """`count` of the candidates, taking turns between kinds, then sorted by kind."""
     shuffled = rng.permutation(candidates)
     turn = np.zeros(len(shuffled), int)
@@ -213,7 +216,7 @@ def _draw_samples(rows: np.ndarray, samples: Samples, scale: Normalize) -> None:
         axes.set_ylabel(label, fontsize=8.5, color=MUTED)
 
 
-def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range) -> None:
+def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range: tuple[float, float]) -> None:
     for column in range(rows.shape[1]):
         if column >= len(samples.images):
             for axes in rows[:, column]:
@@ -237,7 +240,7 @@ def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range) -> None:
         axes.set_ylabel(label, fontsize=8.5, color=MUTED)
 
 
-def _draw_scale(figure: Figure, scale: Normalize, colours, groups: int) -> None:
+def _draw_scale(figure: Figure, scale: Normalize, colours: str | Colormap, groups: int) -> None:
     """A colour bar as high as one of the groups, which its label needs."""
     bar = figure.colorbar(
         ScalarMappable(scale, colours),

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 # `export/runtime.py` must stay one file that can be copied away, so this stands there a second
-# time; tests/evaluation/test_overlays.py holds the two together.
+# time; tests/report/test_overlays.py holds the two together.
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
 
@@ -22,8 +22,8 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range: tuple[float, flo
     """
     low, high = colour_range
     size = (pixels.shape[1], pixels.shape[0])
-    heat = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    heat = np.clip((np.asarray(heat) - low) / (high - low), 0, 1)
+    stretched = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    heat = np.clip((np.asarray(stretched) - low) / (high - low), 0, 1)
     anchors = np.linspace(0, 1, len(HEAT))
     colours = np.stack([np.interp(heat, anchors, band) for band in zip(*HEAT, strict=True)], -1)
     # Grey underneath, so that the image's own colours are not taken for heat.

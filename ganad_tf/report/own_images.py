@@ -1,7 +1,6 @@
 """What a report says about a folder of own images: files, missed kinds, doubtful labels."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -9,79 +8,11 @@ from ganad_tf.data.folder.account import FolderAccount
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.report.overlays import overlay
+from ganad_tf.report.page_data import KindResult, OwnData, Suspect
 from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
 
 SUSPECTS = 12
-# More would bury the rest of the page; split.csv and the console name them all.
-MAX_NAMED = 40
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class KindResult:
-    """How well one kind of anomaly was found in the test.
-
-    Attributes:
-        name: the kind.
-        learnt: labelled images of it in the training part.
-        tested: images of it in the test part.
-        found: how many of these lie above the threshold.
-        auroc: that kind against all normal test images.
-    """
-
-    name: str
-    learnt: int
-    tested: int
-    found: int
-    auroc: float
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A normal image that looks anomalous to the detector.
-
-    Attributes:
-        path: relative to the data folder.
-        part: `train`, `validation` or `test`.
-        score: its anomaly score.
-        is_alarm: whether that is above the threshold.
-        picture: uint8 [h, w, 1 or 3].
-        overlay: the same with its anomaly map over it, uint8 [h, w, 3].
-    """
-
-    path: str
-    part: str
-    score: float
-    is_alarm: bool
-    picture: np.ndarray
-    overlay: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class OwnData:
-    """All that the report tells about a folder of images beyond what it tells of any data.
-
-    Attributes:
-        root: the folder.
-        layout: `own` or `MVTec`.
-        kinds: kinds of anomaly in the test, the worst found first.
-        suspects: the normal images of highest score over all parts, the highest first.
-        duplicates: groups of equal pictures: (path, `kind, part`) of each.
-        left_out: (path, reason) of files that cannot be used.
-        notes: sentences about the data.
-        n_test_masks: how many anomalous test images have a mask.
-        n_train_masks: how many anomalies in training have one.
-    """
-
-    root: str
-    layout: str
-    kinds: Sequence[KindResult]
-    suspects: Sequence[Suspect]
-    duplicates: Sequence[Sequence[tuple[str, str]]]
-    left_out: Sequence[tuple[str, str]]
-    notes: Sequence[str]
-    n_test_masks: int
-    n_train_masks: int
 
 
 def describe_own_data(
@@ -165,8 +96,7 @@ def find_suspects(
         else:
             # Batch by batch: the part may be larger than the memory.
             chunks = [normal[i : i + _BATCH] for i in range(0, len(normal), _BATCH)]
-            scores = [predict(data.images[some])["score"] for some in chunks]
-            scores = np.concatenate(scores)
+            scores = np.concatenate([predict(data.images[some])["score"] for some in chunks])
         for place in np.argsort(-scores, kind="stable")[:count]:
             index = normal[place]
             found.append((float(scores[place]), data.paths[index], part, data.images, index))

@@ -3,8 +3,8 @@
 import base64
 import io
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ganad_tf.atomic_files import replace_file
-from ganad_tf.report.own_images import MAX_NAMED, OwnData
+from ganad_tf.report.page_data import ReportData
 
 _COLUMNS = (
     # (key in `evaluate`'s result, heading, is higher better)
@@ -26,70 +26,8 @@ _COLUMNS = (
     ("f1", "F1", True),
 )
 _AREAS = ("auroc", "average_precision", "f1")
-
-
-@dataclass(frozen=True)
-class ReportFigure:
-    """A picture of the report.
-
-    Attributes:
-        title: heading above it.
-        caption: what to see in it, a sentence or two.
-        image: a matplotlib figure, or the path of a PNG file.
-        alt: what a reader who can't see it should know (default: the title).
-    """
-
-    title: str
-    caption: str
-    image: Figure | str | os.PathLike
-    alt: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportData:
-    """All that the report tells, as plain values.
-
-    Attributes:
-        title: the page's heading, e.g. `Fashion-MNIST: sneaker against the rest`.
-        summary: what was trained on what, in a sentence or two.
-        models: name -> result of `metrics.evaluate`; the first is the model reported on, the
-            others are what it is compared with.
-        threshold_rule: how the threshold was set, e.g. `best F1 on validation images`.
-        threshold_changes: (what for, command or setting) pairs: where to change it afterwards.
-        scorer: the scorer in use.
-        scorer_candidates: every scorer compared -> its AUROC on validation images; empty if
-            there was nothing to compare by.
-        counts: split -> kind -> number of images.
-        normal_kinds: the kinds that count as normal.
-        command: the command line that repeats the run.
-        plan: decision -> what was decided, and why; taken from the run's plan.
-        scorer_why: why this scorer, e.g. `highest AUROC on validation`.
-        figures: pictures, in the order to show them.
-        facts: what the training took, e.g. `{"Training time": "4 min 10 s"}`.
-        config: setting -> value.
-        versions: package -> version.
-        outlook: the false alarms to expect at the threshold, in a sentence or two.
-        own: what there is to tell of a folder of own images.
-    """
-
-    title: str
-    summary: str
-    models: Mapping[str, Mapping[str, Any]]
-    threshold_rule: str
-    threshold_changes: Sequence[tuple[str, str]]
-    scorer: str
-    scorer_candidates: Mapping[str, float]
-    counts: Mapping[str, Mapping[str, int]]
-    normal_kinds: Sequence[str]
-    command: str
-    plan: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    scorer_why: str = ""
-    figures: Sequence[ReportFigure] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    outlook: str = ""
-    own: OwnData | None = None
+# More files would bury the rest of the page; split.csv and the console name them all.
+MAX_NAMED = 40
 
 
 @dataclass(frozen=True)

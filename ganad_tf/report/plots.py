@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def score_histogram(scores: ArrayLike, is_anomaly: ArrayLike, threshold: float) 
     width = (high - low) / 75 or 1.0
     # The threshold is one of the edges, so that every bar lies wholly on one side of it.
     steps = np.arange(np.floor((low - threshold) / width), (high - threshold) // width + 2)
-    edges = threshold + width * steps
+    edges = (threshold + width * steps).tolist()
     is_cut = scores.max() > edges[-1]
 
     figure = _figure(9.5, 3.6)
@@ -165,10 +166,10 @@ def training_curves(
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes, (colour, title, values) in zip(grid.flat, panels, strict=False):
-        values = np.array(values, float)
-        values[~np.isfinite(values)] = math.nan
+        curve = np.array(values, float)
+        curve[~np.isfinite(curve)] = math.nan
         marker = "o" if len(epochs) < 16 else None
-        axes.plot(epochs, values, color=colour, linewidth=1.8, marker=marker, markersize=3)
+        axes.plot(epochs, curve, color=colour, linewidth=1.8, marker=marker, markersize=3)
         if best_epoch is not None:
             axes.axvline(best_epoch, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
         style_axes(axes)
@@ -200,16 +201,16 @@ def kind_aurocs(auroc_by_kind: Mapping[str, float], overall: float) -> Figure:
 
     figure = _figure(9.5, 0.3 * len(ordered) + 1.1)
     axes = figure.subplots()
-    axes.hlines(rows, left, values, colors=colours, linewidth=2, alpha=0.35)
+    axes.hlines(rows, left, values, colors=colours.tolist(), linewidth=2, alpha=0.35)
     axes.scatter(values, rows, c=colours, s=55, zorder=3, clip_on=False)
     axes.axvline(overall, color=INK, linewidth=1.2, label=f"all anomalies {overall:.4f}")
     style_axes(axes, xlabel="AUROC (0.5: guessing, 1: never confused with a normal image)")
     axes.set_yticks(rows, [short(name, 34) for name, _ in ordered])
     axes.grid(visible=False, axis="y")
     axes.set(xlim=(left, 1), ylim=(-0.6, len(values) - 0.4))
-    beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9, "color": INK}
-    for row, value in zip(rows, values, strict=True):
-        axes.text(1.02, row, f"{value:.4f}", **beside)
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
+    for row, value in enumerate(values):
+        axes.text(1.02, row, f"{value:.4f}", fontsize=9, color=INK, **beside)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
     return figure
 
@@ -250,7 +251,7 @@ def _draw_confusion(axes: Axes, cells: Mapping[str, int]) -> None:
     for row in range(2):
         for column in range(2):
             ink = "white" if shares[row, column] > 0.6 else INK
-            text = {"ha": "center", "color": ink}
+            text: dict[str, Any] = {"ha": "center", "color": ink}
             axes.text(column, row - 0.06, f"{counts[row, column]:,}", fontsize=13, **text)
             axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", fontsize=9, **text)
     axes.set_xticks([0, 1], ["called\nnormal", "called\nanomaly"])

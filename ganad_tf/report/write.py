@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ganad_tf import __version__
 from ganad_tf.atomic_files import replace_file
@@ -17,7 +18,8 @@ from ganad_tf.evaluation.test_set import OUR_MODEL
 from ganad_tf.plan import Plan
 from ganad_tf.report.figures import draw_figures
 from ganad_tf.report.own_images import describe_own_data
-from ganad_tf.report.page import ReportData, write_report
+from ganad_tf.report.page import write_report
+from ganad_tf.report.page_data import ReportData
 from ganad_tf.run_folder import HISTORY, PLOTS, REPORT
 from ganad_tf.scoring import Detector, Scorer
 from ganad_tf.settings.run_config import RunConfig
@@ -56,8 +58,9 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
     models = {OUR_MODEL: metrics, **metrics["baselines"]}
     figures = draw_figures(run.splits, run.detector, models, history, run.scores)
     for file, figure in figures.items():
-        with replace_file(folder / PLOTS / f"{file}.png") as temporary:
-            figure.image.savefig(temporary, dpi=110)
+        if isinstance(figure.image, Figure):
+            with replace_file(folder / PLOTS / f"{file}.png") as temporary:
+                figure.image.savefig(temporary, dpi=110)
     own = None
     if run.splits.folder:
         own = describe_own_data(

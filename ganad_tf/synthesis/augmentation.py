@@ -52,7 +52,7 @@ class Augmentation:
             images = tf.gather(images, columns, axis=2, batch_dims=1)
         return images
 
-    def _positions(self, count, length: int, seed) -> tf.Tensor:
+    def _positions(self, count: tf.Tensor, length: int, seed: tf.Tensor) -> tf.Tensor:
         """Source positions [count, length] along one axis."""
         if not self.shift:
             return tf.tile(tf.range(length)[None, :], [count, 1])

@@ -51,7 +51,7 @@ def local_defect(images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return tf.cast(changed, tf.uint8), tf.cast(masks, tf.uint8)
 
 
-def _shapes(count, height: int, width: int, seed) -> tf.Tensor:
+def _shapes(count: tf.Tensor, height: int, width: int, seed: tf.Tensor) -> tf.Tensor:
     """Opacities in [0, 1] with soft edges, float32 [count, height, width, 1]."""
     for_draws, for_bends = tf.unstack(tf.random.split(seed, 2))
     draws = tf.random.stateless_uniform([5, count, 1, 1], for_draws)
@@ -72,10 +72,11 @@ def _shapes(count, height: int, width: int, seed) -> tf.Tensor:
     return tf.clip_by_value(inside + 0.5, 0.0, 1.0)[..., None]
 
 
-def _contents(pixels: tf.Tensor, seed) -> tf.Tensor:
+def _contents(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """What fills each image's place, float32 [N, h, w, C], in grey levels."""
     for_lot, for_shade, for_noise, for_level = tf.unstack(tf.random.split(seed, 4))
-    count, height, width, channels = tf.shape(pixels)[0], *pixels.shape[1:]
+    count = tf.shape(pixels)[0]
+    height, width, channels = pixels.shape[1:]
     lot = tf.random.stateless_uniform([count, 1, 1, 1], for_lot, 0, 5, tf.int32)
     # One shade for all channels, and a little of its own for each.
     shade = tf.random.stateless_uniform([count, 1, 1, 1], for_shade, -1.0, 1.0)

@@ -23,7 +23,7 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path = path
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         save_weights(self.model, self.path)
 
 

@@ -1,6 +1,7 @@
 """Watches training: one line an epoch, a progress bar, the history, and the best epoch."""
 
 import csv
+import logging
 import math
 import time
 from pathlib import Path
@@ -15,11 +16,13 @@ from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import TrainingError
 from ganad_tf.scoring.thresholds import MIN_ANOMALIES
 from ganad_tf.training.checkpoint import save_weights
-from ganad_tf.training.model import DualDiscriminatorGAN
+from ganad_tf.training.validation import ValidationScore
 
 # Enough to tell epochs apart; scoring all of validation would cost more than it tells.
 MAX_IMAGES = 2000
 WATCHED = "validation_auroc"
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
@@ -29,10 +32,10 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         TrainingError: as soon as a loss is NaN or infinite.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.epoch = epoch + 1
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         for name, value in (logs or {}).items():
             if not math.isfinite(value):
                 raise TrainingError(
@@ -43,7 +46,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Keeps a record of each epoch, prints it, and keeps the best epoch's averaged generator.
+    """Keeps a record of each epoch, logs it, and keeps the best epoch's averaged generator.
 
     The best epoch is the one whose averaged generator has the highest AUROC on validation images,
     the later of equals; with too few labelled anomalies there to tell, it is the last.
@@ -76,9 +79,10 @@ class History(keras.callbacks.Callback):
         chosen = validation.subset(np.sort(np.concatenate(halves)))
         self.images, self.is_anomaly = chosen.images[:], chosen.is_anomaly
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self.seconds_before = self.records[-1]["seconds"] if self.records else 0.0
         self.began = time.monotonic()
+        self.score = ValidationScore(self.model)
         # No bar in a file or a pipe; the lines are enough there.
         self.bar = tqdm(
             total=self.params["epochs"] * self.params["steps"],
@@ -88,13 +92,13 @@ class History(keras.callbacks.Callback):
             leave=False,
         )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.epoch_began = time.monotonic()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.bar.update()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         now = time.monotonic()
         auroc = self._auroc()
         if logs is not None and auroc is not None:
@@ -115,18 +119,18 @@ class History(keras.callbacks.Callback):
             writer.writeheader()
             writer.writerows(self.records)
         left = (self.params["epochs"] - epoch - 1) * record["seconds"] / (epoch + 1)
-        self.bar.write(_line(record, self.params["epochs"], left))
+        with tqdm.external_write_mode():  # or the line would be drawn into the bar
+            _LOGGER.info("%s", _line(record, self.params["epochs"], left))
         if auroc is not None:
             self.bar.set_postfix_str(f"validation AUROC {auroc:.4f}")
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.bar.close()
 
     def _auroc(self) -> float | None:
         if self.is_anomaly.all() or self.is_anomaly.sum() < MIN_ANOMALIES:
             return None
-        model: DualDiscriminatorGAN = self.model
-        return float(roc_auc_score(self.is_anomaly, model.validation_scores(self.images)))
+        return float(roc_auc_score(self.is_anomaly, self.score(self.images)))
 
 
 def read_history(path: Path) -> list[dict]:

@@ -1,6 +1,19 @@
 """Overflow under loss scaling, agreed upon by all networks and replicas."""
 
+import keras
 import tensorflow as tf
+
+
+def scaled_optimizer(
+    optimizer: keras.optimizers.Optimizer, policy: keras.DTypePolicy
+) -> keras.optimizers.Optimizer:
+    """Wraps an optimizer for float16's narrow range, if the policy is `mixed_float16`.
+
+    keras.Model.compile does this for the one optimizer that it knows.
+    """
+    if policy.name != "mixed_float16" or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
 def agree_on_overflow(gradients: list[list[tf.Tensor]]) -> list[list[tf.Tensor]]:

@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from ganad_tf import losses
 from ganad_tf.networks import Discriminator, Generator
 from ganad_tf.preprocessing import to_network
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.synthesis.training_images import TrainingImages
-from ganad_tf.training.loss_scaling import agree_on_overflow
+from ganad_tf.training.loss_scaling import agree_on_overflow, scaled_optimizer
 from ganad_tf.training.moving_average import move_average
 from ganad_tf.training.objectives import (
     DISCRIMINATOR_LOSSES,
@@ -70,7 +68,7 @@ class DualDiscriminatorGAN(keras.Model):
         abc_scale: float = 1.0,
         training_images: TrainingImages | None = None,
         seed: int = 0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not 0 <= average_momentum < 1:
@@ -93,11 +91,7 @@ class DualDiscriminatorGAN(keras.Model):
         self.anomaly_discriminator = Discriminator(**discriminator, name="anomaly_discriminator")
         self.trackers = {
             name: keras.metrics.Mean(name=name)
-            for name in (
-                "generator",
-                *GENERATOR_LOSSES,
-                *DISCRIMINATOR_LOSSES,
-            )
+            for name in ("generator", *GENERATOR_LOSSES, *DISCRIMINATOR_LOSSES)
         }
         # Counts every step, also those that loss scaling skips and optimizers do not count.
         self.step = self.add_weight(
@@ -110,7 +104,7 @@ class DualDiscriminatorGAN(keras.Model):
         )
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: tuple[Any, ...] | None = None) -> None:
         for network in (
             self.generator,
             self.averaged_generator,
@@ -121,31 +115,11 @@ class DualDiscriminatorGAN(keras.Model):
         self.averaged_generator.set_weights(self.generator.get_weights())
         self.built = True
 
-    def call(self, images, training=None):
+    def call(
+        self, images: tf.Tensor, training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The averaged generator's `(reconstruction, features, logit)`: what scoring uses."""
         return self.averaged_generator(images, training=False)
-
-    def validation_scores(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
-        """A quick anomaly score to watch training by, from the averaged generator.
-
-        Args:
-            images: uint8 [N, h, w, C].
-            batch_size: images per pass.
-
-        Returns:
-            float32 [N]: the head's error where the head is trained, else L1(x, G(x)).
-        """
-        starts = range(0, len(images), batch_size)
-        parts = [self._validation_scores(images[i : i + batch_size]).numpy() for i in starts]
-        return np.concatenate(parts)
-
-    @tf.function(reduce_retracing=True)
-    def _validation_scores(self, pixels):
-        images = to_network(pixels, self.generator.image_size)
-        reconstructions, _, logits = self(images)
-        if self.weights_of_losses.feature_abc:
-            return losses.classifier_error(logits)
-        return losses.mean_error(losses.pixel_errors(images, reconstructions))
 
     def compile(
         self,
@@ -154,8 +128,8 @@ class DualDiscriminatorGAN(keras.Model):
         anomaly_optimizer: keras.optimizers.Optimizer,
         loss_weights: LossWeights | dict | None = None,
         jit_compile: bool = False,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Takes one optimizer for each network.
 
         Args:
@@ -169,28 +143,20 @@ class DualDiscriminatorGAN(keras.Model):
         if isinstance(loss_weights, dict):
             loss_weights = LossWeights(**loss_weights)
         self.weights_of_losses = loss_weights or LossWeights()
-        self.normal_optimizer = self._scaled(normal_optimizer)
-        self.anomaly_optimizer = self._scaled(anomaly_optimizer)
+        self.normal_optimizer = scaled_optimizer(normal_optimizer, self.dtype_policy)
+        self.anomaly_optimizer = scaled_optimizer(anomaly_optimizer, self.dtype_policy)
         # Built here, or a restored checkpoint silently drops the state of unbuilt optimizers.
         for network, optimizer in self._trained():
             optimizer.build(network.trainable_variables)
 
-    def _scaled(self, optimizer):
-        # keras.Model.compile wraps only its own optimizer for float16's narrow range.
-        if self.dtype_policy.name == "mixed_float16" and not isinstance(
-            optimizer, keras.optimizers.LossScaleOptimizer
-        ):
-            return keras.optimizers.LossScaleOptimizer(optimizer)
-        return optimizer
-
-    def _trained(self):
+    def _trained(self) -> tuple[tuple[keras.Model, keras.optimizers.Optimizer], ...]:
         return (
             (self.generator, self.optimizer),
             (self.normal_discriminator, self.normal_optimizer),
             (self.anomaly_discriminator, self.anomaly_optimizer),
         )
 
-    def train_step(self, data):
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, masks = self.training_images(data, self._step_seed())
         n_normal = tf.shape(data["normal"])[0]
         with tf.GradientTape(persistent=True) as tape:
@@ -224,7 +190,7 @@ class DualDiscriminatorGAN(keras.Model):
         first = tf.cast(self.seed, tf.int32) + _REPLICA_STRIDE * tf.cast(replica, tf.int32)
         return tf.stack([first, tf.cast(self.step.value, tf.int32)])
 
-    def test_step(self, data):
+    def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Every loss on the given images, with the averaged generator in inference mode."""
         images = tf.concat([data["normal"], data["anomaly"]], axis=0)
         n_normal = tf.shape(data["normal"])[0]
@@ -241,23 +207,25 @@ class DualDiscriminatorGAN(keras.Model):
     ) -> dict[str, tf.Tensor]:
         networks = Networks(generator, self.normal_discriminator, self.anomaly_discriminator)
         images = to_network(pixels, generator.image_size)
-        if masks is not None and self.weights_of_losses.local_abc:
-            masks = (to_network(masks, generator.image_size)[..., 0] + 1) / 2
-        else:
+        if masks is not None:
+            masks = _network_masks(masks, generator.image_size)
+        if not self.weights_of_losses.local_abc:
             masks = None
         return loss_values(networks, images, n_normal, masks, self.abc_scale, training)
 
     def _objectives(self, values: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         return weighted_objectives(values, self.weights_of_losses)
 
-    def _track(self, values, generator_objective) -> dict[str, tf.Tensor]:
+    def _track(
+        self, values: dict[str, tf.Tensor], generator_objective: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self.trackers["generator"].update_state(generator_objective * replicas)
         for name, value in values.items():
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "image_size": self.generator.image_size,
@@ -282,7 +250,7 @@ class DualDiscriminatorGAN(keras.Model):
         }
         return cls(**config, training_images=TrainingImages.from_dict(stored))
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         optimizers = {
             "generator_optimizer": self.optimizer,
             "normal_optimizer": self.normal_optimizer,
@@ -294,8 +262,18 @@ class DualDiscriminatorGAN(keras.Model):
             "jit_compile": self.jit_compile,
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
         config = dict(config)
         for name in ("generator_optimizer", "normal_optimizer", "anomaly_optimizer"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         self.compile(**config)
+
+
+def _network_masks(masks: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Masks uint8 [M, h, w, 1] at the network's size, float32 [M, S, S], 0 to 1.
+
+    Padding is not anomalous, except around an image that is anomalous as a whole.
+    """
+    is_local = tf.reduce_any(masks == 0, axis=[1, 2, 3])
+    padded = (to_network(masks, image_size)[..., 0] + 1) / 2
+    return tf.where(is_local[:, None, None], padded, 1.0)

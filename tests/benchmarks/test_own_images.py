@@ -8,6 +8,7 @@ from PIL import Image
 
 from benchmarks import figures, own_images
 from ganad_tf.data.folder.load import load_folder
+from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.preprocessing import to_network
@@ -32,9 +33,9 @@ def splits(monkeypatch):
 
 def test_a_folder_holds_the_same_images_in_the_same_parts(splits, tmp_path):
     own_images.write_as_folder(tmp_path / "data", None)
-    read = load_folder(
-        tmp_path / "data", 32, cache_dir=tmp_path, split_file=tmp_path / "data" / "split.csv"
-    )
+    split = tmp_path / "data" / "split.csv"
+    options = FolderOptions(32, split_file=split)
+    read = load_folder(tmp_path / "data", options, tmp_path)
     for name in ("train", "validation", "test"):
         expected, found = getattr(splits, name), getattr(read, name)
         assert sorted(zip(found.is_anomaly, map(bytes, found.images[:]), strict=True)) == sorted(

@@ -6,11 +6,20 @@ from PIL import Image
 
 pytest.importorskip("skimage")
 
-from benchmarks.texture_data import DEFECTS, REGIONS, SIZES, cut_tiles, draw_defect, write_texture
-from ganad_tf.data.folder.load import load_folder, load_masks
+from benchmarks.texture_data import (
+    DEFECTS,
+    REGIONS,
+    SIZES,
+    Counts,
+    cut_tiles,
+    draw_defect,
+    write_texture,
+)
+from ganad_tf.data.folder.load import load_folder
+from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.errors import UsageError
 
-FEW = {"tile": 64, "labelled": 20, "train": 12, "validation": 6, "test": 6, "defective": 3}
+FEW = {"tile": 64, "labelled": 20, "counts": Counts(12, 6, 6, defective=3)}
 
 
 @pytest.fixture(scope="module")
@@ -22,30 +31,29 @@ def folder(tmp_path_factory):
 
 def test_the_folder_can_be_trained_on(folder, tmp_path):
     split = folder / "split.csv"
-    splits = load_folder(folder, 64, cache_dir=tmp_path, split_file=split)
+    splits = load_folder(folder, FolderOptions(64, split_file=split), tmp_path)
     counts = {part: (s["normal"], s["anomaly"]) for part, s in splits.summary().items()}
     assert counts == {"train": (12, 18), "validation": (6, 2), "test": (6, 12)}
-    masks, indices = load_masks(splits)
-    assert len(indices) == 18
-    assert (masks.any(axis=(1, 2)) == splits.test.is_anomaly).all()
-    assert load_folder(folder, 64, cache_dir=tmp_path).protocol == "seen"
+    masks = splits.test.masks
+    assert len(masks.measurable) == len(masks) == 18
+    assert [masks[index].any() for index in range(18)] == splits.test.is_anomaly.tolist()
+    assert load_folder(folder, FolderOptions(64), tmp_path).protocol == "seen"
 
 
 def test_it_may_be_told_where_labelled_defects_are(folder, tmp_path):
     write_texture(tmp_path / "gravel", "gravel", mask_labelled=True, **FEW)
     split = tmp_path / "gravel" / "split.csv"
-    splits = load_folder(tmp_path / "gravel", 64, cache_dir=tmp_path, split_file=split)
-    assert splits.places.known == len(splits.places) == 18
-    assert splits.paths("train") == load_folder(
-        folder, 64, split_file=folder / "split.csv", cache_dir=tmp_path
-    ).paths("train")
+    options = FolderOptions(64, split_file=split)
+    splits = load_folder(tmp_path / "gravel", options, tmp_path)
+    assert splits.n_masked == splits.n_labelled == 18
+    options = FolderOptions(64, split_file=folder / "split.csv")
+    assert splits.train.paths == load_folder(folder, options, tmp_path).train.paths
 
 
 def test_without_labelled_defects_there_is_nothing_to_learn_from(tmp_path):
     write_texture(tmp_path / "brick", "brick", **{**FEW, "labelled": 0})
-    splits = load_folder(
-        tmp_path / "brick", 64, cache_dir=tmp_path, split_file=tmp_path / "brick" / "split.csv"
-    )
+    options = FolderOptions(64, split_file=tmp_path / "brick" / "split.csv")
+    splits = load_folder(tmp_path / "brick", options, tmp_path)
     assert splits.protocol == "none"
 
 

@@ -2,7 +2,9 @@ import itertools
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from ganad_tf.data.masks import Masks
 from ganad_tf.errors import DataError
 from ganad_tf.evaluation.localisation import Localisation, localise
 
@@ -126,12 +128,22 @@ def test_no_figure_without_both_sound_and_defective_pixels():
         assert result.aupro() is None
 
 
-def test_batches_give_what_one_image_at_a_time_gives(rng):
-    masks = rng.random((150, 4, 4)) < 0.3
+def test_batches_give_what_one_image_at_a_time_gives_and_unknown_masks_count_for_nothing(
+    rng, tmp_path
+):
+    truth = rng.random((200, 4, 4)) < 0.3
     images = rng.integers(0, 256, (200, 4, 4, 1), np.uint8)
-    indices = np.sort(rng.permutation(200)[:150])
-    result = localise(lambda batch: batch[..., 0] / 7, images, masks, indices)
-    alone = measured(images[indices, ..., 0] / 7, masks)
+    normal, unknown = np.arange(200) < 20, np.arange(200) % 4 == 3
+    truth[:, 0, 0] = True  # a mask without a defect is refused when a folder is loaded
+    truth[normal] = False
+    paths = [tmp_path / f"{index}.png" for index in range(200)]
+    for path, mask in zip(paths, truth, strict=True):
+        Image.fromarray(mask * np.uint8(255)).save(path)
+    masks = Masks([None if unknown[i] else paths[i] for i in range(200)], ~normal, 4)
+    result = localise(lambda batch: batch[..., 0] / 7, images, masks)
+    indices = np.flatnonzero(normal | ~unknown)
+    assert len(indices) == 155
+    alone = measured(images[indices, ..., 0] / 7, truth[indices])
     assert result.pixel_auroc() == pytest.approx(alone.pixel_auroc(), abs=1e-12)
     assert result.aupro() == pytest.approx(alone.aupro(), abs=1e-12)
 

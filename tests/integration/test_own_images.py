@@ -141,7 +141,10 @@ def test_masks_of_labelled_defects_are_learnt_from(photos, train, tmp_path, caps
     assert train("--data", photos, "--output", run, *SHORT) == 0
     counts = json.loads((run / "split.json").read_text())["counts"]
     learnt = counts["train"]["anomaly"]
-    assert f"{learnt} anomalies have a mask and go into other images" in capsys.readouterr().out
+    assert (
+        f"{learnt} anomalies have a mask and are pasted into other images"
+        in capsys.readouterr().out
+    )
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["pixel_auroc"] > 0.5
     # Other masks are other data to learn from: not to be resumed with, nor mistaken for the same.

@@ -1,11 +1,15 @@
 """A folder of dark normal images, one of which is bright, and a detector that sees brightness."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from ganad_tf.data.folder.load import load_folder
-from ganad_tf.report.own_images import describe_own_data, masks_of
+from ganad_tf.data.folder.options import FolderOptions
+from ganad_tf.report.figures import _outlines
+from ganad_tf.report.own_images import describe_own_data
 
 BRIGHT = "train/good/012.png"
 THRESHOLD = 100.0
@@ -15,6 +19,10 @@ def predict(images, outputs=("score",)):
     values = images.mean(axis=-1)
     results = {"score": values.max(axis=(1, 2)), "anomaly_map": values / 100}
     return {name: results[name] for name in outputs}
+
+
+# All of a detector that `describe_own_data` uses.
+DETECTOR = SimpleNamespace(predict=predict, scorer=SimpleNamespace(threshold=THRESHOLD))
 
 
 @pytest.fixture
@@ -38,14 +46,14 @@ def splits(tmp_path, rng):
         save(f"test/hole/{i}.png", 20, np.s_[4:9, 6:8], f"ground_truth/hole/{i}_mask.png")
     (root / "test/good/copy.png").write_bytes((root / "test/good/3.png").read_bytes())
     (root / "train/good/broken.png").write_bytes(b"nothing")
-    return load_folder(root, 32, skip_bad=True, cache_dir=tmp_path / "cache")
+    return load_folder(root, FolderOptions(32, skip_bad=True), tmp_path / "cache")
 
 
 @pytest.fixture
 def told(splits):
     scores = predict(splits.test.images[:])["score"]
     aurocs = {"hole": 1.0, "faint": 0.9}
-    return describe_own_data(splits, predict, scores, THRESHOLD, aurocs, (0, 2))
+    return describe_own_data(splits, splits.folder, DETECTOR, scores, aurocs)
 
 
 def test_the_worst_found_kind_comes_first(told):
@@ -57,7 +65,7 @@ def test_the_normal_images_of_highest_score_are_found_in_every_part(told, splits
     first = told.suspects[0]
     assert (first.path, first.is_alarm) == (BRIGHT, True)
     assert first.part in ("train", "validation")
-    stored = getattr(splits, first.part).images[splits.paths(first.part).index(BRIGHT)]
+    stored = getattr(splits, first.part).images[getattr(splits, first.part).paths.index(BRIGHT)]
     np.testing.assert_array_equal(first.picture, stored)
     assert first.overlay.shape == (32, 32, 3)
     scores = [suspect.score for suspect in told.suspects]
@@ -77,15 +85,15 @@ def test_files_and_masks_are_told(told):
     ]
     paths = {path for path, _ in told.left_out}
     assert "train/good/broken.png" in paths
-    assert told.masks == 5
+    assert (told.n_test_masks, told.n_train_masks) == (5, 0)
     assert all(note[0] == note[0].upper() and note[-1] == "." for note in told.notes)
 
 
 def test_masks_belong_to_their_images(splits):
-    paths = splits.paths("test")
+    paths = splits.test.paths
     hole, faint, good = (paths.index(f"test/{kind}/1.png") for kind in ("hole", "faint", "good"))
-    masks = masks_of(splits, [hole, faint, good])
     expected = np.zeros((32, 32), bool)
     expected[4:9, 6:8] = True
-    np.testing.assert_array_equal(masks[0], expected)
-    assert masks[1:] == [None, None]
+    outlines = _outlines(splits.test.masks, np.array([hole, faint, good]))
+    np.testing.assert_array_equal(outlines[0], expected)
+    assert outlines[1:] == [None, None]

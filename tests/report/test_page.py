@@ -8,15 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ganad_tf.evaluation.metrics import evaluate
-from ganad_tf.report.own_images import KindResult, OwnData, Suspect
-from ganad_tf.report.page import (
-    ReportData,
-    ReportFigure,
-    headlines,
-    in_words,
-    render_report,
-    write_report,
-)
+from ganad_tf.report.page import headlines, in_words, render_report, write_report
+from ganad_tf.report.page_data import KindResult, OwnData, ReportData, ReportFigure, Suspect
 
 TRUTH = np.arange(100) >= 50
 GOOD = evaluate(np.arange(100), TRUTH, TRUTH.astype(int), ("sneaker", "bag"), threshold=48.5)
@@ -56,8 +49,8 @@ def own_data(**changes):
         duplicates=[[("a.png", "good, train"), ("b.png", "good, unused")]],
         left_out=[("broken.png", "expected an image. Received: other content")],
         notes=["1 of 9 images is grey."],
-        masks=8,
-        places=18,
+        n_test_masks=8,
+        n_train_masks=18,
     )
     return dataclasses.replace(data, **changes)
 
@@ -201,8 +194,8 @@ def test_hostile_names_are_shown_not_obeyed():
                 duplicates=[[(evil, evil)]],
                 left_out=[(evil, evil)],
                 notes=[evil],
-                masks=0,
-                places=0,
+                n_test_masks=0,
+                n_train_masks=0,
             ),
         )
     )

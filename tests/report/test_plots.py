@@ -107,7 +107,7 @@ def test_names_with_dollars_and_underscores_are_drawn_as_they_are():
         assert any(plots.plain(name) in text for text in texts(figure))
 
 
-def test_evaluation_needs_neither_pyplot_nor_tensorflow():
+def test_pages_and_plots_need_neither_pyplot_nor_tensorflow():
     code = (
         "import sys, ganad_tf.report.image_plots, ganad_tf.report.page\n"
         "print({'matplotlib.pyplot', 'tensorflow', 'keras'} & set(sys.modules))"
