@@ -43,7 +43,9 @@ def write(detector: Detector, folder: Path, description: dict, model_name: str) 
     )
     archive.add_endpoint(
         ENCODED,
-        lambda encoded: detector.graph(decode(encoded, detector.image_shape, detector.fit)),
+        lambda encoded: detector.graph(
+            decode(encoded, detector.image_shape, detector.resize, detector.bit_depth)
+        ),
         [tf.TensorSpec((None,), tf.string, name="encoded")],
     )
     archive.write_out(str(folder), verbose=False)

@@ -15,9 +15,9 @@ def padding(detector, tmp_path_factory):
     """The tiny detector as one that was trained on padded images, saved and loaded."""
     folder = tmp_path_factory.mktemp("padding") / "detector"
     detector.save(folder)
-    assert Detector.load(folder).fit == "stretch"
+    assert Detector.load(folder).resize == "stretch"
     padding = Detector.load(folder)
-    padding.fit = "pad"
+    padding.resize = "pad"
     padding.save(folder)
     return Detector.load(folder)
 
@@ -40,7 +40,7 @@ def wide(tmp_path, images):
 def test_the_runtime_pads(onnx, padding, wide):
     path, pixels = wide
     scorer = Scorer(onnx)
-    assert scorer.fit == "pad"
+    assert scorer.resize == "pad"
     (record,) = scorer.score_files([str(path)])
     expected = padding.predict(pixels[None])["score"][0]
     assert record["score"] == pytest.approx(float(expected), abs=1e-4)
@@ -74,12 +74,12 @@ def test_overlays_leave_the_padding_out(onnx, wide, tmp_path, monkeypatch):
 @pytest.mark.parametrize("fit", [None, "crop"])
 def test_older_models_stretch_and_unknown_ways_are_refused(detector, tmp_path, fit):
     model = onnx_model.build(detector, "0" * 64, "blob")
-    entries = {e.key: e.value for e in model.metadata_props if e.key != "fit"}
+    entries = {e.key: e.value for e in model.metadata_props if e.key != "resize"}
     del model.metadata_props[:]
     onnx_model.set_metadata(model, entries | ({"fit": fit} if fit else {}))
     onnx_model.save(model, tmp_path / "model.onnx")
     if fit is None:
-        assert Scorer(tmp_path / "model.onnx").fit == "stretch"
+        assert Scorer(tmp_path / "model.onnx").resize == "stretch"
     else:
         with pytest.raises(ScoringError, match="with its metadata"):
             Scorer(tmp_path / "model.onnx")
