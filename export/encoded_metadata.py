@@ -4,6 +4,7 @@ TensorFlow's decoders tell neither the EXIF orientation nor the bit depth of a f
 colour of a PNG is transparent. All three lie in short blocks before or after the pixels.
 """
 
+import copy
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,9 +31,10 @@ class Metadata(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """Where blocks begin in the file, in bytes; -1 if they are not there."""
+    """Where blocks begin and end in the file, in bytes; -1 if they are not there."""
 
     exif: tf.Tensor
+    exif_end: tf.Tensor
     clear: tf.Tensor
 
 
@@ -47,7 +49,7 @@ def read_metadata(data: tf.Tensor) -> Metadata:
         data: string, the file's bytes: PNG, JPEG, WebP, or any other, of which nothing is read.
     """
     file = _Bytes(data)
-    none = _Found(tf.constant(_NONE), tf.constant(_NONE))
+    none = _Found(*[tf.constant(_NONE)] * 3)
     is_png = tf.equal(tf.strings.substr(data, 0, len(_PNG)), _PNG)
     is_webp = file.has(0, b"RIFF") & file.has(8, b"WEBP")
     found = tf.case(
@@ -66,7 +68,9 @@ def read_metadata(data: tf.Tensor) -> Metadata:
     clear_colour = tf.where(tf.equal(depth, 1), clear_colour * 255, clear_colour)
     return Metadata(
         tf.cond(
-            found.exif >= 0, lambda: _orientation(file, found.exif), lambda: tf.constant(1)
+            found.exif >= 0,
+            lambda: _orientation(file.until(found.exif_end), found.exif),
+            lambda: tf.constant(1),
         ),
         is_deep,
         (found.clear >= 0) & ~is_deep & ~is_palette,
@@ -81,10 +85,17 @@ class _Bytes:
         self.size = tf.strings.length(data)
         self._values = tf.concat([tf.io.decode_raw(data, tf.uint8), tf.zeros(1, tf.uint8)], 0)
 
+    def until(self, end: tf.Tensor) -> "_Bytes":
+        """The same bytes, as if the file ended at `end`."""
+        part = copy.copy(self)
+        part.size = tf.where(end >= 0, tf.minimum(end, self.size), self.size)
+        return part
+
     def at(self, positions: tf.Tensor) -> tf.Tensor:
         """int32, the bytes at int32 positions."""
         inside = (positions >= 0) & (positions < self.size)
-        return tf.cast(tf.gather(self._values, tf.where(inside, positions, self.size)), tf.int32)
+        last = tf.shape(self._values)[0] - 1
+        return tf.cast(tf.gather(self._values, tf.where(inside, positions, last)), tf.int32)
 
     def number(
         self, position: tf.Tensor | int, count: int, little: tf.Tensor | bool = False
@@ -106,22 +117,23 @@ class _Bytes:
 def _walk(file: _Bytes, start: int, step: _Step) -> _Found:
     """Goes from block to block, and keeps the first finding of each kind."""
 
-    def body(at: tf.Tensor, exif: tf.Tensor, clear: tf.Tensor):
+    def body(at: tf.Tensor, exif: tf.Tensor, exif_end: tf.Tensor, clear: tf.Tensor):
         following, found = step(at)
         # A block that ends before it begins, or beyond the file, is the last one.
         following = tf.where(following > at, following, file.size)
         return (
             following,
             tf.where(exif >= 0, exif, found.exif),
+            tf.where(exif >= 0, exif_end, found.exif_end),
             tf.where(clear >= 0, clear, found.clear),
         )
 
-    _, exif, clear = tf.while_loop(
-        lambda at, exif, clear: (at >= 0) & (at < file.size),
+    _, *found = tf.while_loop(
+        lambda at, *_: (at >= 0) & (at < file.size),
         body,
-        (tf.constant(start), tf.constant(_NONE), tf.constant(_NONE)),
+        (tf.constant(start), *[tf.constant(_NONE)] * 3),
     )
-    return _Found(exif, clear)
+    return _Found(*found)
 
 
 def _end(at: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
@@ -137,7 +149,7 @@ def _if(found: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
 def _png_chunk(file: _Bytes, at: tf.Tensor) -> tuple[tf.Tensor, _Found]:
     following = _end(at + 12, file.number(at, 4))
     exif, clear = file.has(at + 4, b"eXIf"), file.has(at + 4, b"tRNS")
-    return following, _Found(_if(exif, at + 8), _if(clear, at + 8))
+    return following, _Found(_if(exif, at + 8), following - 4, _if(clear, at + 8))
 
 
 def _jpeg_segment(file: _Bytes, at: tf.Tensor) -> tuple[tf.Tensor, _Found]:
@@ -148,7 +160,7 @@ def _jpeg_segment(file: _Bytes, at: tf.Tensor) -> tuple[tf.Tensor, _Found]:
     # The pixels begin at 0xDA, and nothing of interest follows.
     last = ~tf.equal(first, 0xFF) | tf.equal(marker, 0xDA) | tf.equal(marker, 0xD9)
     exif = tf.equal(marker, 0xE1) & file.has(at + 4, b"Exif\0\0") & ~last
-    return _if(~last, following), _Found(_if(exif, at + 10), tf.constant(_NONE))
+    return _if(~last, following), _Found(_if(exif, at + 10), following, tf.constant(_NONE))
 
 
 def _webp_chunk(file: _Bytes, at: tf.Tensor) -> tuple[tf.Tensor, _Found]:
@@ -156,7 +168,7 @@ def _webp_chunk(file: _Bytes, at: tf.Tensor) -> tuple[tf.Tensor, _Found]:
     exif = file.has(at, b"EXIF")
     prefix = tf.where(file.has(at + 8, b"Exif\0\0"), 6, 0)
     following = _end(at + 8, length + length % 2)
-    return following, _Found(_if(exif, at + 8 + prefix), tf.constant(_NONE))
+    return following, _Found(_if(exif, at + 8 + prefix), _end(at + 8, length), tf.constant(_NONE))
 
 
 def _orientation(file: _Bytes, start: tf.Tensor) -> tf.Tensor:
@@ -166,8 +178,8 @@ def _orientation(file: _Bytes, start: tf.Tensor) -> tf.Tensor:
     directory = _end(start, file.number(start + 4, 4, little))
     known &= directory >= 0
     count = file.number(directory, 2, little)
-    count = tf.minimum(count, (file.size - directory) // 12)
-    entries = directory + 2 + 12 * tf.range(tf.where(known, count, 0))
+    count = tf.minimum(count, (file.size - directory - 2) // 12)
+    entries = directory + 2 + 12 * tf.range(tf.where(known, tf.maximum(count, 0), 0))
     tags, kinds = (file.number(entries + offset, 2, little) for offset in (0, 2))
     values = tf.where(
         tf.equal(kinds, 3),

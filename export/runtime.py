@@ -9,8 +9,8 @@ or, as a library:
     result = Scorer("model.onnx").score(images)    # uint8 [N, h, w, C]
     result["score"], result["is_anomaly"]
 
-Reading image files needs Pillow 10.1 or newer, and arrays do not need it. Exit codes: 0 all scored; 1 an image could not be scored
-or the model could not be used; 2 wrong usage.
+Reading image files needs Pillow 10.1 or newer; arrays do not need it. Exit codes: 0 all scored; 1 an
+image could not be scored or the model could not be used; 2 wrong usage.
 """
 
 import argparse

@@ -181,7 +181,9 @@ class Detector:
                 f"{folder}: expected generator.keras, scorer.json and scorer.npz of a finished "
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
-        return cls(Measurer(generator, distances, encoder), scorer, shape, resize, bit_depth, max_pixels)
+        return cls(
+            Measurer(generator, distances, encoder), scorer, shape, resize, bit_depth, max_pixels
+        )
 
 
 def batch_size_for(measurer: Measurer) -> int:

@@ -12,6 +12,7 @@ from export import onnx_model, saved_model
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator
+from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector
 
 
@@ -36,7 +37,7 @@ def make_images(count: int, shape=(28, 28, 1), seed: int = 0) -> LabelledImages:
     )
 
 
-def make_detector(shape=(28, 28, 1), image_size=32, score="joint", **generator) -> Detector:
+def make_detector(shape=(28, 28, 1), image_size=32, score="all", **generator) -> Detector:
     """A detector around a generator of random weights and random batch statistics."""
     keras.utils.set_random_seed(0)
     network = Generator(image_size, shape[-1], **{"width": 4, "refine": True, **generator})
@@ -54,7 +55,8 @@ def make_detector(shape=(28, 28, 1), image_size=32, score="joint", **generator) 
     validation = make_images(120, shape, seed=1)
     # Without anomalies a joint score weighs all its components alike, so that each is tested.
     normals = validation.subset(np.flatnonzero(~validation.is_anomaly))
-    return fit_detector(network, make_images(120, shape), normals, score=score)
+    splits = Splits(make_images(120, shape), normals, normals, "blob", "none", "0" * 64)
+    return fit_detector(network, splits, Plan(score=score))
 
 
 @pytest.fixture(scope="session")

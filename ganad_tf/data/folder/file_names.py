@@ -2,7 +2,7 @@
 
 import os
 
-# `export/runtime.py` repeats these tables; tests/data/folder/test_file_names.py holds both together.
+# `export/runtime.py` repeats these tables. tests/data/folder/test_file_names.py compares them.
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pgm", ".ppm", ".pbm"),

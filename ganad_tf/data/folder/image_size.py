@@ -25,7 +25,9 @@ def natural_size(paths: Sequence[Path], max_pixels: int | None = None) -> int:
         A multiple of 32 from 32 to 224; 224 if no file can be read.
     """
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(MAX_HEADERS, len(paths))).astype(int))
-    sides = [side for index in chosen if (side := _shorter_side(paths[index], max_pixels)) is not None]
+    sides = [
+        side for index in chosen if (side := _shorter_side(paths[index], max_pixels)) is not None
+    ]
     if not sides:
         return MAX_SIZE
     return int(np.clip(-(-np.median(sides) // STEP) * STEP, MIN_SIZE, MAX_SIZE))

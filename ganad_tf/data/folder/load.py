@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf.data.folder.account import FolderAccount
-from ganad_tf.data.folder.cache import DecodedImages, Reading, decode_files
+from ganad_tf.data.folder.cache import DecodedImages, decode_files
 from ganad_tf.data.folder.checks import (
     check_any,
     check_normals,

@@ -74,6 +74,4 @@ class FolderOptions:
     def reading(self) -> Reading:
         """How image files are read; `image_size` must be known."""
         assert self.image_size is not None
-        return Reading(
-            self.image_size, self.channels, self.resize, self.bit_depth, self.max_pixels
-        )
+        return Reading(self.image_size, self.channels, self.resize, self.bit_depth, self.max_pixels)
