@@ -2,59 +2,62 @@
 
 import tensorflow as tf
 
+from export.encoded_metadata import Metadata, read_metadata
+
 # ITU-R 601 luma in 16-bit fixed point, as Pillow computes it.
 LUMA = (19595, 38470, 7471)
 
 
 def decode(
-    encoded: tf.Tensor, image_shape: tuple[int, int, int], fit: str = "stretch"
+    encoded: tf.Tensor,
+    image_shape: tuple[int, int, int],
+    resize: str = "stretch",
+    bit_depth: int = 16,
 ) -> tf.Tensor:
-    """Decodes PNG, JPEG, BMP and GIF files of any size.
+    """Decodes PNG, JPEG, BMP, GIF and WebP files of any size.
 
-    The same rules as `export.runtime.prepare`: transparency over black, 601 luma for grey, other
-    sizes by the bilinear filter that averages when shrinking, the first frame of animations. Equal
-    pixels come out equal; resized ones may differ by one level of 255, since Pillow rounds between
-    its two passes. Unlike there, 16-bit PNGs lose their lower byte by truncation.
+    The same rules as `export.runtime.prepare`: the orientation in the EXIF data is applied, 16-bit
+    values are scaled by their bit depth, transparency is laid over black, grey is 601 luma, other
+    sizes are scaled by the bilinear filter that averages when shrinking, and animations give their
+    first frame. Equal pixels come out equal; resized ones may differ by one level of 255, since
+    Pillow rounds between its two passes.
 
     Args:
         encoded: string [N], the files' bytes.
         image_shape: (h, w, C), C = 1 or 3.
-        fit: `stretch` or `pad`, as there.
+        resize: `stretch` or `pad`, as there.
+        bit_depth: how many bits of 16-bit files are in use, as there.
 
     Returns:
         uint8 [N, h, w, C].
     """
     return tf.map_fn(
-        lambda data: _decode_one(data, image_shape, fit),
+        lambda data: _decode_one(data, image_shape, resize, bit_depth),
         encoded,
         fn_output_signature=tf.TensorSpec(image_shape, tf.uint8),
     )
 
 
-def _decode_one(data: tf.Tensor, image_shape: tuple[int, int, int], fit: str) -> tf.Tensor:
+def _decode_one(
+    data: tf.Tensor, image_shape: tuple[int, int, int], resize: str, bit_depth: int
+) -> tf.Tensor:
     height, width, channels = image_shape
+    metadata = read_metadata(data)
     pixels = tf.cond(
-        tf.io.is_jpeg(data),
-        # As Pillow decodes; unasked, TensorFlow takes a faster transform that rounds otherwise.
-        lambda: tf.io.decode_jpeg(data, channels=0, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(data, channels=0, expand_animations=False),
+        metadata.is_deep,
+        lambda: _decode_deep(data, bit_depth),
+        lambda: _decode_eight_bits(data),
     )
-    pixels = tf.cast(tf.ensure_shape(pixels, [None, None, None]), tf.int32)
-    stored = tf.shape(pixels)[-1]
-    # Two and four channels end in opacity; over black it is a factor. Pillow's integer rounding.
-    colours = stored - tf.cast(tf.equal(stored % 2, 0), tf.int32)
-    product = pixels[..., :colours] * pixels[..., -1:] + 128
-    laid = (product + product // 256) // 256
-    pixels = tf.where(tf.equal(stored % 2, 0), laid, pixels[..., :colours])
-    grey = tf.equal(colours, 1)
+    pixels = _over_black(tf.ensure_shape(pixels, [None, None, None]), metadata)
+    grey = tf.equal(tf.shape(pixels)[-1], 1)
     if channels == 1:
         repeated = tf.broadcast_to(pixels, tf.concat([tf.shape(pixels)[:2], [3]], 0))
         luma = tf.reduce_sum(repeated * LUMA, axis=-1, keepdims=True) + 0x8000
         pixels = tf.where(grey, pixels[..., :1], luma // 65536)
     else:
         pixels = tf.broadcast_to(pixels, tf.concat([tf.shape(pixels)[:2], [3]], 0))
-    pixels = tf.ensure_shape(pixels, [None, None, channels])
-    left, top, wide, high = _placed(tf.shape(pixels), width, height, fit)
+    pixels = _upright(tf.ensure_shape(pixels, [None, None, channels]), metadata.orientation)
+    left, top, wide, high = _placed(tf.shape(pixels), width, height, resize)
     fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], [high, wide]))
     resized = tf.cond(
         fits,
@@ -65,9 +68,53 @@ def _decode_one(data: tf.Tensor, image_shape: tuple[int, int, int], fit: str) ->
     return tf.cast(tf.ensure_shape(tf.round(resized), image_shape), tf.uint8)
 
 
-def _placed(shape: tf.Tensor, width: int, height: int, fit: str):
+def _decode_eight_bits(data: tf.Tensor) -> tf.Tensor:
+    """int32 [h, w, 1 to 4]."""
+    pixels = tf.cond(
+        tf.io.is_jpeg(data),
+        # As Pillow decodes; unasked, TensorFlow takes a faster transform that rounds otherwise.
+        lambda: tf.io.decode_jpeg(data, channels=0, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(data, channels=0, expand_animations=False),
+    )
+    return tf.cast(tf.ensure_shape(pixels, [None, None, None]), tf.int32)
+
+
+def _decode_deep(data: tf.Tensor, bit_depth: int) -> tf.Tensor:
+    """A 16-bit PNG in 8 bits, int32 [h, w, 1 to 4]."""
+    values = tf.cast(tf.io.decode_png(data, channels=0, dtype=tf.uint16), tf.int32)
+    highest = 2**bit_depth - 1
+    scaled = tf.minimum((values * 510 + highest) // (2 * highest), 255)
+    # Of grey with opacity, Pillow reads the upper bytes alone.
+    return tf.where(tf.equal(tf.shape(values)[-1], 2), values // 256, scaled)
+
+
+def _over_black(pixels: tf.Tensor, metadata: Metadata) -> tf.Tensor:
+    """Lays transparent pixels over black: int32 [h, w, 1 to 4] to [h, w, 1 or 3]."""
+    stored = tf.shape(pixels)[-1]
+    # Two and four channels end in opacity; over black it is a factor. Pillow's integer rounding.
+    has_opacity = tf.equal(stored % 2, 0)
+    colours = stored - tf.cast(has_opacity, tf.int32)
+    product = pixels[..., :colours] * pixels[..., -1:] + 128
+    laid = (product + product // 256) // 256
+    pixels = tf.where(has_opacity, laid, pixels[..., :colours])
+    # One colour of a PNG without opacity may be declared transparent; TensorFlow leaves it.
+    is_clear = tf.reduce_all(tf.equal(pixels, metadata.clear_colour[:colours]), -1, keepdims=True)
+    return tf.where(is_clear & metadata.has_clear_colour & ~has_opacity, 0, pixels)
+
+
+def _upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Applies an EXIF orientation, 1 to 8, to int32 [h, w, C]."""
+    pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
+    # After the transposition of 5 to 8, which rows and columns run backwards.
+    upside_down = tf.reduce_any(tf.equal(orientation, [3, 4, 7, 8]))
+    mirrored = tf.reduce_any(tf.equal(orientation, [2, 3, 6, 7]))
+    pixels = tf.cond(upside_down, lambda: pixels[::-1], lambda: pixels)
+    return tf.cond(mirrored, lambda: pixels[:, ::-1], lambda: pixels)
+
+
+def _placed(shape: tf.Tensor, width: int, height: int, resize: str):
     """`export.runtime.placed` in a graph: left, top, width and height in the frame."""
-    if fit == "stretch":
+    if resize == "stretch":
         return 0, 0, width, height
     # 64 bits: the sides of a large image multiplied with those of the frame.
     high, wide = tf.cast(shape[0], tf.int64), tf.cast(shape[1], tf.int64)

@@ -58,6 +58,8 @@ def finish(
             "normal_name": normal_name,
             "image_shape": ",".join(map(str, detector.image_shape)),
             "resize": detector.resize,
+            "bit_depth": str(detector.bit_depth),
+            "max_pixels": str(detector.max_pixels),
             "calibration": json.dumps({"slope": scorer.slope, "intercept": scorer.intercept}),
             "normal_scores": json.dumps(list(scorer.normal_scores)),
             "map_colour_range": ",".join(f"{limit:g}" for limit in MAP_COLOUR_RANGE),

@@ -9,8 +9,8 @@ or, as a library:
     result = Scorer("model.onnx").score(images)    # uint8 [N, h, w, C]
     result["score"], result["is_anomaly"]
 
-Pillow is needed only to read image files. Exit codes: 0 all scored; 1 an image could not be scored
-or the model could not be used; 2 wrong usage.
+Reading image files needs Pillow 10.1 or newer; arrays do not need it. Exit codes: 0 all scored; 1
+an image could not be scored or the model could not be used; 2 wrong usage.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import itertools
 import json
 import math
 import os
+import stat
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -35,12 +36,32 @@ BATCH = 64
 # The kernels of a short or odd batch round differently, in a score's seventh digit. Batches of
 # files are filled up to a multiple of this, so that no file's score depends on how many came along.
 MULTIPLE = 16
+OLDEST_PILLOW = (10, 1)
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pgm", ".ppm", ".pbm"),
 )
-FITS = ("stretch", "pad")
+# Images all the same, but of formats that are not read. Each gets an error record.
+UNREAD_SUFFIXES = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".dng", ".raw", ".cr2", ".cr3"),
+    *(".nef", ".arw", ".orf", ".rw2", ".raf", ".psd", ".svg", ".exr", ".dcm"),
+)
+# What systems and tools leave in folders, besides hidden names. In small letters.
+LITTER = (
+    *("__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "lost+found"),
+    *("system volume information", "thumbs", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+)
+RESIZE_MODES = ("stretch", "pad")
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+ORIENTATION = 0x112  # the EXIF tag
+# Of 16-bit colours Pillow keeps the upper bytes. Read in the other byte order, it keeps the lower.
+FOREIGN = "B" if sys.byteorder == "little" else "L"
+SWAPPED = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", FOREIGN))
+}
 FIELDS = ("path", "score", "probability", "is_anomaly", "map", "error")
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
@@ -81,41 +102,42 @@ def conformal_threshold(normal_scores, max_false_alarms: float) -> float:
     return float(np.sort(np.asarray(normal_scores))[k - 1])
 
 
-def prepare(image, image_shape, fit: str = "stretch") -> np.ndarray:
-    """Turns a Pillow image into what the model takes. Training on folders uses this too.
+def prepare(
+    image, image_shape, resize: str = "stretch", bit_depth: int = 16, max_pixels: int | None = None
+) -> np.ndarray:
+    """Turns a Pillow image into what the model takes. Training on folders does the same.
 
-    The first frame of animations; 16-bit grey is scaled (not clipped) to 8 bits; transparency is
-    laid over black, the colour the networks are padded with; palette, CMYK and other modes become
-    grey (ITU-R 601 luma) or RGB; other sizes are scaled with Pillow's bilinear filter, which
-    averages over all pixels when shrinking. EXIF rotation is not applied.
+    - Of an animation or a file of several pages, the first one is used.
+    - 16-bit values are scaled to 8 bits: 2 ** bit_depth - 1 becomes 255, larger values, too.
+    - Transparent images are laid over black, the colour with which the networks pad images.
+    - Palette, CMYK and other modes become grey (ITU-R 601 luma) or RGB.
+    - The orientation in the EXIF data is applied, as viewers do.
+    - Other sizes are scaled with Pillow's bilinear filter, which averages over all pixels when it
+      shrinks an image.
 
     Args:
-        image: a `PIL.Image.Image`.
-        image_shape: (h, w, C), C = 1 (grey) or 3 (RGB).
-        fit: how other shapes come to (h, w): `stretch`, each side by itself, or `pad`, as
-            `placed` says, with black around.
+        image: a `PIL.Image.Image`, not loaded yet if it is a file in 16-bit colours.
+        image_shape: (h, w, C), C = 1 (grey) or 3 (RGB). Without h and w, (None, None, C), the
+            image keeps its size.
+        resize: how other shapes are brought to (h, w): `stretch` scales each side by itself, `pad`
+            keeps the proportions and adds black margins; see `placed`.
+        bit_depth: how many bits of 16-bit files are in use, 8 to 16.
+        max_pixels: the most pixels that an image may have (default: 64,000,000).
 
     Returns:
         uint8 [h, w, C].
 
     Raises:
-        ScoringError: if the image is too large or holds floats or 32-bit numbers.
+        ScoringError: if the image is too large or holds floats, signed or 32-bit numbers.
     """
     from PIL import Image
 
     height, width, channels = image_shape
-    if image.width * image.height > MAX_PIXELS:
-        raise ScoringError(
-            f"expected at most {MAX_PIXELS:,} pixels. Received: {image.width}x{image.height}"
-        )
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ScoringError(
-                "expected 8-bit or 16-bit pixels. "
-                f"Received: values from {values.min()} to {values.max()}"
-            )
-        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    _check_size(image, max_pixels or MAX_PIXELS)
+    deep = deep_values(image)
+    turn = orientation(image)
+    if deep is not None:
+        image = Image.fromarray(_eight_bits(deep, bit_depth))
     elif image.mode == "F":
         raise ScoringError("expected 8-bit or 16-bit pixels. Received: floating-point pixels")
     if image.has_transparency_data:
@@ -123,56 +145,200 @@ def prepare(image, image_shape, fit: str = "stretch") -> np.ndarray:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     image = image.convert("L" if channels == 1 else "RGB")
-    left, top, *size = placed(image.size, (width, height), fit)
+    if turn > 1:
+        image = image.transpose(_turns()[turn])
+    if height is None:
+        width, height = image.size
+    left, top, *size = placed(image.size, (width, height), resize)
     if image.size != tuple(size):
         image = image.resize(size, Image.Resampling.BILINEAR)
-    pixels = np.zeros(image_shape, np.uint8)
+    pixels = np.zeros((height, width, channels), np.uint8)
     pixels[top : top + size[1], left : left + size[0]] = np.asarray(image).reshape(
         *size[::-1], channels
     )
     return pixels
 
 
-def placed(size, frame, fit: str = "stretch"):
+def orientation(image) -> int:
+    """The orientation in the EXIF data, 1 (upright) to 8; 1 if there is none that can be read.
+
+    It loads the image. Pillow itself turns TIFF files when it loads them.
+    """
+    from PIL import Image
+
+    image.load()
+    try:
+        if image.format == "TIFF":
+            exif = image.getexif()
+        else:
+            exif = Image.Exif()
+            exif.load(image.info.get("exif") or b"")
+        value = exif.get(ORIENTATION, 1)
+    except Exception:  # damaged EXIF data raises anything; viewers then show the image as stored
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _turns():
+    from PIL.Image import Transpose
+
+    return {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+
+
+def deep_values(image):
+    """The values of a 16-bit image, int [H, W] or [H, W, 3 or 4]; None for 8-bit images."""
+    from PIL import Image
+
+    _refuse_signed(image)
+    order = _colour_order(image)
+    if order is not None:
+        file = image.fp
+        source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
+        with Image.open(source, formats=[image.format]) as other:
+            other.tile = [_with_order(tile, SWAPPED[order]) for tile in other.tile]
+            upper, lower = (np.asarray(one).astype(np.int32) for one in (image, other))
+        return upper * 256 + lower
+    if not image.mode.startswith("I"):
+        return None
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ScoringError(
+            "expected 8-bit or 16-bit pixels. "
+            f"Received: values from {values.min()} to {values.max()}"
+        )
+    return values
+
+
+def _refuse_signed(image) -> None:
+    """Pillow reads signed 8-bit numbers as if they had no sign."""
+    tags = getattr(image, "tag_v2", {})
+    formats, bits = tags.get(339, 1), tags.get(258, 8)
+    if 2 in np.atleast_1d(formats) and 8 in np.atleast_1d(bits):
+        raise ScoringError("expected 8-bit or 16-bit pixels. Received: signed 8-bit pixels")
+
+
+def _colour_order(image):
+    """The byte order of an image in 16-bit colours, as Pillow names it; None for other images."""
+    for tile in getattr(image, "tile", ()):
+        order = tile[3] if isinstance(tile[3], str) else (tile[3] or [None])[0]
+        if order in SWAPPED:
+            return order
+    return None
+
+
+def _with_order(tile, order):
+    args = order if isinstance(tile[3], str) else (order, *tile[3][1:])
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
+
+
+def _eight_bits(values, bit_depth: int) -> np.ndarray:
+    """Scales 16-bit values by a table: 0..2 ** bit_depth - 1 to 0..255, rounded."""
+    highest = 2**bit_depth - 1
+    table = np.minimum((np.arange(65536) * 510 + highest) // (2 * highest), 255).astype(np.uint8)
+    return table[values]
+
+
+def placed(size, frame, resize: str = "stretch"):
     """Where an image comes to lie in its frame.
 
     Args:
         size: (width, height) of the image.
         frame: (width, height) that it must fill.
-        fit: `stretch` for all of it; `pad` for the largest part, in the middle, that has the
-            image's proportions, to a pixel. Small images are enlarged.
+        resize: `stretch` fills the frame. `pad` takes the largest centred rectangle with the
+            image's proportions, rounded to whole pixels. Small images are enlarged.
 
     Returns:
         left, top, width, height.
     """
     (width, height), (wide, high) = size, frame
-    if fit == "pad" and width * high >= height * wide:
+    if resize == "pad" and width * high >= height * wide:
         high = max(1, (2 * height * wide + width) // (2 * width))
-    elif fit == "pad":
+    elif resize == "pad":
         wide = max(1, (2 * width * high + height) // (2 * height))
     return (frame[0] - wide) // 2, (frame[1] - high) // 2, wide, high
 
 
-def open_image(file):
+def open_image(file, max_pixels: int | None = None):
     """Opens a file name or a file's bytes with Pillow, refusing huge images before decoding."""
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise ScoringError("reading image files needs Pillow: pip install pillow") from None
+    check_pillow()
+    from PIL import Image, UnidentifiedImageError
+
+    limit = max_pixels or MAX_PIXELS
+    received = "other or damaged content"
     if isinstance(file, bytes):
         file = io.BytesIO(file)
+    else:
+        # Opening a pipe would wait for ever.
+        mode = os.stat(file).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "something else"
+            raise ScoringError(f"expected a file. Received: {kind}")
+        suffix = os.path.splitext(file)[1].lower()
+        if suffix in UNREAD_SUFFIXES:
+            received += f" ({suffix}; save it as PNG or JPEG)"
+    if limit > (Image.MAX_IMAGE_PIXELS or limit):
+        Image.MAX_IMAGE_PIXELS = None  # the user allows more than Pillow does
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise ScoringError(
-            f"expected an image ({', '.join(FORMATS)}). Received: other or damaged content"
+            f"expected an image ({', '.join(FORMATS)}). Received: {received}"
         ) from None
-    if image.width * image.height > MAX_PIXELS:
+    except Image.DecompressionBombError:
+        raise ScoringError(_too_large(limit, "several times as many")) from None
+    try:
+        _check_size(image, limit)
+    except ScoringError:
         image.close()
-        raise ScoringError(
-            f"expected at most {MAX_PIXELS:,} pixels. Received: {image.width}x{image.height}"
-        )
+        raise
     return image
+
+
+def _check_size(image, limit: int) -> None:
+    if image.width * image.height > limit:
+        raise ScoringError(_too_large(limit, f"{image.width}x{image.height}"))
+
+
+def _too_large(limit: int, received: str) -> str:
+    return f"expected at most {limit:,} pixels (--max-pixels allows more). Received: {received}"
+
+
+def check_pillow() -> None:
+    """Checks that image files can be read.
+
+    Raises:
+        ScoringError: if Pillow is missing or too old.
+    """
+    needed = ".".join(map(str, OLDEST_PILLOW))
+    try:
+        import PIL
+    except ImportError:
+        raise ScoringError(
+            f"reading image files needs Pillow {needed} or newer: pip install 'pillow>={needed}'. "
+            "Received: none"
+        ) from None
+    version = tuple(int(part) for part in PIL.__version__.split(".")[:2] if part.isdecimal())
+    if version < OLDEST_PILLOW:
+        raise ScoringError(
+            f"reading image files needs Pillow {needed} or newer: pip install 'pillow>={needed}'. "
+            f"Received: Pillow {PIL.__version__}"
+        )
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder was left by the system or a tool, and is no user's image.
+
+    Hidden names are: `._a.png`, `.Trash-1000` and `.ipynb_checkpoints` among them.
+    """
+    return name.startswith(".") or name.lower() in LITTER
 
 
 class Scorer:
@@ -184,6 +350,7 @@ class Scorer:
             that this process may use. Each batch runs on one thread: on small networks that is
             about 1.5 times as fast as several threads sharing each operator, and one image alone
             is answered sooner.
+        max_pixels: image files of more pixels are refused (default: the limit in training).
 
     Attributes:
         image_shape: (h, w, C) of the images.
@@ -191,14 +358,16 @@ class Scorer:
         normal_name: what the model takes for normal.
         normal_scores: scores of normal validation images, sorted.
         map_colour_range: the fixed (low, high) of anomaly maps.
-        fit: how files of other shapes are made to fit; see `prepare`.
+        resize: how files of other shapes are brought to (h, w); see `prepare`.
+        bit_depth: how many bits of 16-bit files are in use; see `prepare`.
+        max_pixels: image files of more pixels are refused.
         metadata: everything stored in the file, as strings.
 
     Raises:
         ScoringError: if the file is not such a model.
     """
 
-    def __init__(self, path, threads: int | None = None):
+    def __init__(self, path, threads: int | None = None, max_pixels: int | None = None):
         self.threads = threads or available_cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -223,7 +392,11 @@ class Scorer:
             self.map_colour_range = (low, high)
             # Earlier files call it `fit`; still older ones do not say it, and were all stretched.
             resize = self.metadata.get("resize", self.metadata.get("fit", "stretch"))
-            self.fit = FITS[FITS.index(resize)]
+            self.resize = RESIZE_MODES[RESIZE_MODES.index(resize)]
+            # Earlier files do not say these two.
+            depth = int(self.metadata.get("bit_depth", 16))
+            self.bit_depth = BIT_DEPTHS[BIT_DEPTHS.index(depth)]
+            self.max_pixels = max_pixels or int(self.metadata.get("max_pixels", MAX_PIXELS))
         except (KeyError, ValueError) as error:
             raise ScoringError(
                 f"{path}: expected a model written by `python -m export`, with its metadata. "
@@ -281,6 +454,7 @@ class Scorer:
             (and `map`) or `error`.
         """
         threshold = check_threshold(threshold)
+        check_pillow()
         pairs = (p if isinstance(p, tuple) else (os.fspath(p), os.path.basename(p)) for p in paths)
         pending: collections.deque = collections.deque()
         # A bounded queue of batches: reading, decoding and scoring one is one task, so that cores
@@ -292,6 +466,16 @@ class Scorer:
         while pending:
             yield from pending.popleft().result()
 
+    def read(self, file) -> np.ndarray:
+        """Reads an image file, given by name or as bytes, as the model takes it: uint8 [h, w, C].
+
+        Raises:
+            ScoringError: if it is no image that can be read.
+            Exception: of many types, which Pillow raises for damaged files.
+        """
+        with open_image(file, self.max_pixels) as image:
+            return prepare(image, self.image_shape, self.resize, self.bit_depth, self.max_pixels)
+
     def _run(self, names, images):
         return self._session.run(names, {"images": images})
 
@@ -301,8 +485,7 @@ class Scorer:
             record = {"path": name if isinstance(path, bytes) else path}
             records.append(record)
             try:
-                with open_image(path) as image:
-                    images.append(prepare(image, self.image_shape, self.fit))
+                images.append(self.read(path))
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
                 record["error"] = describe(error)
@@ -330,10 +513,11 @@ class Scorer:
 
     def _write_overlay(self, path, heat, destination) -> None:
         # The file is read again rather than kept: a batch of large photos would fill the memory.
-        with open_image(path) as image:
-            pixels = prepare(image, (image.height, image.width, 3))
+        with open_image(path, self.max_pixels) as image:
+            own_size = (None, None, 3)
+            pixels = prepare(image, own_size, "stretch", self.bit_depth, self.max_pixels)
         high, wide = heat.shape
-        left, top, wide, high = placed(pixels.shape[1::-1], (wide, high), self.fit)
+        left, top, wide, high = placed(pixels.shape[1::-1], (wide, high), self.resize)
         heat = np.ascontiguousarray(heat[top : top + high, left : left + wide])
         from PIL import Image
 
@@ -413,13 +597,21 @@ def describe(error: Exception) -> str:
     return text if isinstance(error, ScoringError) else f"{type(error).__name__}: {text}"
 
 
-def find_images(arguments, problems):
+def find_images(arguments, problems, skipped=None):
     """Yields (path, map name) for each image named or found in a folder, at any depth.
 
-    Folders are read entry by entry, unsorted, so that one of millions of files costs no memory;
-    links to folders are not followed, since they may lead in circles. Folders that cannot be read
-    or hold no image are appended to `problems` as error records.
+    Every file in a folder is yielded, or counted in `skipped`. Files that look like images but
+    cannot be read, such as .heic, and links to folders, which may lead in circles, are yielded,
+    too, so that each gets an error record. Folders are read entry by entry, unsorted, so that one
+    of millions of files costs no memory.
+
+    Args:
+        arguments: names of files and folders.
+        problems: error records of folders that cannot be read or hold no image are appended.
+        skipped: a `collections.Counter`, reason -> number of files and folders that are passed
+            over: hidden ones, leftovers of systems and tools, and files that are no images.
     """
+    skipped = collections.Counter() if skipped is None else skipped
     for number, argument in enumerate(arguments, 1):
         prefix = str(number) if len(arguments) > 1 else ""
         if not os.path.isdir(argument):
@@ -431,19 +623,29 @@ def find_images(arguments, problems):
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if entry.is_dir(follow_symlinks=False):
+                        if is_litter(entry.name):
+                            skipped["hidden or of the system"] += 1
+                        elif entry.is_dir(follow_symlinks=False):
                             folders.append(entry.path)
-                        elif entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
+                        elif is_scored(entry):
                             found += 1
                             yield (
                                 entry.path,
                                 os.path.join(prefix, os.path.relpath(entry.path, argument)),
                             )
+                        else:
+                            suffix = os.path.splitext(entry.name)[1].lower()
+                            skipped[suffix or "without a suffix"] += 1
             except OSError as error:
                 problems.append({"path": folder, "error": describe(error)})
         if not found:
             message = f"expected images ({' '.join(SUFFIXES)}). Received: a folder without any"
             problems.append({"path": argument, "error": message})
+
+
+def is_scored(entry) -> bool:
+    """Whether an `os.DirEntry` that is no folder gets a record: a score or an error."""
+    return entry.name.lower().endswith(SUFFIXES + UNREAD_SUFFIXES) or entry.is_dir()
 
 
 class Progress:
@@ -521,19 +723,27 @@ def run(arguments) -> int:
     threshold = check_threshold(arguments.threshold)
     if arguments.maps:
         _check_maps(arguments.maps, arguments.images)
-    scorer = Scorer(arguments.model, arguments.threads)
+    scorer = Scorer(arguments.model, arguments.threads, arguments.max_pixels)
     if arguments.max_false_alarms is not None:
         threshold = scorer.threshold_for(arguments.max_false_alarms)
     problems: list[dict] = []
+    skipped: collections.Counter = collections.Counter()
     total = sum(1 for _ in find_images(arguments.images, []))
     with Progress(total, arguments.quiet) as progress, Output(arguments) as output:
-        found = find_images(arguments.images, problems)
+        found = find_images(arguments.images, problems, skipped)
         for record in scorer.score_files(found, threshold, arguments.maps):
             output.write(record)
             progress.step()
         for record in problems:
             output.write(record)
+    if skipped and not arguments.quiet:
+        print(f"not scored: {describe_skipped(skipped)}", file=sys.stderr)
     return 1 if output.failures else 0
+
+
+def describe_skipped(skipped) -> str:
+    """`3 hidden or of the system, 2 .txt`, the most frequent first."""
+    return ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(8))
 
 
 def _check_maps(maps, images) -> None:
@@ -558,6 +768,16 @@ def add_threshold_flags(parser) -> None:
     )
 
 
+def add_max_pixels_flag(parser) -> None:
+    """Adds the flag that allows larger images than in training."""
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="refuse image files of more pixels than this (default: as in training)",
+    )
+
+
 def main(argv=None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -573,6 +793,7 @@ def main(argv=None) -> int:
     form.add_argument("--csv", metavar="FILE", help="write a table instead of lines")
     form.add_argument("--jsonl", action="store_true", help="write one JSON object a line")
     parser.add_argument("--threads", type=int, help="default: all cores")
+    add_max_pixels_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
@@ -580,8 +801,11 @@ def main(argv=None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        if arguments.threads is not None and arguments.threads < 1:
-            parser.error(f"--threads must be at least 1. Received: {arguments.threads}")
+        for name in ("threads", "max_pixels"):
+            value = getattr(arguments, name)
+            if value is not None and value < 1:
+                flag = "--" + name.replace("_", "-")
+                parser.error(f"{flag} must be at least 1. Received: {value}")
         return run(arguments)
     except ScoringError as error:
         print(f"error: {error}", file=sys.stderr)

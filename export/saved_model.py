@@ -47,7 +47,9 @@ def write(detector: Detector, folder: Path, description: dict[str, Any], model_n
     )
     archive.add_endpoint(
         ENCODED,
-        lambda encoded: detector.graph(decode(encoded, image_shape, detector.resize)),
+        lambda encoded: detector.graph(
+            decode(encoded, image_shape, detector.resize, detector.bit_depth)
+        ),
         [tf.TensorSpec((None,), tf.string, name="encoded")],
     )
     extra = folder / "assets.extra"

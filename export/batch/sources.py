@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from export.batch.tfrecord import count_records, image_of, read_records
-from export.runtime import BATCH, SUFFIXES, ScoringError
+from export.runtime import BATCH, SUFFIXES, UNREAD_SUFFIXES, ScoringError, is_litter, is_scored
 from ganad_tf.errors import DataError
 
 IMAGES, PARQUET, TFRECORD = "images", "parquet", "tfrecord"
@@ -26,9 +26,9 @@ Piece = tuple[str, int, int]
 
 
 def kind_of(name: str) -> str | None:
-    """What a file holds, by its name; None for files of no concern."""
+    """What a file holds, by its name; None for files that are not scored."""
     name = name.lower()
-    if name.endswith(SUFFIXES):
+    if name.endswith(SUFFIXES + UNREAD_SUFFIXES):
         return IMAGES
     if name.endswith(".parquet"):
         return PARQUET
@@ -36,23 +36,25 @@ def kind_of(name: str) -> str | None:
 
 
 def list_files(root: str, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Yields (name relative to `root`, status) of all files that may hold images, sorted.
+    """Yields (name relative to `root`, status) of all files that get a row, sorted.
 
-    Holds one folder's names at a time. The same images as `export.runtime.find_images` finds: links
-    to folders, which may lead in circles, are not followed. Of Parquet and TFRecord, hidden files
-    are skipped, as all readers of such folders do.
+    Holds one folder's names at a time. The same images as `export.runtime.find_images` finds:
+    hidden files and leftovers of systems are skipped, links to folders, which may lead in circles,
+    are not followed and become rows with an error. Of Parquet and TFRecord, names that begin with
+    an underscore are skipped, as all readers of such folders do.
     """
     with os.scandir(os.path.join(root, below)) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
         name = os.path.join(below, entry.name)
-        kind = kind_of(entry.name)
+        if is_litter(entry.name):
+            continue
         if entry.is_dir(follow_symlinks=False):
             yield from list_files(root, name)
-        elif kind and not entry.is_dir() and (kind == IMAGES or entry.name[0] not in "._"):
+        elif is_scored(entry) or (kind_of(entry.name) and not entry.name.startswith("_")):
             try:
                 yield name, entry.stat()
-            except OSError:  # a link to nowhere; who opens it will say so
+            except OSError:  # a link to nowhere; opening it gives the error
                 yield name, entry.stat(follow_symlinks=False)
 
 
@@ -135,6 +137,8 @@ class Source:
             [(self.path.name, self.path.stat())] if single else list_files(self.root)
         ):
             kind = kind_of(name)
+            if kind is None and os.path.isdir(os.path.join(self.root, name)):
+                kind = IMAGES  # a link to a folder, which becomes a row with an error
             if first is None:
                 first, self.kind = name, kind
                 if kind == IMAGES:

@@ -16,17 +16,21 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
 from export.runtime import (
-    FITS,
+    BIT_DEPTHS,
+    RESIZE_MODES,
     SettingError,
+    add_max_pixels_flag,
+    check_pillow,
     check_threshold,
     describe,
+    describe_skipped,
     find_images,
     open_image,
     prepare,
@@ -112,6 +116,8 @@ class Client:
         concurrency: int = 4,
         threshold: float | None = None,
         resize: str = "stretch",
+        bit_depth: int = 16,
+        max_pixels: int | None = None,
     ) -> Iterator[dict]:
         """Scores image files in constant memory, yielding one record each, in order.
 
@@ -123,19 +129,26 @@ class Client:
             batch_size: files in a request.
             concurrency: requests at once.
             threshold: as for `score`.
-            resize: how the model was trained to take other shapes: its run's `--resize`. The
-                server cannot tell.
+            resize: how the model was trained to take other shapes, which the server cannot tell:
+                its run's `--resize`.
+            bit_depth: of 16-bit files, as in training; in the `ganad.json` beside the model.
+            max_pixels: image files of more pixels are refused (default: 64,000,000).
 
         Raises:
             ServingError: as soon as a batch fails for good; earlier records have been yielded.
         """
         shape = self.image_shape()
-        paths = iter(paths)
-        pending: collections.deque[Future[list[dict]]] = collections.deque()
+        check_pillow()
+
+        def read(path: str) -> np.ndarray:
+            with open_image(path, max_pixels) as image:
+                return prepare(image, shape, resize, bit_depth, max_pixels)
+
+        paths, pending = iter(paths), collections.deque()
         with ThreadPoolExecutor(concurrency) as pool:
             try:
                 while batch := list(itertools.islice(paths, batch_size)):
-                    pending.append(pool.submit(self._score_batch, batch, shape, threshold, resize))
+                    pending.append(pool.submit(self._score_batch, batch, read, threshold))
                     if len(pending) > concurrency:
                         yield from pending.popleft().result()
                 while pending:
@@ -148,14 +161,13 @@ class Client:
         """Closes the connection."""
         self._transport.close()
 
-    def _score_batch(self, paths, shape, threshold, resize) -> list[dict]:
+    def _score_batch(self, paths, read, threshold) -> list[dict]:
         records, images = [], []
         for path in paths:
             record = {"path": path}
             records.append(record)
             try:
-                with open_image(path) as image:
-                    images.append(prepare(image, shape, resize))
+                images.append(read(path))
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
                 record["error"] = describe(error)
@@ -198,10 +210,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--resize",
         "--fit",
-        choices=FITS,
-        default=FITS[0],
-        help="as the model was trained (default: stretch; --fit is its earlier name)",
+        choices=RESIZE_MODES,
+        default=RESIZE_MODES[0],
+        help="as the model was trained (default: stretch)",
     )
+    parser.add_argument(
+        "--bit-depth",
+        type=int,
+        choices=BIT_DEPTHS,
+        default=16,
+        help="of 16-bit files, as the model was trained (default: 16)",
+    )
+    add_max_pixels_flag(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="(default: 32)")
     parser.add_argument("--concurrency", type=int, default=4, help="requests at once (default: 4)")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds (default: 10)")
@@ -224,11 +244,18 @@ def main(arguments: list[str] | None = None) -> int:
         flags.server, flags.model, flags.label, flags.rest, flags.timeout, flags.attempts
     )
     problems: list[dict] = []
+    skipped: collections.Counter = collections.Counter()
     scored = failed = 0
     try:
-        paths = (path for path, _ in find_images(flags.images, problems))
+        paths = (path for path, _ in find_images(flags.images, problems, skipped))
         records = client.score_files(
-            paths, flags.batch_size, flags.concurrency, threshold, flags.resize
+            paths,
+            flags.batch_size,
+            flags.concurrency,
+            threshold,
+            flags.resize,
+            flags.bit_depth,
+            flags.max_pixels,
         )
         for record in itertools.chain(records, problems):
             print(json.dumps(record, ensure_ascii=False), flush=True)
@@ -238,6 +265,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise ServingError(f"{error}; {scored} images were scored before") from None
     finally:
         client.close()
+    if skipped:
+        print(f"not scored: {describe_skipped(skipped)}", file=sys.stderr)
     return 1 if failed else 0
 
 

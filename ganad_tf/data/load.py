@@ -42,6 +42,8 @@ def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
                 image_size=config.image_size,
                 channels=config.channels,
                 resize=config.resize,
+                bit_depth=config.bit_depth,
+                max_pixels=config.max_pixels,
                 seed=config.seed,
                 validation_fraction=config.validation_fraction,
                 test_fraction=config.test_fraction,
@@ -69,4 +71,9 @@ def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
         config.validation_fraction,
         config.seed,
     )
-    return dataclasses.replace(splits, resize=config.resize)
+    return dataclasses.replace(
+        splits,
+        resize=config.resize,
+        bit_depth=config.bit_depth or splits.bit_depth,
+        max_pixels=config.max_pixels or splits.max_pixels,
+    )

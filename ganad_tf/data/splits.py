@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.data.folder.account import FolderAccount
+from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.images import LabelledImages
 
 
@@ -24,6 +25,8 @@ class Splits:
         fingerprint: sha256 of the images and of the part of each image. Equal fingerprints mean
             equal splits.
         resize: how image files of other shapes were brought to the square, `stretch` or `pad`.
+        bit_depth: how many bits of 16-bit image files are in use, 8 to 16.
+        max_pixels: the most pixels that an image file may have.
         folder: what is known about the image files; None for Fashion-MNIST.
     """
 
@@ -34,6 +37,8 @@ class Splits:
     protocol: str
     fingerprint: str
     resize: str = "stretch"
+    bit_depth: int = 16
+    max_pixels: int = MAX_PIXELS
     folder: FolderAccount | None = None
 
     @property

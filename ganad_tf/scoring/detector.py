@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
+from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
 from ganad_tf.scoring.encoder_features import EncoderFeatures
@@ -28,6 +29,8 @@ class Detector:
         image_shape: (h, w, C) of the uint8 images it takes.
         resize: how image files of other shapes are brought to (h, w): `stretch` or `pad`; see
             `ganad_tf.data.folder.decoding.prepare`.
+        bit_depth: how many bits of 16-bit image files are in use; see there.
+        max_pixels: the most pixels that an image file may have.
     """
 
     def __init__(
@@ -36,9 +39,12 @@ class Detector:
         scorer: Scorer,
         image_shape: tuple[int, int, int],
         resize: str = "stretch",
+        bit_depth: int = 16,
+        max_pixels: int = MAX_PIXELS,
     ):
         self.measurer, self.scorer = measurer, scorer
         self.image_shape, self.resize = tuple(image_shape), resize
+        self.bit_depth, self.max_pixels = bit_depth, max_pixels
         self._compiled = tf.function(
             self.graph, input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)]
         )
@@ -132,6 +138,8 @@ class Detector:
                     **self.scorer.to_dict(),
                     "image_shape": list(self.image_shape),
                     "resize": self.resize,
+                    "bit_depth": self.bit_depth,
+                    "max_pixels": self.max_pixels,
                 },
             )
             np.savez(temporary / "scorer.npz", **self.measurer.distances.to_arrays())
@@ -158,6 +166,8 @@ class Detector:
             shape = tuple(values.pop("image_shape"))
             # Format 1 called it `fit`, and left it out before images could be padded.
             resize = values.pop("resize", values.pop("fit", "stretch"))
+            bit_depth = int(values.pop("bit_depth", 16))
+            max_pixels = int(values.pop("max_pixels", MAX_PIXELS))
             scorer = Scorer.from_dict(values)
             with np.load(folder / "scorer.npz", allow_pickle=False) as arrays:
                 distances = FeatureDistances.from_arrays(arrays)
@@ -171,7 +181,9 @@ class Detector:
                 f"{folder}: expected generator.keras, scorer.json and scorer.npz of a finished "
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
-        return cls(Measurer(generator, distances, encoder), scorer, shape, resize)
+        return cls(
+            Measurer(generator, distances, encoder), scorer, shape, resize, bit_depth, max_pixels
+        )
 
 
 def batch_size_for(measurer: Measurer) -> int:

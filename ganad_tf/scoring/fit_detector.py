@@ -65,7 +65,9 @@ def fit_detector(
     values = _measure(measurer, validation)
     scales = _fit_map_scales(measurer, validation)
     scorer = fit_scorer(values, validation.is_anomaly, scales, plan)
-    return Detector(measurer, scorer, splits.image_shape, splits.resize)
+    return Detector(
+        measurer, scorer, splits.image_shape, splits.resize, splits.bit_depth, splits.max_pixels
+    )
 
 
 def _measure(measurer: Measurer, part: LabelledImages) -> dict[str, np.ndarray]:

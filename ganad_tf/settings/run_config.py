@@ -98,6 +98,19 @@ class RunConfig:
         choices=("stretch", "pad"),
         aliases=("--fit",),
     )
+    bit_depth: int | None = _setting(
+        None,
+        "own images",
+        "how many bits of 16-bit files are in use; 12 scales 0..4095 to 0..255 (default: the "
+        "fewest that hold all values found)",
+        choices=(8, 10, 12, 14, 16),
+    )
+    max_pixels: int | None = _setting(
+        None,
+        "own images",
+        "refuse images of more pixels than this (default: 64000000)",
+        minimum=1,
+    )
     test_fraction: float = _setting(
         0.3,
         "own images",
@@ -293,6 +306,8 @@ class RunConfig:
             )
         if isinstance(values.get("loss_weights"), Mapping):
             values["loss_weights"] = LossWeights(**values["loss_weights"])
+        if values.get("data"):
+            values.setdefault("bit_depth", 16)  # as files were read before there was a choice
         if "preset" not in values and values.get("width") == PRESETS[PAPER]["width"]:
             values["preset"] = PAPER
         values.setdefault("encoder", NO_ENCODER)  # format 1 had none

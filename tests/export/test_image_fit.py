@@ -40,7 +40,7 @@ def wide(tmp_path, images):
 def test_the_runtime_pads(onnx, padding, wide):
     path, pixels = wide
     scorer = Scorer(onnx)
-    assert scorer.fit == "pad"
+    assert scorer.resize == "pad"
     (record,) = scorer.score_files([str(path)])
     expected = padding.predict(pixels[None])["score"][0]
     assert record["score"] == pytest.approx(float(expected), abs=1e-4)
@@ -88,7 +88,7 @@ def test_earlier_models_are_read_and_unknown_ways_are_refused(detector, tmp_path
     onnx_model.set_metadata(model, kept | entries)
     onnx_model.save(model, tmp_path / "model.onnx")
     if known:
-        assert Scorer(tmp_path / "model.onnx").fit == known
+        assert Scorer(tmp_path / "model.onnx").resize == known
     else:
         with pytest.raises(ScoringError, match="with its metadata"):
             Scorer(tmp_path / "model.onnx")

@@ -72,20 +72,20 @@ def test_other_numbers_are_refused(image):
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "MAX_PIXELS", 100)
     Image.new("L", (11, 10)).save(tmp_path / "bomb.png")
-    with pytest.raises(ScoringError, match=r"expected at most 100 pixels\. Received: 11x10"):
+    with pytest.raises(ScoringError, match=r"expected at most 100 pixels .*Received: 11x10"):
         open_image(tmp_path / "bomb.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 @pytest.mark.parametrize("size", [(28, 28), (50, 37), (9, 40)])
-@pytest.mark.parametrize("fit", runtime.FITS)
-def test_tensorflow_decodes_png_bytes_alike(mode, shape, size, fit):
+@pytest.mark.parametrize("resize", runtime.RESIZE_MODES)
+def test_tensorflow_decodes_png_bytes_alike(mode, shape, size, resize):
     image = Image.fromarray(pixels(*size[::-1], 4)).convert(mode)
     file = io.BytesIO()
     image.save(file, "PNG")
-    (decoded,) = decode(tf.constant([file.getvalue()]), shape, fit).numpy()
-    difference = np.abs(decoded.astype(int) - prepare(Image.open(file), shape, fit)).max()
+    (decoded,) = decode(tf.constant([file.getvalue()]), shape, resize).numpy()
+    difference = np.abs(decoded.astype(int) - prepare(Image.open(file), shape, resize)).max()
     assert difference <= (0 if size == (28, 28) else 1)
 
 

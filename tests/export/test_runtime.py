@@ -212,7 +212,57 @@ def test_impossible_rates_are_usage_errors(model_path, folder, rate):
 
 def test_links_in_circles_end(model_path, folder):
     os.symlink(folder, folder / "tief" / "again", target_is_directory=True)
-    assert sum(1 for _ in runtime.find_images([str(folder)], [])) == 12
+    found = [path for path, _ in runtime.find_images([str(folder)], [])]
+    assert len(found) == 13
+    assert str(folder / "tief" / "again") in found
+
+
+def test_every_file_found_has_a_record_that_says_why_it_has_no_score(scorer, folder):
+    os.symlink(folder, folder / "again", target_is_directory=True)
+    os.symlink("loop.png", folder / "loop.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "IMG_1.HEIC").write_bytes(b"heic")
+    found = runtime.find_images([str(folder)], [])
+    records = {os.path.basename(r["path"]): r.get("error", "") for r in scorer.score_files(found)}
+    assert records["again"] == "expected a file. Received: a folder"
+    assert records["pipe.png"] == "expected a file. Received: something else"
+    assert "Too many levels of symbolic links" in records["loop.png"]
+    assert "Received: other or damaged content (.heic; save it as" in records["IMG_1.HEIC"]
+    assert records["1.png"] == ""
+
+
+def test_a_folder_with_litter_is_scored_without_it(model_path, folder, capsys):
+    for name in ("cut.png", "words.jpg"):
+        (folder / name).unlink()
+    for name in ("._1.png", ".Trash-1000/a.png", "__MACOSX/a.png", "tief/@eaDir/1.png/T.jpg"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"litter")
+    assert main([str(model_path), str(folder), "--jsonl"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 10
+    assert "not scored: 4 hidden or of the system, 1 .txt" in err
+
+
+def test_a_limit_of_pixels_can_be_raised(model_path, folder, monkeypatch, capsys):
+    path = str(folder / "1.png")
+    monkeypatch.setattr(runtime, "MAX_PIXELS", 100)
+    assert main([str(model_path), path]) == 0  # the model's own limit
+    assert main([str(model_path), path, "--max-pixels", "100"]) == 1
+    assert "expected at most 100 pixels (--max-pixels allows more)" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(model_path), path, "--max-pixels", "0"])
+    assert "--max-pixels must be at least 1. Received: 0" in capsys.readouterr().err
+
+
+def test_an_old_pillow_is_named_once(model_path, folder, monkeypatch, capsys):
+    monkeypatch.setattr("PIL.__version__", "9.5.0")
+    assert main([str(model_path), str(folder)]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    assert "needs Pillow 10.1 or newer" in err
+    assert "Received: Pillow 9.5.0" in err
 
 
 def test_a_normal_pixel_stays_grey_and_a_hot_one_glows():

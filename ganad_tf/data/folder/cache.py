@@ -2,32 +2,55 @@
 
 import errno
 import hashlib
-import itertools
 import logging
-import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import PIL
-from tqdm import tqdm
 
 from ganad_tf.atomic_files import replace_dir
-from ganad_tf.data.folder.decoding import describe, open_image, prepare
+from ganad_tf.data.folder.cache_folder import cache_error, default_cache, one_writer
+from ganad_tf.data.folder.decoding import (
+    BIT_DEPTHS,
+    deep_values,
+    describe,
+    is_deep,
+    open_image,
+    orientation,
+    prepare,
+)
+from ganad_tf.data.folder.parallel import in_threads
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
 # Raise it when decoding or the stored record changes, so that older entries are not used.
-_VERSION = 2
+_VERSION = 3
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_RECORD = ("pixel_digests", "is_grey", "reasons", "readings", "spans", "bit_depth")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How image files are read; see `ganad_tf.data.folder.decoding.prepare`.
+
+    Args:
+        image_size: S.
+        channels: 1 (grey) or 3 (RGB); None for 1 if all images are grey, else 3.
+        resize: `stretch` or `pad`.
+        bit_depth: of 16-bit files; None for the smallest of 8, 10, 12, 14 and 16 bits that holds
+            all their values.
+        max_pixels: the most pixels that an image may have; None for the usual limit.
+    """
+
+    image_size: int
+    channels: int | None = None
+    resize: str = "stretch"
+    bit_depth: int | None = None
+    max_pixels: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +63,11 @@ class DecodedImages:
         reasons: row -> why its file could not be decoded.
         pixel_digests: str [M], equal for equal pixels, such as one image saved in two formats.
         is_grey: bool [M], whether red, green and blue are equal in every pixel.
+        readings: str [M], how a file is read otherwise than by earlier versions: `turned` by its
+            EXIF data, in `deep colours`, by a `bit depth` below 16. Empty for others.
+        spans: int [M], how many of the 256 grey levels lie between the darkest and the brightest
+            pixel; 0 for 8-bit files.
+        bit_depth: of 16-bit files; 16 if there are none.
     """
 
     images: np.ndarray
@@ -47,48 +75,21 @@ class DecodedImages:
     reasons: Mapping[int, str]
     pixel_digests: np.ndarray
     is_grey: np.ndarray
+    readings: np.ndarray
+    spans: np.ndarray
+    bit_depth: int
 
 
 class _ColourFoundError(Exception):
     """A coloured image was found while all images were decoded as grey."""
 
 
-def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/ganad_tf`, by default below ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganad_tf"
-
-
-def digest_files(root: Path, paths: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Computes the sha256 of files.
-
-    Args:
-        root: the data folder.
-        paths: of the files, relative to it.
-
-    Returns:
-        path -> sha256 of the content, for files that can be read, and path -> reason for others.
-    """
-
-    def digest(path: str) -> tuple[str, str]:
-        try:
-            with open(root / path, "rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest(), ""
-        except OSError as error:
-            return "", describe(error)
-
-    results = dict(zip(paths, in_threads(digest, paths, "reading"), strict=True))
-    return (
-        {path: value for path, (value, _) in results.items() if value},
-        {path: reason for path, (_, reason) in results.items() if reason},
-    )
+class _DeepFoundError(Exception):
+    """A 16-bit image was found while the bit depth was not known yet."""
 
 
 def decode_files(
-    files: Mapping[str, Path],
-    image_size: int,
-    channels: int | None = None,
-    cache_dir: Path | None = None,
-    resize: str = "stretch",
+    files: Mapping[str, Path], reading: Reading, cache_dir: Path | None = None
 ) -> DecodedImages:
     """Decodes files, or takes the decoded images from the cache.
 
@@ -96,127 +97,173 @@ def decode_files(
 
     Args:
         files: sha256 of the content -> a file with that content; at least one.
-        image_size: S.
-        channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
+        reading: how they are read.
         cache_dir: folder of the cache (default: `default_cache()`).
-        resize: how other shapes are brought to the square; see `prepare`.
+
+    Raises:
+        DataError: if the cache cannot be written.
     """
-    folder = (cache_dir or default_cache()) / _key(files, image_size, channels, resize)
+    folder = (cache_dir or default_cache()) / _key(files, reading)
     kept = _load(folder, files)
+    if kept is not None:
+        return kept
+    try:
+        with one_writer(folder):
+            # Another process may have written it in the meantime.
+            kept = _load(folder, files)
+            if kept is None:
+                with replace_dir(folder) as temporary:
+                    _decode_as_needed(temporary, files, reading)
+                _LOGGER.info("%d decoded images are kept in %s", len(files), folder)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise cache_error(folder.parent, error) from None
+        # On file systems without locks another process may have been faster.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    kept = kept or _load(folder, files)
     if kept is None:
-        with replace_dir(folder) as temporary:
-            if channels is None:
-                try:
-                    _decode(temporary, files, image_size, 1, resize, all_grey=True)
-                except _ColourFoundError:
-                    _decode(temporary, files, image_size, 3, resize)
-            else:
-                _decode(temporary, files, image_size, channels, resize)
-        kept = _load(folder, files)
-        if kept is None:
-            raise DataError(f"{folder}: expected the images just decoded. Received: damaged files")
-        _LOGGER.info("%d decoded images are kept in %s", len(files), folder)
+        raise DataError(f"{folder}: expected the images just decoded. Received: damaged files")
     return kept
 
 
-def in_threads(
-    work: Callable[[_Item], _Result], items: Iterable[_Item], title: str
-) -> Iterator[_Result]:
-    """Applies `work` to items in parallel, on all cores, and yields the results in order.
-
-    It shows progress on a terminal, and works at most 16 items per core ahead.
-    """
-    workers = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    todo = list(items)
-    rest = iter(todo)
-    with (
-        ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(todo), desc=title, unit=" files", disable=None, delay=1) as progress,
-    ):
-        while chunk := list(itertools.islice(rest, 16 * workers)):
-            for result in pool.map(work, chunk):
-                yield result
-                progress.update()
-
-
-def _key(files: Mapping[str, Path], image_size: int, channels: int | None, resize: str) -> str:
-    settings = f"{_VERSION} {PIL.__version__} {image_size} {channels} {resize}"
+def _key(files: Mapping[str, Path], reading: Reading) -> str:
+    settings = f"{_VERSION} {PIL.__version__} {reading}"
     return hashlib.sha256(" ".join([settings, *sorted(files)]).encode()).hexdigest()[:32]
 
 
-def _decode(
-    folder: Path,
-    files: Mapping[str, Path],
-    size: int,
-    channels: int,
-    resize: str,
-    all_grey: bool = False,
-) -> None:
+def _decode_as_needed(folder: Path, files: Mapping[str, Path], reading: Reading) -> None:
+    """Decodes in grey and without a bit depth first, and again if the files turn out otherwise."""
+    all_grey = reading.channels is None
+    reading = replace(reading, channels=reading.channels or 1)
+    while True:
+        try:
+            return _decode(folder, files, reading, all_grey)
+        except _ColourFoundError:
+            reading, all_grey = replace(reading, channels=3), False
+        except _DeepFoundError:
+            reading = replace(reading, bit_depth=_find_bit_depth(files, reading))
+
+
+def _find_bit_depth(files: Mapping[str, Path], reading: Reading) -> int:
+    """The smallest bit depth that holds all values of 16-bit files."""
+
+    def largest_value(path: Path) -> int:
+        try:
+            with open_image(path, reading.max_pixels) as image:
+                values = deep_values(image) if is_deep(image) else None
+        except Exception:  # a damaged file; `_decode` gives the reason
+            return 0
+        return 0 if values is None else int(values[..., :3].max())
+
+    largest = max(in_threads(largest_value, files.values(), "finding the bit depth"))
+    return next(depth for depth in BIT_DEPTHS if largest < 2**depth)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """What became of one file; see `DecodedImages`."""
+
+    pixels: np.ndarray | None
+    is_grey: bool = True
+    reason: str = ""
+    reading: str = ""
+    span: int = 0
+
+
+def _decode_one(path: Path, reading: Reading) -> _Decoded:
+    """Decodes one file.
+
+    Raises:
+        _DeepFoundError: if it has 16 bits and the bit depth is not known.
+        OSError: if the disk fails.
+    """
+    shape = (reading.image_size, reading.image_size, reading.channels)
+    rest = (reading.resize, reading.bit_depth or 16, reading.max_pixels)
+    try:
+        with open_image(path, reading.max_pixels) as image:
+            is_grey, deep = image.mode in _GREY_MODES, is_deep(image)
+            if deep and reading.bit_depth is None:
+                raise _DeepFoundError
+            pixels = prepare(image, shape, *rest)
+            turned = image.format != "TIFF" and orientation(image) > 1
+        if not is_grey:
+            colours = pixels
+            if reading.channels == 1:
+                with open_image(path, reading.max_pixels) as image:
+                    colours = prepare(image, (*shape[:2], 3), *rest)
+            is_colour = (colours != colours[..., :1]).any()
+    except (MemoryError, _DeepFoundError):
+        raise
+    except Exception as error:  # Pillow's readers raise dozens of types on damaged files
+        # An error of the disk says nothing about the file and must not be cached. EINVAL comes
+        # from damaged files, in which Pillow seeks to impossible positions.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        return _Decoded(None, reason=describe(error))
+    changes = {
+        "turned": turned,
+        "deep colours": deep and not is_grey,
+        "bit depth": deep and reading.bit_depth != 16,
+    }
+    return _Decoded(
+        pixels,
+        is_grey or not is_colour,
+        reading=", ".join(name for name, holds in changes.items() if holds),
+        span=int(pixels.max()) - int(pixels.min()) + 1 if deep else 0,
+    )
+
+
+def _decode(folder: Path, files: Mapping[str, Path], reading: Reading, all_grey: bool) -> None:
     """Writes images.npy and record.npz.
 
     Raises:
         _ColourFoundError: if `all_grey` and an image is coloured.
+        _DeepFoundError: if an image has 16 bits and the bit depth is not known.
     """
-    shape = (size, size, channels)
-
-    def decode(path: Path) -> tuple[np.ndarray | None, bool, str]:
-        try:
-            with open_image(path) as image:
-                grey = image.mode in _GREY_MODES
-                pixels = prepare(image, shape, resize)
-                if not grey:
-                    colours = pixels if channels == 3 else prepare(image, (size, size, 3), resize)
-                    grey = bool((colours == colours[..., :1]).all())
-                return pixels, grey, ""
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow's readers raise dozens of types on damaged files
-            # An error of the disk says nothing about the file and must not be cached. EINVAL comes
-            # from damaged files, in which Pillow seeks to impossible positions.
-            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise
-            return None, True, describe(error)
-
+    shape = (reading.image_size, reading.image_size, reading.channels)
+    decoded: list[_Decoded] = []
     pixel_digests: list[str] = []
-    is_grey: list[bool] = []
-    reasons: list[str] = []
-    digests = sorted(files)
     with open(folder / "images.npy", "wb") as file:
         # Written as a stream: if the disk is full, a memory map would kill the process.
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        paths = [files[digest] for digest in digests]
-        for pixels, grey, reason in in_threads(decode, paths, "decoding"):
-            if all_grey and not grey:
+        paths = [files[digest] for digest in sorted(files)]
+        for one in in_threads(lambda path: _decode_one(path, reading), paths, "decoding"):
+            if all_grey and not one.is_grey:
                 raise _ColourFoundError
-            stored = np.zeros(shape, np.uint8) if pixels is None else np.ascontiguousarray(pixels)
+            failed = one.pixels is None
+            stored = np.zeros(shape, np.uint8) if failed else np.ascontiguousarray(one.pixels)
             file.write(stored.data)
-            pixel_digests.append(
-                "" if pixels is None else hashlib.sha256(stored.data).hexdigest()[:32]
-            )
-            is_grey.append(grey)
-            reasons.append(reason)
-    np.savez(folder / "record.npz", pixel_digests=pixel_digests, is_grey=is_grey, reasons=reasons)
+            pixel_digests.append("" if failed else hashlib.sha256(stored.data).hexdigest()[:32])
+            decoded.append(replace(one, pixels=None))
+    np.savez(
+        folder / "record.npz",
+        pixel_digests=pixel_digests,
+        is_grey=[one.is_grey for one in decoded],
+        reasons=[one.reason for one in decoded],
+        readings=[one.reading for one in decoded],
+        spans=[one.span for one in decoded],
+        bit_depth=reading.bit_depth or 16,
+    )
 
 
 def _load(folder: Path, files: Mapping[str, Path]) -> DecodedImages | None:
     """The cached images in `folder`, or None if there are none or they are damaged."""
     try:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        with np.load(folder / "record.npz", allow_pickle=False) as record:
-            pixel_digests, is_grey, reasons = (
-                record[name] for name in ("pixel_digests", "is_grey", "reasons")
-            )
+        with np.load(folder / "record.npz", allow_pickle=False) as archive:
+            record = {name: archive[name] for name in _RECORD}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    if not len(images) == len(pixel_digests) == len(is_grey) == len(reasons) == len(files):
+    if any(len(column) != len(files) for column in (images, *list(record.values())[:-1])):
         return None
+    reasons = record.pop("reasons")
+    bit_depth = int(record.pop("bit_depth"))
     return DecodedImages(
         images,
         {digest: row for row, digest in enumerate(sorted(files))},
         {int(row): str(reasons[row]) for row in np.flatnonzero(reasons != "")},
-        pixel_digests,
-        is_grey,
+        bit_depth=bit_depth,
+        **record,
     )

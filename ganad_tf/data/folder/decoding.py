@@ -1,5 +1,9 @@
 """From an image file to pixels, by the same rules as the exported runtime."""
 
+import io
+import os
+import stat
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +15,52 @@ from ganad_tf.errors import DataError
 # tests/data/folder/test_decoding.py checks that both give the same pixels.
 MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".pgm", ".ppm", ".pbm"),
-)
 RESIZE_MODES = ("stretch", "pad")
+# Of 16-bit files; cameras fill 10, 12 or 14 of the 16 bits.
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+
+_ORIENTATION = 0x112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Of 16-bit colours Pillow keeps the upper bytes. Read in the other byte order, it keeps the lower.
+_FOREIGN = "B" if sys.byteorder == "little" else "L"
+_SWAPPED = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", _FOREIGN))
+}
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: Path, max_pixels: int | None = None) -> Image.Image:
     """Opens an image file. An image of too many pixels is refused before it is decoded.
 
+    Args:
+        path: the file.
+        max_pixels: the most pixels that an image may have (default: 64,000,000).
+
     Raises:
-        DataError: if the image is too large.
+        DataError: if the image is too large, or the path is that of a pipe or a device.
         Exception: one of many types that Pillow raises, if the file is not a readable image.
     """
-    image = Image.open(path, formats=FORMATS)
+    limit = max_pixels or MAX_PIXELS
+    # Opening a pipe would wait for ever.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise DataError("expected a file. Received: something else")
+    if limit > (Image.MAX_IMAGE_PIXELS or limit):
+        Image.MAX_IMAGE_PIXELS = None  # the user allows more than Pillow does
     try:
-        _check_size(image)
+        image = Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise DataError(_too_large(limit, "several times as many")) from None
+    try:
+        _check_size(image, limit)
     except DataError:
         image.close()
         raise
@@ -35,34 +68,42 @@ def open_image(path: Path) -> Image.Image:
 
 
 def prepare(
-    image: Image.Image, image_shape: tuple[int, int, int], resize: str = "stretch"
+    image: Image.Image,
+    image_shape: tuple[int, int, int],
+    resize: str = "stretch",
+    bit_depth: int = 16,
+    max_pixels: int | None = None,
 ) -> np.ndarray:
     """Turns a Pillow image into pixels for the networks.
 
-    - Of an animation, the first frame is used.
-    - 16-bit grey is scaled, not clipped, to 8 bits.
+    - Of an animation or a file of several pages, the first one is used.
+    - 16-bit values are scaled to 8 bits: 2 ** bit_depth - 1 becomes 255, larger values, too.
     - Transparent images are laid over black, the colour with which the networks pad images.
     - Palette, CMYK and other modes become grey (ITU-R 601 luma) or RGB.
+    - The orientation in the EXIF data is applied, as viewers do.
     - Other sizes are scaled with Pillow's bilinear filter, which averages over all pixels when it
       shrinks an image.
-    - EXIF rotation is not applied.
 
     Args:
         image: an opened image.
         image_shape: (h, w, C), C = 1 (grey) or 3 (RGB).
         resize: how other shapes are brought to (h, w): `stretch` scales each side by itself, `pad`
             keeps the proportions and adds black margins; see `placed`.
+        bit_depth: how many bits of 16-bit files are in use, 8 to 16.
+        max_pixels: the most pixels that an image may have (default: 64,000,000).
 
     Returns:
         uint8 [h, w, C].
 
     Raises:
-        DataError: if the image is too large or holds floats or 32-bit numbers.
+        DataError: if the image is too large or holds floats, signed or 32-bit numbers.
     """
     height, width, channels = image_shape
-    _check_size(image)
-    if image.mode.startswith("I"):
-        image = _eight_bits(image)
+    _check_size(image, max_pixels or MAX_PIXELS)
+    deep = deep_values(image)
+    turn = orientation(image)
+    if deep is not None:
+        image = Image.fromarray(_eight_bits(deep, bit_depth))
     elif image.mode == "F":
         raise DataError("expected 8-bit or 16-bit pixels. Received: floating-point pixels")
     if image.has_transparency_data:
@@ -70,6 +111,8 @@ def prepare(
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     image = image.convert("L" if channels == 1 else "RGB")
+    if turn in _TURNS:
+        image = image.transpose(_TURNS[turn])
     left, top, wide, high = placed(image.size, (width, height), resize)
     if image.size != (wide, high):
         image = image.resize((wide, high), Image.Resampling.BILINEAR)
@@ -77,6 +120,62 @@ def prepare(
     scaled = np.asarray(image).reshape(high, wide, channels)
     pixels[top : top + high, left : left + wide] = scaled
     return pixels
+
+
+def orientation(image: Image.Image) -> int:
+    """The orientation in the EXIF data, 1 (upright) to 8; 1 if there is none that can be read.
+
+    It loads the image. Pillow itself turns TIFF files when it loads them.
+    """
+    image.load()
+    try:
+        if image.format == "TIFF":
+            exif = image.getexif()
+        else:
+            exif = Image.Exif()
+            exif.load(image.info.get("exif") or b"")
+        value = exif.get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data raises anything; viewers then show the image as stored
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of an image as it is shown. It loads the image."""
+    sideways = orientation(image) >= 5
+    return image.size[::-1] if sideways else image.size
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has 16 bits, grey or colour."""
+    return image.mode.startswith("I") or _colour_order(image) is not None
+
+
+def deep_values(image: Image.Image) -> np.ndarray | None:
+    """The values of a 16-bit image, which must not be loaded yet if it is coloured.
+
+    Returns:
+        int [H, W], or [H, W, 3 or 4] if it is coloured, in 0..65535. None for 8-bit images.
+
+    Raises:
+        DataError: if values are negative or larger.
+    """
+    _refuse_signed(image)
+    order = _colour_order(image)
+    if order is not None:
+        with _opened_again(image) as other:
+            other.tile = [_with_order(tile, _SWAPPED[order]) for tile in other.tile]
+            ours, theirs = (np.asarray(one).astype(np.int32) for one in (image, other))
+        return ours * 256 + theirs
+    if not image.mode.startswith("I"):
+        return None
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError(
+            "expected 8-bit or 16-bit pixels. "
+            f"Received: values from {values.min()} to {values.max()}"
+        )
+    return values
 
 
 def placed(
@@ -106,25 +205,52 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"expected a readable file. Received: {error.strerror}"
     if type(error).__name__ == "UnidentifiedImageError":
-        return f"expected an image ({', '.join(FORMATS)}). Received: other content"
+        return f"expected an image ({', '.join(FORMATS)}). Received: other or damaged content"
     text = " ".join(str(error).split())
     if isinstance(error, DataError):
         return text
     return f"expected a whole image. Received: {type(error).__name__}: {text}"
 
 
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(
-            f"expected at most {MAX_PIXELS:,} pixels. Received: {image.width}x{image.height}"
-        )
+def _check_size(image: Image.Image, limit: int) -> None:
+    if image.width * image.height > limit:
+        raise DataError(_too_large(limit, f"{image.width}x{image.height}"))
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise DataError(
-            "expected 8-bit or 16-bit pixels. "
-            f"Received: values from {values.min()} to {values.max()}"
-        )
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+def _too_large(limit: int, received: str) -> str:
+    return f"expected at most {limit:,} pixels (--max-pixels allows more). Received: {received}"
+
+
+def _refuse_signed(image: Image.Image) -> None:
+    """Pillow reads signed 8-bit numbers as if they had no sign."""
+    tags = getattr(image, "tag_v2", {})
+    formats, bits = tags.get(339, 1), tags.get(258, 8)
+    if 2 in np.atleast_1d(formats) and 8 in np.atleast_1d(bits):
+        raise DataError("expected 8-bit or 16-bit pixels. Received: signed 8-bit pixels")
+
+
+def _colour_order(image: Image.Image) -> str | None:
+    """The byte order of an image in 16-bit colours, as Pillow names it; None for other images."""
+    for tile in getattr(image, "tile", ()):
+        order = tile[3] if isinstance(tile[3], str) else (tile[3] or [None])[0]
+        if order in _SWAPPED:
+            return order
+    return None
+
+
+def _with_order(tile: tuple, order: str) -> tuple:
+    args = order if isinstance(tile[3], str) else (order, *tile[3][1:])
+    return tile._replace(args=args)
+
+
+def _opened_again(image: Image.Image) -> Image.Image:
+    file = image.fp
+    source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
+    return Image.open(source, formats=[image.format])
+
+
+def _eight_bits(values: np.ndarray, bit_depth: int) -> np.ndarray:
+    """Scales 16-bit values by a table: 0..2 ** bit_depth - 1 to 0..255, rounded."""
+    highest = 2**bit_depth - 1
+    table = np.minimum((np.arange(65536) * 510 + highest) // (2 * highest), 255).astype(np.uint8)
+    return table[values]

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganad_tf.data.folder.decoding import SUFFIXES
+from ganad_tf.data.folder.file_names import SUFFIXES
 from ganad_tf.errors import DataError
 
 OWN, MVTEC = "own", "MVTec"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf.data.folder.account import FolderAccount
-from ganad_tf.data.folder.cache import DecodedImages, decode_files, digest_files
+from ganad_tf.data.folder.cache import DecodedImages, decode_files
 from ganad_tf.data.folder.checks import (
     check_any,
     check_normals,
@@ -22,10 +22,12 @@ from ganad_tf.data.folder.checks import (
     report_bad,
     without,
 )
+from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layout import OWN, BadFile, FoundImage, Listing, list_folder
 from ganad_tf.data.folder.masks import match_masks
 from ganad_tf.data.folder.options import FolderOptions
+from ganad_tf.data.folder.parallel import digest_files
 from ganad_tf.data.folder.split_file import SplitEntry, draw_parts, read_split
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
@@ -59,7 +61,9 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
     path = Path(path)
     listing = list_folder(path)
     if options.image_size is None:
-        size = natural_size([listing.root / image.path for image in listing.images])
+        size = natural_size(
+            [listing.root / image.path for image in listing.images], options.max_pixels
+        )
         options = dataclasses.replace(options, image_size=size)
     split_file = options.split_file
     given = parts_from(read_split(split_file), listing, split_file) if split_file else None
@@ -136,8 +140,7 @@ def _read(
         check_normals(images, listing, bad)
 
     files = {digests[image.path]: root / image.path for image in images}
-    assert options.image_size is not None
-    decoded = decode_files(files, options.image_size, options.channels, cache_dir, options.resize)
+    decoded = decode_files(files, options.reading, cache_dir)
     for image in images:
         row = decoded.rows[digests[image.path]]
         if row in decoded.reasons:
@@ -186,6 +189,8 @@ def _splits(listing: Listing, usable: _Usable, parts: np.ndarray, options: Folde
         protocol="seen" if train.is_anomaly.any() else "none",
         fingerprint=_fingerprint(listing.root, usable, entries, data, options.resize),
         resize=options.resize,
+        bit_depth=usable.decoded.bit_depth,
+        max_pixels=options.max_pixels or MAX_PIXELS,
         folder=FolderAccount(
             root=listing.root,
             layout=listing.layout,
@@ -230,9 +235,14 @@ def _fingerprint(
     """sha256 of the contents, kinds and parts of the images, and of the masks that are trained on.
 
     It must stay what it was in earlier versions, so that their runs can be resumed and exported.
-    Hence the default of `resize` is not part of it.
+    Hence the default of `resize` and the usual way to read a file are not part of it.
     """
     changed = [resize] if resize != "stretch" else []
+    used = [entry.part != "unused" for entry in entries]
+    # Files that earlier versions read otherwise; the ordinary ones are read as before.
+    readings = {reading for reading in usable.decoded.readings[usable.rows[used]] if reading}
+    if readings:
+        changed.append(f"{sorted(readings)} {usable.decoded.bit_depth}")
     sha256 = hashlib.sha256(repr((data.images.shape[1:], data.kind_names, *changed)).encode())
     for entry in entries:
         if entry.part != "unused":

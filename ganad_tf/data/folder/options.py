@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganad_tf.data.folder.decoding import RESIZE_MODES
+from ganad_tf.data.folder.cache import Reading
+from ganad_tf.data.folder.decoding import BIT_DEPTHS, RESIZE_MODES
 from ganad_tf.errors import UsageError
 
 
@@ -17,6 +18,9 @@ class FolderOptions:
         channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
         resize: how images of other shapes are brought to the square: `stretch` or `pad`; see
             `ganad_tf.data.folder.decoding.prepare`.
+        bit_depth: how many bits of 16-bit files are in use: 8, 10, 12, 14 or 16; by default the
+            fewest that hold all values of the folder's files.
+        max_pixels: the most pixels that an image may have; by default 64,000,000.
         seed: of the split.
         validation_fraction: share of the images outside the test part, in (0, 1).
         test_fraction: share of all images, in (0, 1); used only by layouts without a test part.
@@ -33,6 +37,8 @@ class FolderOptions:
     image_size: int | None = None
     channels: int | None = None
     resize: str = "stretch"
+    bit_depth: int | None = None
+    max_pixels: int | None = None
     seed: int = 0
     validation_fraction: float = 0.1
     test_fraction: float = 0.3
@@ -52,7 +58,20 @@ class FolderOptions:
             raise UsageError(
                 f"resize must be one of {', '.join(RESIZE_MODES)}. Received: {self.resize!r}"
             )
+        if self.bit_depth not in (None, *BIT_DEPTHS):
+            raise UsageError(
+                f"bit_depth must be one of {', '.join(map(str, BIT_DEPTHS))}. "
+                f"Received: {self.bit_depth!r}"
+            )
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise UsageError(f"max_pixels must be at least 1. Received: {self.max_pixels}")
         for name in ("validation_fraction", "test_fraction"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise UsageError(f"{name} must lie between 0 and 1. Received: {value}")
+
+    @property
+    def reading(self) -> Reading:
+        """How image files are read; `image_size` must be known."""
+        assert self.image_size is not None
+        return Reading(self.image_size, self.channels, self.resize, self.bit_depth, self.max_pixels)

@@ -57,8 +57,8 @@ def folder_link(path):
 @pytest.mark.parametrize(
     ("make", "received"),
     [
-        (empty, "other content"),
-        (text, "other content"),
+        (empty, "other or damaged content"),
+        (text, "other or damaged content"),
         (cut, "OSError: image file is truncated"),
         (floating, "floating-point pixels"),
         (huge, "20x20"),

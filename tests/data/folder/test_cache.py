@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 
 from ganad_tf.data.folder import cache
-from ganad_tf.data.folder.cache import decode_files, default_cache, digest_files
+from ganad_tf.data.folder.cache import Reading, decode_files
+from ganad_tf.data.folder.cache_folder import default_cache
 from ganad_tf.data.folder.decoding import prepare
+from ganad_tf.data.folder.parallel import digest_files
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def refuse_to_decode(monkeypatch):
 
 
 def test_each_content_has_its_row(files, tmp_path):
-    decoded = decode_files(files, 32, None, tmp_path)
+    decoded = decode_files(files, Reading(32), tmp_path)
     assert decoded.images.shape == (5, 32, 32, 1)
     for digest, path in files.items():
         expected = prepare(Image.open(path), (32, 32, 1))
@@ -39,17 +41,17 @@ def test_each_content_has_its_row(files, tmp_path):
 
 
 def test_a_second_time_nothing_is_decoded_whatever_the_names(files, tmp_path, monkeypatch):
-    first = decode_files(files, 32, None, tmp_path)
+    first = decode_files(files, Reading(32), tmp_path)
     refuse_to_decode(monkeypatch)
     renamed = dict.fromkeys(reversed(files), tmp_path / "gone")
-    again = decode_files(renamed, 32, None, tmp_path)
+    again = decode_files(renamed, Reading(32), tmp_path)
     assert again.rows == first.rows
     np.testing.assert_array_equal(again.images, first.images)
 
 
 def test_stretched_and_padded_images_are_kept_apart(files, tmp_path):
-    stretched = decode_files(files, 32, None, tmp_path)
-    padded = decode_files(files, 32, None, tmp_path, "pad")
+    stretched = decode_files(files, Reading(32), tmp_path)
+    padded = decode_files(files, Reading(32, resize="pad"), tmp_path)
     # 6x5 pixels become 32x27: two rows above, three below.
     assert not padded.images[:, [0, 1, 29, 30, 31]].any()
     assert stretched.images[:, 0].any()
@@ -57,26 +59,26 @@ def test_stretched_and_padded_images_are_kept_apart(files, tmp_path):
 
 @pytest.mark.parametrize("damage", ["images.npy", "record.npz"])
 def test_damaged_leftovers_are_decoded_again(files, tmp_path, damage):
-    first = np.array(decode_files(files, 32, None, tmp_path / "kept").images)
+    first = np.array(decode_files(files, Reading(32), tmp_path / "kept").images)
     (path,) = (tmp_path / "kept").glob(f"*/{damage}")
     path.write_bytes(path.read_bytes()[:-20])
-    again = decode_files(files, 32, None, tmp_path / "kept")
+    again = decode_files(files, Reading(32), tmp_path / "kept")
     np.testing.assert_array_equal(again.images, first)
 
 
 def test_one_coloured_image_makes_all_coloured(files, tmp_path, save):
     save(tmp_path / "data" / "colour.png", np.full((5, 6, 3), (200, 10, 10), np.uint8))
     files |= digests(tmp_path / "data", ["colour.png"])
-    decoded = decode_files(files, 32, None, tmp_path / "kept")
+    decoded = decode_files(files, Reading(32), tmp_path / "kept")
     assert decoded.images.shape == (6, 32, 32, 3)
     assert decoded.is_grey.sum() == 5
-    assert decode_files(files, 32, 1, tmp_path / "kept").images.shape == (6, 32, 32, 1)
+    assert decode_files(files, Reading(32, 1), tmp_path / "kept").images.shape == (6, 32, 32, 1)
 
 
 def test_grey_pictures_in_coloured_files_are_grey(tmp_path, save):
     save(tmp_path / "a.png", np.full((5, 6, 3), 77, np.uint8))
     save(tmp_path / "b.png", np.full((5, 6), 78, np.uint8))
-    decoded = decode_files(digests(tmp_path, ["a.png", "b.png"]), 32, None, tmp_path)
+    decoded = decode_files(digests(tmp_path, ["a.png", "b.png"]), Reading(32), tmp_path)
     assert decoded.images.shape[-1] == 1
 
 
@@ -84,7 +86,7 @@ def test_one_image_in_two_formats_has_one_digest_of_pixels(tmp_path, save):
     pixels = np.arange(30, dtype=np.uint8).reshape(5, 6)
     save(tmp_path / "a.png", pixels)
     save(tmp_path / "b.bmp", pixels)
-    decoded = decode_files(digests(tmp_path, ["a.png", "b.bmp"]), 32, None, tmp_path)
+    decoded = decode_files(digests(tmp_path, ["a.png", "b.bmp"]), Reading(32), tmp_path)
     assert len(set(decoded.pixel_digests)) == 1
 
 
@@ -94,21 +96,23 @@ def test_broken_files_have_a_reason_that_is_kept_too(files, tmp_path, monkeypatc
     (tmp_path / "text.png").write_bytes(b"hello")
     files |= digests(tmp_path, ["cut.png", "text.png"])
     for _ in range(2):
-        decoded = decode_files(files, 32, None, tmp_path / "kept")
+        decoded = decode_files(files, Reading(32), tmp_path / "kept")
         reasons = {files[d].name: decoded.reasons.get(row) for d, row in decoded.rows.items()}
         assert reasons.pop("cut.png").startswith("expected a whole image. Received: ")
-        assert reasons.pop("text.png").endswith("TIFF, PPM, WEBP). Received: other content")
+        assert reasons.pop("text.png").endswith(
+            "TIFF, PPM, WEBP). Received: other or damaged content"
+        )
         assert set(reasons.values()) == {None}
         refuse_to_decode(monkeypatch)
 
 
 def test_a_failing_disk_leaves_nothing_behind(files, tmp_path, monkeypatch):
-    def fail(_):
+    def fail(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(cache, "open_image", fail)
     with pytest.raises(OSError, match="Input/output"):
-        decode_files(files, 32, None, tmp_path / "kept")
+        decode_files(files, Reading(32), tmp_path / "kept")
     assert not list((tmp_path / "kept").iterdir())
 
 

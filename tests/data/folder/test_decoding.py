@@ -103,13 +103,9 @@ def test_the_same_images_are_refused_in_the_same_words(image):
     )
 
 
-@pytest.mark.parametrize("name", ["MAX_PIXELS", "FORMATS", "SUFFIXES"])
+@pytest.mark.parametrize("name", ["MAX_PIXELS", "FORMATS", "BIT_DEPTHS", "RESIZE_MODES"])
 def test_limits_and_formats_are_the_same(name):
     assert getattr(decoding, name) == getattr(runtime, name)
-
-
-def test_the_ways_to_resize_are_the_same():
-    assert decoding.RESIZE_MODES == runtime.FITS
 
 
 def test_files_of_every_format_are_read_alike(tmp_path):
@@ -129,5 +125,5 @@ def test_files_of_every_format_are_read_alike(tmp_path):
 def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     Image.new("1", (11, 10)).save(tmp_path / "huge.png")
     monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
-    with pytest.raises(DataError, match=r"at most 100 pixels. Received: 11x10"):
+    with pytest.raises(DataError, match=r"at most 100 pixels .*Received: 11x10"):
         decoding.open_image(tmp_path / "huge.png")
