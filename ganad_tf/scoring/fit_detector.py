@@ -21,6 +21,7 @@ from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.scorer import MapScale
+from ganad_tf.settings.names import MAX_ERROR
 
 # Of the pixels of normal validation images, this share lies below a map value of 1.
 MAP_QUANTILE = 0.999
@@ -91,7 +92,7 @@ def _fit_map_scales(measurer: Measurer, validation: LabelledImages) -> dict[str,
     return {
         kind: MapScale(
             # Errors of normal images are near 0 already.
-            0.0 if kind == "error" else float(np.median(values)),
+            0.0 if kind == MAX_ERROR else float(np.median(values)),
             float(np.quantile(values, MAP_QUANTILE)),
         )
         for kind, values in pixels.items()

@@ -14,6 +14,7 @@ from ganad_tf.scoring.encoder_features import (
     Direction,
     EncoderFeatures,
     Whitening,
+    detail_features,
     direction_features,
     local_features,
     pooled_features,
@@ -21,7 +22,7 @@ from ganad_tf.scoring.encoder_features import (
 from ganad_tf.scoring.map_batches import map_batches
 
 # Limits of what is fitted on: places of normal images, and images whose places are read.
-MAX_PLACES, MAX_PLACE_IMAGES = 40_000, 400
+MAX_PLACES, MAX_PLACE_IMAGES = 40_000, 200
 BATCH = 32
 
 
@@ -47,7 +48,8 @@ def fit_encoder_features(
         return {"pooled": pooled_features(maps), "means": direction_features(maps)}
 
     def places(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"places": local_features(encoder.feature_maps(to_encoder(batch, image_size)))}
+        maps = encoder.feature_maps(to_encoder(batch, image_size))
+        return {"patches": local_features(maps), "details": detail_features(maps)}
 
     rng = np.random.default_rng(seed)
     normal = map_batches(pooled, train.images, normals, BATCH)
@@ -58,10 +60,8 @@ def fit_encoder_features(
         direction = Direction.fit(normal["means"], anomalous["means"])
     count = min(len(normals), MAX_PLACE_IMAGES)
     some = np.sort(rng.choice(normals, count, replace=False))
-    local = map_batches(places, train.images, some, BATCH)["places"]
-    local = local.reshape(-1, local.shape[-1])
-    if len(local) > MAX_PLACES:
-        local = local[np.sort(rng.choice(len(local), MAX_PLACES, replace=False))]
+    sampled = map_batches(places, train.images, some, BATCH)
+    local, details = (_some_rows(sampled[name], rng) for name in ("patches", "details"))
     local_whitening = Whitening.fit(local, LOCAL_SHRINKAGE, LOCAL_RANK)
     kept = np.sort(rng.choice(len(local), min(LOCAL_PROTOTYPES, len(local)), replace=False))
     return EncoderFeatures(
@@ -70,5 +70,14 @@ def fit_encoder_features(
         Whitening.fit(normal["pooled"], POOLED_SHRINKAGE),
         local_whitening,
         local_whitening(local[kept]).astype(np.float32),
+        Whitening.fit(details, LOCAL_SHRINKAGE),
         direction,
     )
+
+
+def _some_rows(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Places of maps [N, h, w, c] as rows, at most `MAX_PLACES` of them, [M, c]."""
+    rows = maps.reshape(-1, maps.shape[-1])
+    if len(rows) <= MAX_PLACES:
+        return rows
+    return rows[np.sort(rng.choice(len(rows), MAX_PLACES, replace=False))]

@@ -29,9 +29,9 @@ class Measurement:
 
     Args:
         values: each component's value per image, float32 [N].
-        maps: float32 [N, h, w] on the image's own pixels: `error`, |x - G(x)|, smoothed;
-            `distance`, the local distance of the generator's features, and `encoder`, that of the
-            pretrained encoder's, if their components were wanted.
+        maps: float32 [N, h, w] on the image's own pixels, by the component that they stand for:
+            `max_error` is |x - G(x)|, smoothed; the others are distances of places, measured if
+            their component was wanted.
         reconstruction: uint8 [N, h, w, C].
     """
 
@@ -82,7 +82,7 @@ class Measurer:
             MAX_ERROR: tf.reduce_max(smoothed, axis=[1, 2]),
             CLASSIFIER: losses.classifier_error(logit),
         }
-        found = {"error": to_image(smoothed, height, width)}
+        found = {MAX_ERROR: to_image(smoothed, height, width)}
         if PIXELS in wanted:
             values[PIXELS] = self.distances.of_pixels(x)
         if FEATURES in wanted:
@@ -90,11 +90,11 @@ class Measurer:
         if PATCH_FEATURES in wanted:
             places = self.distances.of_places(maps)
             values[PATCH_FEATURES] = largest_distances(places)
-            found["distance"] = to_image(enlarge(places, generator.image_size), height, width)
+            found[PATCH_FEATURES] = to_image(enlarge(places, generator.image_size), height, width)
         if self.encoder is not None and set(self.encoder.components) & set(wanted):
-            more, places = self.encoder.measure(images, wanted)
+            more, seen = self.encoder.measure(images, wanted)
             values |= more
-            if places is not None:
-                found["encoder"] = to_image(enlarge(places, height), height, width)
+            for name, places in seen.items():
+                found[name] = tf.image.resize(places[..., None], (height, width))[..., 0]
         pixels = to_pixels(to_image(reconstruction, height, width))
         return Measurement(values, found, pixels)

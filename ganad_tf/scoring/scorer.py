@@ -11,12 +11,18 @@ from typing import Any
 import tensorflow as tf
 
 from ganad_tf.errors import ArtefactError
-from ganad_tf.settings.names import ENCODER_PATCHES, MAX_ERROR, PATCH_FEATURES, score_name
+from ganad_tf.settings.names import (
+    ENCODER_DETAILS,
+    ENCODER_PATCHES,
+    MAX_ERROR,
+    PATCH_FEATURES,
+    score_name,
+)
 
 # Of scorer.json. Format 1, without a number, had other names for some components.
 FORMAT = 2
-# Kind of map -> the component that stands for it in the score.
-MAPS = {"error": MAX_ERROR, "distance": PATCH_FEATURES, "encoder": ENCODER_PATCHES}
+# Components that have a map.
+MAPS = (MAX_ERROR, PATCH_FEATURES, ENCODER_PATCHES, ENCODER_DETAILS)
 # Far below any value that occurs, yet a normal number in float32.
 MIN_COMPONENT = 1e-30
 
@@ -61,7 +67,7 @@ class Scorer:
         components: what the score is made of.
         threshold: an image is anomalous if its score is greater.
         slope, intercept: probability = sigmoid(slope * score + intercept), at even odds.
-        map_scales: kind of map -> its scale; see `Measurement.maps`.
+        map_scales: component -> the scale of its map; see `Measurement.maps`.
         normal_scores: sorted scores of the normal validation images; any other false-alarm rate
             can be turned into a threshold with them later.
         explanation: how the components and the threshold were chosen, for people.
@@ -92,16 +98,15 @@ class Scorer:
         return scores > self.threshold
 
     def map_kinds(self) -> list[str]:
-        """The kinds of maps that the anomaly map is the mean of."""
-        kinds = [kind for kind, component in MAPS.items() if self.uses(component)]
-        # Errors alone where no component has a map of its own.
-        return kinds or ["error"]
+        """The components whose maps the anomaly map is the mean of."""
+        # Errors alone where no component of the score has a map.
+        return [component for component in MAPS if self.uses(component)] or [MAX_ERROR]
 
     def anomaly_map(self, maps: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The anomaly map [N, h, w]. A value of 1 is rarely passed by a normal pixel.
 
         Args:
-            maps: kind -> map [N, h, w], with at least those of `map_kinds`.
+            maps: component -> map [N, h, w], with at least those of `map_kinds`.
         """
         kinds = self.map_kinds()
         scaled = [
@@ -150,7 +155,7 @@ def _read_map_scales(values: Mapping[str, Any]) -> dict[str, MapScale]:
     """Map scales as stored; format 1 had those of errors and distances side by side."""
     if "typical_distance" in values:
         return {
-            "error": MapScale(0.0, values["error"]),
-            "distance": MapScale(values["typical_distance"], values["distance"]),
+            MAX_ERROR: MapScale(0.0, values["error"]),
+            PATCH_FEATURES: MapScale(values["typical_distance"], values["distance"]),
         }
     return {kind: MapScale(**scale) for kind, scale in values.items()}

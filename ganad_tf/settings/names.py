@@ -16,8 +16,9 @@ GENERATOR_COMPONENTS = (
 # The same of a pretrained encoder, where there is one.
 ENCODER_FEATURES = "encoder_features"  # distance of pooled ImageNet features to normal ones
 ENCODER_PATCHES = "encoder_patches"  # distance of the most unusual places
+ENCODER_DETAILS = "encoder_details"  # the same of fine details
 LABEL_DIRECTION = "label_direction"  # coordinate on the way to the labelled anomalies
-ENCODER_COMPONENTS = (ENCODER_FEATURES, ENCODER_PATCHES, LABEL_DIRECTION)
+ENCODER_COMPONENTS = (ENCODER_FEATURES, ENCODER_PATCHES, ENCODER_DETAILS, LABEL_DIRECTION)
 COMPONENTS = (*GENERATOR_COMPONENTS, *ENCODER_COMPONENTS)
 
 # Score recipes: the share of each component, in units of its spread over normal images.

@@ -10,9 +10,9 @@ from ganad_tf.scoring.scorer import MapScale, Scorer
 from ganad_tf.settings.names import GENERATOR_COMPONENTS
 
 SCALES = {
-    "error": MapScale(0.0, 0.3),
-    "distance": MapScale(1.0, 2.0),
-    "encoder": MapScale(1.0, 3.0),
+    "max_error": MapScale(0.0, 0.3),
+    "patch_features": MapScale(1.0, 2.0),
+    "encoder_patches": MapScale(1.0, 3.0),
 }
 
 
@@ -109,7 +109,7 @@ def test_novelty_weighs_components_by_how_little_they_vary_over_normal_images(rn
 
 def test_the_map_shows_what_the_score_is_made_of(rng):
     values, truth = made_values(rng)
-    maps = {"error": np.full((1, 2, 2), 0.3), "distance": np.full((1, 2, 2), 4.0)}
+    maps = {"max_error": np.full((1, 2, 2), 0.3), "patch_features": np.full((1, 2, 2), 4.0)}
     for recipe, value in (("reconstruction", 1.0), ("defects", 1.25), ("novelty", 1.5)):
         scorer = fit_scorer(values, truth, recipe)
         np.testing.assert_allclose(scorer.anomaly_map(maps), np.full((1, 2, 2), value))
@@ -176,7 +176,7 @@ def test_a_scorer_of_format_1_is_read(rng):
     old["map_scales"] = {"error": 0.3, "distance": 2.0, "typical_distance": 1.0}
     read = Scorer.from_dict(old)
     assert read.components == scorer.components
-    maps = {"error": np.full((1, 2, 2), 0.3), "distance": np.full((1, 2, 2), 4.0)}
+    maps = {"max_error": np.full((1, 2, 2), 0.3), "patch_features": np.full((1, 2, 2), 4.0)}
     np.testing.assert_array_equal(read.anomaly_map(maps), scorer.anomaly_map(maps))
 
 
