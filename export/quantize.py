@@ -105,7 +105,7 @@ def quantize(
     onnx.checker.check_model(quantized)
     onnx.save(quantized, path)
     return Quantized(
-        threshold,
+        float(np.float32(threshold)),  # as the file has it
         tuple(quantizer.operators(found.kept)),
         1 - sum(quantizer.work[group] for group in found.kept) / sum(quantizer.work),
         found.tries,
