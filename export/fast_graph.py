@@ -15,7 +15,7 @@ from export.graph import Graph, attribute
 
 ACTIVATIONS = ("LeakyRelu", "Relu")
 # 32 MiB of float32: the innermost maps at the paper's width. Beyond, reading weights costs more.
-MOST_DENSE_WEIGHTS = 2**23
+MAX_DENSE_WEIGHTS = 2**23
 
 
 def fold_scales(graph: Graph) -> None:
@@ -75,7 +75,7 @@ def make_small_maps_dense(graph: Graph) -> None:
             continue
         dense_size = int(np.prod(source) * np.prod(target))
         passes = target[1:] if node.op_type == "Conv" else source[1:]
-        if dense_size > min(MOST_DENSE_WEIGHTS, weights.size * int(np.prod(passes))):
+        if dense_size > min(MAX_DENSE_WEIGHTS, weights.size * int(np.prod(passes))):
             continue
         matrix = _matrix(node, weights, source, target)
         area = target[1] * target[2]

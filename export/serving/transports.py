@@ -11,7 +11,7 @@ from export.runtime import describe
 from ganad_tf.errors import GanadError, UsageError
 
 OUTPUTS = ("score", "probability", "is_anomaly")
-MOST_MESSAGE_BYTES = 256 * 2**20
+MAX_MESSAGE_BYTES = 256 * 2**20
 
 
 class ServingError(GanadError):
@@ -43,8 +43,8 @@ class Grpc:
             ) from None
         self.client = client
         options = [
-            ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MOST_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             # Or attempts would fail at once while the channel itself still waits to reconnect.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
