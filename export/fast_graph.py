@@ -32,7 +32,9 @@ def fold_scales(graph: Graph) -> None:
             after = graph.only_reader(convolution.output[0])
 
 
-def _fold(graph: Graph, convolution, after, value: np.ndarray) -> bool:
+def _fold(
+    graph: Graph, convolution: onnx.NodeProto, after: onnx.NodeProto, value: np.ndarray
+) -> bool:
     transposed = convolution.op_type == "ConvTranspose"
     weights = graph.constant(convolution.input[1])
     if attribute(convolution, "group", 1) != 1 or weights is None:
@@ -111,7 +113,12 @@ def _fixed(graph: Graph, tensor: str) -> tuple[int, int, int] | None:
     return channels, height, width
 
 
-def _matrix(node, weights: np.ndarray, source, target) -> np.ndarray:
+def _matrix(
+    node: onnx.NodeProto,
+    weights: np.ndarray,
+    source: tuple[int, int, int],
+    target: tuple[int, int, int],
+) -> np.ndarray:
     """The linear map of a convolution, [all inputs of an image, all outputs]."""
     (inputs, h, w), (outputs, height, width) = source, target
     stride_y, stride_x = attribute(node, "strides", [1, 1])
@@ -183,7 +190,9 @@ def split_transposed_convolutions(graph: Graph, nodes: Sequence[onnx.NodeProto])
         graph.replace(old, new, node)
 
 
-def _part(graph: Graph, node, weights: np.ndarray, row: int, column: int):
+def _part(
+    graph: Graph, node: onnx.NodeProto, weights: np.ndarray, row: int, column: int
+) -> onnx.NodeProto:
     """The convolution that gives the output's rows 2i + row and columns 2j + column."""
     # Even outputs see taps 3 and 1 (of the inputs before and at), odd ones 2 and 0 (at and after).
     taps = ([3, 1], [2, 0])

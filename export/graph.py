@@ -1,6 +1,7 @@
 """Small edits of an ONNX graph: who makes a tensor, who reads it, replace a node by others."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -71,7 +72,7 @@ class Graph:
                 return name
 
     def node(
-        self, op_type: str, inputs: Sequence[str], output: str | None = None, **attributes
+        self, op_type: str, inputs: Sequence[str], output: str | None = None, **attributes: Any
     ) -> onnx.NodeProto:
         """Makes a node of one output; `replace` puts it into the graph."""
         name = self.fresh(op_type)
@@ -100,7 +101,7 @@ class Graph:
         return self.model
 
 
-def attribute(node: onnx.NodeProto, name: str, default=None):
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """The value of a node's attribute."""
     for found in node.attribute:
         if found.name == name:
