@@ -218,7 +218,7 @@ def _feature_of(path: str) -> str:
     raise DataError(f"{path}: {reason} (--image-column chooses another feature)")
 
 
-def _open_parquet(path: str):
+def _open_parquet(path: str) -> Any:
     import pyarrow
     import pyarrow.parquet
 
@@ -230,7 +230,7 @@ def _open_parquet(path: str):
         raise DataError(f"{path}: expected a Parquet file. Received: {reason}") from None
 
 
-def _parquet_column(path: str, schema, column: str) -> str:
+def _parquet_column(path: str, schema: Any, column: str) -> str:
     """The path of the column of bytes, which image data sets often wrap in (bytes, path)."""
     import pyarrow
 

@@ -7,7 +7,8 @@ TensorFlow would cost each worker seconds to start and hundreds of megabytes. A 
 import functools
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from export.runtime import ScoringError
 from ganad_tf.errors import DataError
@@ -69,7 +70,7 @@ def _checksum(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _next_length(file, size: int, path: str) -> int | None:
+def _next_length(file: BinaryIO, size: int, path: str) -> int | None:
     """Reads a record's header; None at the end of the file."""
     position = file.tell()
     header = file.read(HEADER.size)
@@ -138,5 +139,5 @@ def image_of(record: bytes, feature: str) -> bytes | Exception:
     return values[0]
 
 
-def _names(features) -> str:
+def _names(features: Iterable[str]) -> str:
     return ", ".join(sorted(features)) or "none"

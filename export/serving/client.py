@@ -15,8 +15,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -144,7 +144,8 @@ class Client:
             with open_image(path, max_pixels) as image:
                 return prepare(image, shape, resize, bit_depth, max_pixels)
 
-        paths, pending = iter(paths), collections.deque()
+        paths = iter(paths)
+        pending: collections.deque[Future[list[dict]]] = collections.deque()
         with ThreadPoolExecutor(concurrency) as pool:
             try:
                 while batch := list(itertools.islice(paths, batch_size)):
@@ -161,7 +162,9 @@ class Client:
         """Closes the connection."""
         self._transport.close()
 
-    def _score_batch(self, paths, read, threshold) -> list[dict]:
+    def _score_batch(
+        self, paths: list[str], read: Callable[[str], np.ndarray], threshold: float | None
+    ) -> list[dict]:
         records, images = [], []
         for path in paths:
             record = {"path": path}

@@ -4,6 +4,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Grpc:
             {codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED, codes.DEADLINE_EXCEEDED, codes.ABORTED},
         )
 
-    def predict(self, images) -> dict[str, np.ndarray]:
+    def predict(self, images: Any) -> dict[str, np.ndarray]:
         """One request for `OUTPUTS`; arrays and file bytes go to different signatures."""
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
@@ -90,7 +91,7 @@ class Grpc:
         """Closes the channel."""
         self.channel.close()
 
-    def _address(self, model_spec, signature: str = "") -> None:
+    def _address(self, model_spec: Any, signature: str = "") -> None:
         model_spec.name, model_spec.signature_name = self.client.model, signature
         if self.client.label:
             model_spec.version_label = self.client.label
@@ -116,7 +117,7 @@ class Rest:
         self.client = client
         self.address = f"http://{client.server}/v1/models/{client.model}{label}"
 
-    def predict(self, images) -> dict[str, np.ndarray]:
+    def predict(self, images: Any) -> dict[str, np.ndarray]:
         """As `Grpc.predict`."""
         if isinstance(images, np.ndarray) and images.dtype == np.uint8:
             body = {"signature_name": "serve", "inputs": {"images": images.tolist()}}
