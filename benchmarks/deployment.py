@@ -1,4 +1,4 @@
-"""What a deployment of an exported run must hold, tried at full size.
+"""Requirements on deployments of an exported run, tested at full size.
 
 python -m benchmarks.deployment alone RUN      runtime.py, copied into an empty folder and venv
 python -m benchmarks.deployment folder RUN     a folder of 100,000 images, in constant memory

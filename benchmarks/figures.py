@@ -1,4 +1,4 @@
-"""Keeps the figures of finished runs, and writes the README's tables from what is kept.
+"""Keeps the results of finished runs, and writes the README's tables from them.
 
 python -m benchmarks.figures keep runs/fashion_mnist-sneaker ...
 python -m benchmarks.figures write
@@ -69,7 +69,7 @@ def _step_table() -> str:
 
 
 def keep_export(run: Path) -> None:
-    """Copies what an export found out to `benchmarks/results/`."""
+    """Copies the parity table of an export to `benchmarks/results/`."""
     name = load_config(run).protocol, read_json(run / METRICS)["normal"].lower().replace("/", "-")
     print(save("-".join(("export", *name)), read_json(run / "export.json")))
 
@@ -162,7 +162,7 @@ def _deployment_table() -> str:
 
 
 def _own_table() -> str:
-    """The figures of benchmarks.own_images, as far as there are any."""
+    """The results of benchmarks.own_images that are kept."""
     kept = {path.stem: json.loads(path.read_text()) for path in (RESULTS / "own").glob("*.json")}
     rows = [
         "| images | test AUROC | pixel AUROC | AUPRO | training |",
@@ -194,22 +194,22 @@ def _own_table() -> str:
             f"{len(alarms)} random splits and seeds: observed {observed[0]:.1%} to "
             f"{observed[-1]:.1%}, {sum(observed) / len(observed):.1%} in the mean (expected: "
             f"{sum(one['mean'] for one in alarms) / len(alarms):.1%}); {inside} of {len(alarms)} "
-            f"within the {alarms[0]['confidence']:.0%} interval that the numbers of validation and "
-            "test images leave.",
+            f"within the {alarms[0]['confidence']:.0%} interval for so many validation and test "
+            "images.",
         ]
     )
 
 
 def _texture_alarms(cells: dict[str, dict | None]) -> list[str]:
-    """What the thresholds are worth where the test is unlike what they were set on."""
+    """False alarms on textures, whose test tiles differ from the validation tiles."""
     if None in cells.values():
         return []
     rates = ", ".join(f"{name} {cell['false_alarm_rate']:.0%}" for name, cell in cells.items())
     return [
         "",
         f"False alarms of the first three at thresholds that promise 5%: {rates}. Their test tiles "
-        "come from another region of the picture than those that set the threshold; no promise "
-        "holds for images that are not drawn alike. Where they are:",
+        "come from another region of the picture than the validation tiles, and the promise only "
+        "holds if both are drawn from the same images. If they are:",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Do folders of images do as well as promised? Everything that needs `train.py --data`.
+"""Training on folders of images: quality on textures, and whether false-alarm rates are kept.
 
     python -m benchmarks.own_images                              all cells (about two hours)
     python -m benchmarks.own_images --cells texture-brick-20 alarms-0
@@ -41,11 +41,11 @@ ROOT = Path(__file__).parents[1]
 CLASS = "7"
 LABELLED = ("20m", "20", "0")
 SEEDS = range(10)
-# What makes a folder the same experiment as a class: all anomalies labelled, none made up.
+# Makes a folder the same experiment as a class: all anomalies labelled, none synthetic.
 SAME_AS_CLASS = ("--channels", "1", "--synthetic", "0", "--clusters", "9", "--batch-size", "128")
 SAME_AS_CLASS += ("--epochs", "30", "--average-momentum", "0.998")
 TEXTURE_FLAGS = ("--image-size", "128")
-# The promise must hold of any model, however briefly trained.
+# The promised rate must hold for any model, even after a short training.
 ALARM_RATE, ALARM_NORMALS, ALARM_ANOMALIES = 0.05, 2000, 400
 ALARM_FLAGS = ("--epochs", "2", "--steps-per-epoch", "50")
 SHORT = ("--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "16")
@@ -95,7 +95,7 @@ def _train(folder: Path, flags: list[str]) -> dict:
     """Runs train.py as a user would, in a process of its own."""
     run = folder / "run"
     command = [sys.executable, "train.py", "--preset", "small", "--output", str(run), *flags]
-    # What is decoded for a benchmark should not stay in the user's cache.
+    # The decoded images of a benchmark must not stay in the user's cache.
     places = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr, env=places)
     metrics = read_json(run / METRICS)
@@ -103,7 +103,7 @@ def _train(folder: Path, flags: list[str]) -> dict:
 
 
 def _score_of_class(short: bool) -> str:
-    """What `fashion-class` chose: on a folder, `auto` chooses for kinds that nobody labelled."""
+    """The score that `fashion-class` chose; on folders, `auto` expects kinds without labels."""
     if short:
         return "auto"
     path = RESULTS / "own" / "fashion-class.json"
@@ -144,8 +144,8 @@ def write_as_folder(output: Path, source: Source) -> None:
 def write_sneakers(output: Path, seed: int, source: Source) -> None:
     """Writes a random part of the sneakers and of the rest; train.py then splits it at random.
 
-    Drawn at random, the validation and the test images are exchangeable, which the promise is
-    about. Texture tiles are not: each region of a picture is a little different.
+    A promised rate holds if validation and test images are exchangeable, as after a random draw.
+    Texture tiles are not: the regions of a picture differ a little.
     """
     train = _load(source).train
     rng = np.random.default_rng(seed)
@@ -165,11 +165,11 @@ def save_padded(image: np.ndarray, path: Path) -> None:
 
 
 def judge(metrics: dict, scorer: dict) -> dict:
-    """Compares the observed false alarms with those that validation scores let expect.
+    """Compares the observed false alarms with those to be expected from validation scores.
 
     Returns:
-        `observed`, `mean`, `low` and `high` as rates, and `inside`: the interval holds the number
-        of alarms in as large a test with the probability `confidence`.
+        `observed`, `mean`, `low` and `high` as rates. `inside`: whether the observed number lies in
+        the interval, which it does with the probability `confidence`.
     """
     scores, threshold = scorer["normal_scores"], scorer["threshold"]
     images = metrics["n_normal"]

@@ -1,9 +1,9 @@
-"""Does mixed precision learn as well as float32? A shortened run on sneakers, in each format.
+"""Quality with mixed precision against float32: a shortened run on sneakers in each format.
 
     python -m benchmarks.precision
 
 Each finished run is kept at once; a second call goes on with those that are missing. On a CPU the
-mixed formats are emulated and slow; what is measured here is the outcome, not the speed.
+mixed formats are emulated and slow; the benchmark measures quality, not speed.
 """
 
 import argparse

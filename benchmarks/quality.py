@@ -49,13 +49,14 @@ LOSSES = tuple(field.name for field in dataclasses.fields(LossWeights))
 # Enough to tell which losses matter, at a third of the cost.
 ABLATION_EPOCHS = 10
 ABLATIONS = ("without-nothing", *(f"without-{name}" for name in LOSSES if name != "local_abc"))
-# Mixtures of synthetic anomalies: which kinds, or which share beside the labelled ones.
+# Mixtures of synthetic anomalies: which kinds, or which share beside the labelled ones. Results are
+# kept under these names, of which two are older than the names of the kinds.
 MIXTURES = {
-    "mix-three": ["--synthetic-kinds", "turn,shuffle,paste"],  # the default of `none`
-    "mix-turn": ["--synthetic-kinds", "turn"],
+    "mix-three": ["--synthetic-kinds", "rotate,shuffle,paste"],  # the default of `none`
+    "mix-turn": ["--synthetic-kinds", "rotate"],
     "mix-paste": ["--synthetic-kinds", "paste"],
-    "mix-blot": ["--synthetic-kinds", "blot"],
-    "mix-all": ["--synthetic-kinds", "turn,shuffle,paste,blot"],
+    "mix-blot": ["--synthetic-kinds", "local_defect"],
+    "mix-all": ["--synthetic-kinds", "rotate,shuffle,paste,local_defect"],
     "mix-known": ["--synthetic", "0"],
     "mix-half": ["--synthetic", "0.5"],
     "mix-most": ["--synthetic", "0.9"],  # the default of `unseen`
@@ -78,7 +79,7 @@ class Cell:
 
     @property
     def known(self) -> int | None:
-        """The labelled anomaly class, where there is one only."""
+        """The labelled anomaly class under `unseen`, else None."""
         return (self.normal + 1) % 10 if self.protocol == "unseen" else None
 
     def config(self) -> RunConfig:
@@ -97,8 +98,11 @@ class Cell:
         return RunConfig(**flags)
 
     def possible(self) -> bool:
-        """A classifier needs labelled anomalies, as does a share beside them; who ignores them
-        runs once, under `none`, for all protocols."""
+        """Whether there is such an experiment.
+
+        A classifier needs labelled anomalies, and so does a share of synthetic ones beside them.
+        Methods that ignore labels run once, under `none`, for all protocols.
+        """
         needs_labels = self.method == "cnn" or "--synthetic" in MIXTURES.get(self.method, ())
         if self.protocol == "none":
             return not needs_labels

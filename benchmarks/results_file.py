@@ -1,4 +1,4 @@
-"""Where benchmarks keep their results, and what every result says of its circumstances."""
+"""Where benchmarks keep their results, with the machine and the versions of each."""
 
 import os
 import platform

@@ -2,9 +2,9 @@
 
     python -m benchmarks.scoring_speed
 
-All formats take turns on the same images, so that a busy machine slows them alike; ratios of the
-median times are what counts. Speed does not depend on what a network has learnt, so the detectors
-here are fitted but untrained.
+All formats take turns on the same images, so that a busy machine slows all of them; compare the
+ratios of the median times. Speed does not depend on the weights, so the detectors here are fitted
+but untrained.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m benchmarks.speed            on the CPU, preset small
     python -m benchmarks.speed --gpu      training on the first GPU, both presets, with XLA or not
 
-Everything takes turns with what it is compared with; ratios count, not absolute figures.
+Everything that is compared takes turns; compare the ratios, not the absolute speeds.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python -m benchmarks.texture_data OUT --texture brick --tile 128 --labelled 20 --seed 0
 
 Training, validation and test tiles are cut from regions of the picture that share no pixel: tiles
-of one region overlap, and scores of tiles that were as good as seen would promise too few false
-alarms. OUT/split.csv says which is which; give it to `train.py --data OUT --split OUT/split.csv`.
+of one region overlap, and a threshold from tiles that overlap with training tiles would be too low.
+OUT/split.csv names the part of each tile: `train.py --data OUT --split OUT/split.csv`.
 Scratches, stains, holes and blur, each in three sizes, are drawn on test tiles, with masks; a few
 labelled ones, on tiles of the other regions, go into train/<defect>, with masks if asked for.
 """
@@ -34,14 +34,14 @@ REGIONS = {
 VALIDATION_SHARE = 0.1
 # Factors on a defect's extent.
 SIZES = {"small": 0.65, "medium": 1.0, "large": 1.7}
-# A change of fewer grey levels is not noticed on these textures, so it is not marked.
+# In grey levels. Smaller changes are invisible on these textures, so they are not marked.
 NOTICEABLE = 10
 
 Defect = tuple[np.ndarray, np.ndarray]
 
 
 def scratch(tile: np.ndarray, factor: float, rng: np.random.Generator) -> Defect:
-    """A thin bent line, brighter or darker than what it crosses, its ends fading."""
+    """A thin bent line with fading ends, brighter or darker than the texture."""
     side = len(tile)
     length, angle = factor * side * rng.uniform(0.32, 0.42), rng.uniform(0, 2 * np.pi)
     along = np.array([np.sin(angle), np.cos(angle)])
@@ -98,21 +98,21 @@ def draw_defect(
     Args:
         tile: uint8 [T, T].
         kind, size: of `DEFECTS` and `SIZES`.
-        rng: where the defect's place and form come from.
+        rng: for the defect's position and shape.
 
     Returns:
-        The image, uint8 [T, T], and its mask, bool [T, T]: where a pixel has changed noticeably,
-        and what such pixels enclose.
+        The image, uint8 [T, T], and its mask, bool [T, T]: pixels that changed noticeably,
+        and those that they enclose.
     """
     enough = max(4, len(tile) ** 2 // 2000)
     while True:
         changed, shape = DEFECTS[kind](tile.astype(np.float64), SIZES[size], rng)
         image = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
         noticed = np.abs(image.astype(int) - tile) >= NOTICEABLE
-        # Blur leaves some pixels as they were by chance; the patch around them is the defect.
+        # Blur happens to leave some pixels unchanged; they belong to the defect, too.
         mask = ndimage.binary_closing(np.pad(noticed, 3), iterations=2)[3:-3, 3:-3]
         mask = ndimage.binary_fill_holes(mask) & (shape > 0)
-        # A dark stain on a dark joint or a blurred smooth spot is no defect: another one.
+        # A dark stain on a dark joint, or blur on a smooth area, is no defect: try again.
         if noticed.sum() >= enough and noticed.sum() >= 0.4 * (shape > 0.5).sum():
             return image, mask
 

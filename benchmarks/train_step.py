@@ -1,9 +1,9 @@
-"""What the full training step costs beside a generator that only learns to reconstruct.
+"""Cost of the full training step, relative to a generator that only learns to reconstruct.
 
     python -m benchmarks.train_step
 
-Both run in turn in one process, so that a busy machine slows them alike; the ratio of the median
-times is what counts.
+Both run in turn in one process, so that a busy machine slows both; compare the ratio of the median
+times.
 """
 
 import argparse

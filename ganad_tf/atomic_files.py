@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write beside, then rename."""
+"""Files that are either complete or absent: written under a temporary name, then renamed."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def replace_file(path: str | os.PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private to their owner; artefacts are read by servers and colleagues.
+        # mkstemp makes files private to their owner; others must be able to read the result.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)

@@ -1,4 +1,4 @@
-"""Errors that a person should read as one clear line, and the exit codes they end in."""
+"""Errors of which the user sees one clear line, and their exit codes."""
 
 import sys
 from collections.abc import Callable
@@ -11,7 +11,7 @@ class GanadError(Exception):
 
 
 class UsageError(GanadError):
-    """A flag or argument makes no sense. Exit code 2, as argparse uses."""
+    """A flag or argument cannot be used. Exit code 2, as in argparse."""
 
     exit_code = 2
 
@@ -25,11 +25,11 @@ class ArtefactError(GanadError):
 
 
 class TrainingError(GanadError):
-    """Training itself failed, as when a loss is no longer finite. Exit code 1."""
+    """Training itself failed, for example because a loss became infinite. Exit code 1."""
 
 
 class Interrupted(GanadError):
-    """The user pressed Ctrl-C; the message says how to go on. Exit code 130, as shells use."""
+    """The user pressed Ctrl-C; the message says how to resume. Exit code 130, as in shells."""
 
     exit_code = 130
 

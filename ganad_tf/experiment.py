@@ -55,14 +55,14 @@ from ganad_tf.training.history import best_epoch, read_history
 from ganad_tf.training.train import train
 from ganad_tf.training.workers import weights_digest
 
-# Flags that say where things are; config.json does not hold them.
+# Flags about this machine. They are not kept in config.json.
 NOT_KEPT = ("--data-dir", "--idx-dir", "--devices")
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def default_folder(config: RunConfig, normal_name: str) -> Path:
-    """`runs/fashion_mnist-sneaker`, with whatever distinguishes the run from a plain one."""
+    """`runs/fashion_mnist-sneaker`, with the settings that differ from a default run."""
     if config.data:
         parts = [_slug(Path(config.data).resolve().name) or "images"]
     else:
@@ -95,27 +95,27 @@ def run_experiment(
         source: where Fashion-MNIST comes from.
         command: the command line, for the report.
         output: the new run's folder; see the README for its files (default: `default_folder`).
-        resume: the folder of the run to go on with, instead of a new one.
+        resume: the folder of the run to continue, instead of a new one.
         overwrite: replace an earlier run in `output`.
 
     Returns:
-        The run folder, and what its `metrics.json` holds; nothing on a worker that is not the
-        first, which only helps to train.
+        The run folder, and the content of its `metrics.json`; an empty one on workers other than
+        the first, which only help to train.
 
     Raises:
-        UsageError, DataError, ArtefactError, TrainingError: as their names say.
+        UsageError, DataError, ArtefactError, TrainingError: see `ganad_tf.errors`.
         Interrupted: on Ctrl-C; the run can be resumed.
     """
-    # Data first: a mistake in the data flags must not leave or destroy a run folder.
+    # The data come first: a mistake in their flags must neither leave nor destroy a run folder.
     splits = load_splits(config, source)
     if config.image_size is None:  # measured now; kept, so that a resumed run has the same
         config = dataclasses.replace(config, image_size=splits.image_shape[0])
     plan = make_plan(config, splits)
     index, workers = worker_index()
     _check_promises(config, splits, workers)
-    _encoder(config)  # missing or wrong weights should not be found after the training
+    _encoder(config)  # fail now, not after training, if its weights are missing or wrong
     folder = resume or output or default_folder(config, splits.normal_name)
-    if resume and (folder / SPLIT).is_file():  # else it stopped before it had learnt anything
+    if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
     if index:
         _help_train(config, plan, splits, execution, folder, resume)
@@ -139,7 +139,7 @@ def run_experiment(
 
 
 def _check_promises(config: RunConfig, splits: Splits, workers: int) -> None:
-    """Refuses before the training what would fail after it."""
+    """Refuses now what would otherwise fail after training."""
     if config.max_false_alarms is not None:
         n_normal = np.count_nonzero(~splits.validation.is_anomaly)
         conformal_threshold(np.zeros(n_normal), config.max_false_alarms)
@@ -158,7 +158,7 @@ def _help_train(
     folder: Path,
     resume: Path | None,
 ) -> None:
-    """The part of a worker that is not the chief: it trains, and its files are thrown away."""
+    """What a worker other than the first does: it trains and discards its files."""
     index, workers = worker_index()
     with tempfile.TemporaryDirectory() as scratch:
         model = train(config, plan, splits, execution, Path(scratch), resume)
@@ -240,7 +240,7 @@ def _report(
     scores = {name: model.scores for name, model in models.items()}
     run = EvaluatedRun(config, plan, splits, detector, metrics, scores, command)
     write_run_report(folder, run)
-    # The last two: metrics.json says that the run is whole, then nothing is left to resume.
+    # metrics.json marks the run as complete, so it comes last. The checkpoint is not needed then.
     write_json(folder / METRICS, metrics)
     for file in (CHECKPOINT, BEST):
         (folder / file).unlink(missing_ok=True)

@@ -16,10 +16,10 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Makes `folder` if need be, and keeps other processes out of it.
+    """Creates `folder` if needed, and keeps other processes out of it.
 
-    The lock is the operating system's own, on a file that names its owner. It ends with the
-    process, however that ends, so a lock left behind by a dead owner is taken over.
+    The lock is the operating system's own, on a file that names its owner. The system releases it
+    when the process ends, even if it is killed, so the lock of a dead process is taken over.
 
     Raises:
         UsageError: if `folder` is a file, or another process is at work there.

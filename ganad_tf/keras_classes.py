@@ -1,7 +1,7 @@
-"""Makes Keras know our classes as soon as both libraries are imported, in either order.
+"""Registers our classes with Keras as soon as both libraries are imported, in either order.
 
-`keras.saving.load_model` refuses classes that nobody registered. Importing Keras takes seconds,
-which `--help` should not cost, so the registration waits until somebody imports it.
+`keras.saving.load_model` refuses classes that are not registered. Importing Keras takes seconds,
+and `--help` must be fast, so the classes are registered when Keras is imported.
 """
 
 import importlib
@@ -34,7 +34,7 @@ def register() -> None:
 def _register_now(keras: ModuleType) -> None:
     known = keras.saving.get_custom_objects()
     for name, (module, class_name) in CLASSES.items():
-        # Where our modules were imported first, they have registered the classes themselves.
+        # Modules that were imported earlier have registered their classes themselves.
         known.setdefault(name, _stand_in(module, class_name))
 
 
@@ -48,7 +48,7 @@ def _stand_in(module: str, class_name: str) -> type:
 
 
 class _RegisterAfterKeras(importlib.abc.MetaPathFinder):
-    """Finds nothing itself; lets Keras be loaded as ever, then registers."""
+    """An import hook: lets Keras be imported in the usual way, then registers our classes."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -12,12 +12,15 @@ import tensorflow as tf
 Judgement = tuple[tf.Tensor, tf.Tensor]
 
 # Keeps -log(1 - exp(-error)) finite when a reconstruction is perfect.
-SMALLEST_ERROR = 1e-6
-# P(normal) of a pixel is exp(-LOCAL_SCALE * error): even odds at an error of 0.14, of 2.
+MIN_ERROR = 1e-6
+# P(normal) of a pixel is exp(-LOCAL_SCALE * error). It is 1/2 at an error of 0.14; errors lie in
+# [0, 2].
 LOCAL_SCALE = 5.0
-# Likewise for single pixels, of which some are always perfect: it bounds the gradient, too.
-SMALLEST_LOCAL_ERROR = 0.2
-# Here the series of softplus is exact to float32, and so is the plain formula.
+# The same for single pixels. It is larger because some pixels are always reconstructed perfectly;
+# there it bounds the gradient.
+MIN_LOCAL_ERROR = 0.2
+# At this logit both the series of softplus and the plain formula are exact to float32, so scores
+# make no jump there.
 SERIES_BELOW = -5.0
 
 
@@ -37,7 +40,10 @@ class Patches:
 
     @classmethod
     def for_image_size(cls, image_size: int) -> "Patches":
-        """16x16 patches, 3 of 9, at 32x32; 32x32 patches, 10 of 49, at 128x128 (METHOD: Kim)."""
+        """16x16 patches, 3 of 9, at 32x32; 32x32 patches, 10 of 49, at 128x128.
+
+        Sources: Ferrari and Enneifer for 32x32, the code of Kim et al. 2020 for 128x128.
+        """
         size = max(16, image_size // 4)
         count = ((image_size - size) // (size // 2) + 1) ** 2
         return cls(size, size // 2, 3 if count == 9 else max(1, round(count / 5)))
@@ -75,8 +81,8 @@ def largest_patch_error(errors: tf.Tensor, patches: Patches) -> tf.Tensor:
 def smoothed_errors(errors: tf.Tensor) -> tf.Tensor:
     """Errors averaged over squares of about a sixteenth of the image's side, [N, S, S].
 
-    3x3 pixels at 32x32, 9x9 at 128x128: as fine as the smallest defect that matters, without the
-    flicker of single pixels. Padding does not count.
+    3x3 pixels at 32x32, 9x9 at 128x128: fine enough for small defects, without the noise of single
+    pixels. Padding is left out of the average.
     """
     size = errors.shape[1] // 16 + 1
     return tf.nn.avg_pool2d(errors[..., None], size, 1, "SAME")[..., 0]
@@ -110,29 +116,29 @@ def abc_loss(errors: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
 
     Source: Yamanaka et al. 2019 (Autoencoding Binary Classifiers).
     """
-    error = scale * mean_error(errors) + SMALLEST_ERROR
+    error = scale * mean_error(errors) + MIN_ERROR
     return -tf.math.log(-tf.math.expm1(-error))
 
 
-def local_abc_loss(errors: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Our own, for G: the ABC likelihood of single pixels, where it is known which are anomalous.
+def local_abc_loss(errors: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    """Our own, for G: the ABC likelihood of each pixel, for anomalies with a mask.
 
     With d = LOCAL_SCALE * |x_s - G(x_s)| at each pixel: the mean of -log(1 - exp(-d)) over the
-    anomalous pixels plus the mean of d over the others. Loss 5 asks that an anomaly fails as a
-    whole; a small defect must fail in its own place, and nowhere else.
+    anomalous pixels plus the mean of d over the others. Loss 5 requires a large error over
+    the whole image; a small defect must be reconstructed badly at its own pixels only.
 
     Args:
         errors: `pixel_errors`, [N, S, S].
-        where: 1 at anomalous pixels, 0 at others, [N, S, S].
+        masks: 1 at anomalous pixels, 0 at others, [N, S, S].
     """
     distances = LOCAL_SCALE * errors
-    anomalous = -tf.math.log(-tf.math.expm1(-distances - SMALLEST_LOCAL_ERROR))
+    anomalous = -tf.math.log(-tf.math.expm1(-distances - MIN_LOCAL_ERROR))
 
     def mean(values, weights):
         total = tf.reduce_sum(weights, axis=[1, 2])
         return tf.reduce_sum(values * weights, axis=[1, 2]) / tf.maximum(total, 1.0)
 
-    return mean(anomalous, where) + mean(distances, 1 - where)
+    return mean(anomalous, masks) + mean(distances, 1 - masks)
 
 
 def anomaly_adversarial_loss(fake: Judgement) -> tf.Tensor:
@@ -158,8 +164,8 @@ def feature_abc_loss(logit: tf.Tensor, is_anomaly: bool) -> tf.Tensor:
     """Our own, for G: the ABC likelihood with the head's error in place of the reconstruction's.
 
     With d = softplus(logit) and P(normal | x) = exp(-d): d for normal images and
-    -log(1 - exp(-d)) for anomalies, which is softplus(-logit). It teaches the encoder directly what
-    loss 5 teaches it through the decoder.
+    -log(1 - exp(-d)) for anomalies, which is softplus(-logit). It trains the encoder directly; loss
+    5 trains it through the decoder.
 
     Args:
         logit: float32 [N], the generator's head.

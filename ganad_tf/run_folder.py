@@ -1,4 +1,4 @@
-"""The folder of one run: its files, and who may write into it."""
+"""The folder of a run: its file names, and when it may be created, replaced or resumed."""
 
 import dataclasses
 import shutil
@@ -78,7 +78,7 @@ def _is_run(folder: Path) -> bool:
 def check_same_split(folder: Path, fingerprint: str) -> None:
     """Refuses other images, or another split of them.
 
-    What a run has learnt from must not come back as a test image.
+    Otherwise an image that the run was trained on could become a test image.
 
     Args:
         folder: the run folder.
@@ -96,7 +96,7 @@ def check_same_split(folder: Path, fingerprint: str) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run ended: its metrics are the last file it writes."""
+    """Whether a run is complete: its metrics are written last."""
     return (folder / METRICS).is_file()
 
 
@@ -133,7 +133,7 @@ def resumed_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
     differences = config.differences(given)
     if differences:
         raise UsageError(
-            f"--resume goes on with the settings that {folder} was begun with. "
+            f"--resume continues {folder} with its own settings. "
             f"Received other ones (begun != now): {'; '.join(differences)}"
         )
     return config

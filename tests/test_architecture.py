@@ -31,15 +31,20 @@ LAYERS = (
         *("ganad_tf.networks", "ganad_tf.losses", "ganad_tf.preprocessing"),
         *("ganad_tf.atomic_files", "ganad_tf.folder_lock"),
     ),
-    ("ganad_tf.console", "ganad_tf.errors", "ganad_tf.keras_classes"),
+    (
+        *("ganad_tf.console", "ganad_tf.environment", "ganad_tf.errors"),
+        "ganad_tf.keras_classes",
+    ),
 )
 
 MAX_MODULE_LINES, MAX_CLASS_LINES, MAX_PARAMETERS = 300, 250, 7
 # With the reason why each is not divided.
 LONG_MODULES = {
     "export.runtime": "one file that can be copied away",
+    "ganad_tf.settings.run_config": "a table: one entry for each flag, with its help",
     "ganad_tf.networks.pretrained_weights": "a reader of one foreign format and all its checks",
 }
+LONG_CLASSES = {"ganad_tf.settings.run_config.RunConfig": "the table itself"}
 MAY_PRINT = {
     "ganad_tf.console": "what commands print with",
     "ganad_tf.errors": "run_cli, the frame around every command, prints the error",
@@ -162,7 +167,7 @@ def test_classes_are_short():
         for name, node, _ in definitions(ast.ClassDef)
         if node.end_lineno - node.lineno >= MAX_CLASS_LINES
     }
-    assert not long
+    assert long.keys() == LONG_CLASSES.keys()
 
 
 def test_functions_take_few_parameters_or_say_why():

@@ -80,7 +80,7 @@ def test_local_abc_is_the_likelihood_of_a_classifier_of_pixels(rng):
     errors = rng.uniform(0.05, 1, (3, 8, 8)).astype("f")
     where = (rng.random((3, 8, 8)) < 0.3).astype("f")
     d = losses.LOCAL_SCALE * errors
-    anomalous = -np.log(1 - np.exp(-d - losses.SMALLEST_LOCAL_ERROR))
+    anomalous = -np.log(1 - np.exp(-d - losses.MIN_LOCAL_ERROR))
     expected = [
         a[w == 1].mean() + b[w == 0].mean() for a, b, w in zip(anomalous, d, where, strict=True)
     ]

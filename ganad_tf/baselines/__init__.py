@@ -1,4 +1,4 @@
-"""What the detector must beat, scored on the same split and read by the same evaluation."""
+"""Simpler models, scored on the same split and measured in the same way."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Scikit-learn's anomaly detectors on pixels. They learn from normal images and ignore labels."""
+"""Scikit-learn's anomaly detectors on pixels. They learn from normal images only."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import OneClassSVM
 
-# (normal training images [N, D], test images [M, D], seed) -> anomaly scores [M]
+# (normal training images [N, D], test images [M, D], seed) -> anomaly scores [M].
 Detector = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 

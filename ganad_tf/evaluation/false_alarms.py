@@ -6,8 +6,8 @@ that score above the k-th smallest of the n is Beta(n + 1 - k, k) distributed ov
 validation images (Vovk, *Conditional validity of inductive conformal predictors*, 2012). So the
 rate of a threshold lies between those of its two neighbours, k = n - x and k = n - x + 1. A
 conformal threshold is its own lower neighbour, and the distribution is exact. Any other is treated
-as chosen without a look at these scores (Clopper and Pearson, 1934); that of best F1 has seen them,
-which the interval cannot know.
+as if it were chosen without these scores (Clopper and Pearson, 1934). The threshold of best F1 is
+chosen on them, which the interval does not account for.
 """
 
 import numpy as np
@@ -25,8 +25,8 @@ def expected_rate(
     Args:
         normal_scores: scores of n >= 1 normal validation images, in any order.
         threshold: an image is called an anomaly if its score is greater.
-        confidence: share of all draws of validation images whose interval holds the true rate; at
-            least this for thresholds that are none of the scores.
+        confidence: the probability, over draws of validation images, that the interval contains
+            the true rate. It is at least this if the threshold is none of the scores.
 
     Returns:
         `mean`, `low`, `high` and `confidence`, all in [0, 1].
@@ -49,7 +49,8 @@ def expected_alarms(
 ) -> tuple[int, int]:
     """The range of false alarms to expect in a test with `images` normal images.
 
-    It is wider than that of the rate: a test is a draw as well (the beta-binomial distribution).
+    It is wider than the interval of the rate, because the test images are a random draw, too (the
+    beta-binomial distribution).
 
     Args:
         normal_scores, threshold, confidence: as in `expected_rate`.

@@ -10,9 +10,10 @@ from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.masks import Masks
 from ganad_tf.errors import DataError
 
+# As in MVTec's own evaluation (Bergmann et al. 2021).
 FALSE_ALARM_LIMIT = 0.3
 # Map values are sorted into bins by the leading bits of their float32: sign, exponent and 11 bits
-# of the fraction. Such bins need no range that is known beforehand, and are 1/2048 of a value wide.
+# of the fraction. Such bins need no range in advance, and their width is 1/2048 of the value.
 _BITS = 20
 _BATCH = 64
 
@@ -20,9 +21,9 @@ _BATCH = 64
 class Localisation:
     """Gathers anomaly maps batch by batch and measures them over all their pixels.
 
-    Memory does not grow with the number of images: kept are histograms with 2^20 bins (24 MB).
-    Values in one bin count as equal, so that an area is off by at most half the share of (sound,
-    defective) pairs of pixels that share a bin; 1e-4 on continuous maps.
+    Memory does not grow with the number of images, because only histograms of 2^20 bins are kept
+    (24 MB). Values in one bin count as equal. The error of an area is at most half the share of
+    (sound, defective) pairs of pixels that are in one bin: 1e-4 on continuous maps.
     """
 
     def __init__(self):
@@ -85,7 +86,7 @@ class Localisation:
         rates, overlaps, _ = roc_curve(
             truth, values, sample_weight=weights, drop_intermediate=False
         )
-        # Up to the first point at the limit or beyond it: what rises there is no longer counted.
+        # Up to the first point at the limit or beyond it, then interpolated at the limit.
         end = int(np.searchsorted(rates, limit)) + 1
         rates, overlaps = rates[:end], overlaps[:end]
         overlaps[-1] = np.interp(limit, rates[-2:], overlaps[-2:])

@@ -19,10 +19,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measures raw scores against the truth. An anomaly is the positive class throughout.
 
-    Without any anomaly, false alarms are all that can be measured: what needs anomalies is None.
+    Without any anomaly, only false alarms can be measured; all other results are None.
 
     The areas (`auroc`, `average_precision`, `auroc_by_kind`) come from the raw scores and do not
-    depend on the threshold; `confusion` and what follows from it do.
+    depend on the threshold; `confusion` and all rates derived from it do.
 
     Args:
         scores: anomaly scores [N], any scale; higher means more anomalous.
@@ -45,7 +45,7 @@ def evaluate(
     if not np.isfinite(threshold):
         raise DataError(f"threshold: expected a finite number. Received: {threshold}")
 
-    # A plain float keeps the comparison in the scores' own dtype, as in the exported graph.
+    # A plain float, so that scores are compared in their own dtype, as in the exported graph.
     tn, fp, fn, tp = confusion_matrix(is_anomaly, scores > threshold, labels=[False, True]).ravel()
     return {
         **_of_anomalies(scores, is_anomaly),
@@ -63,7 +63,7 @@ def evaluate(
 
 
 def _of_anomalies(scores: np.ndarray, is_anomaly: np.ndarray) -> dict[str, float | None]:
-    """What is true of the scores at all thresholds."""
+    """Results that do not depend on the threshold."""
     if not is_anomaly.any():
         return dict.fromkeys(("auroc", "average_precision", "fpr_at_95_tpr"))
     return {
@@ -74,7 +74,7 @@ def _of_anomalies(scores: np.ndarray, is_anomaly: np.ndarray) -> dict[str, float
 
 
 def _of_alarms(fp: int, fn: int, tp: int) -> dict[str, float | None]:
-    """How right the alarms at the threshold are."""
+    """Results at the threshold that need anomalies."""
     if not tp + fn:
         return dict.fromkeys(("precision", "recall", "f1"))
     return {
@@ -114,7 +114,7 @@ def _checked(
 
 def _false_alarms_at_recall(is_anomaly: np.ndarray, scores: np.ndarray, recall: float) -> float:
     """The lowest false-alarm rate of any threshold that finds `recall` of the anomalies."""
-    # Thinning the curve would drop the very point that is looked for.
+    # The point that is looked for may be one that `drop_intermediate` would drop.
     fpr, tpr, _ = roc_curve(is_anomaly, scores, drop_intermediate=False)
     return float(fpr[np.argmax(tpr >= recall)])
 

@@ -1,4 +1,4 @@
-"""The test set: read once, to score it, to measure the scores and to write them down."""
+"""Scores the test set, measures the scores and writes them to a file."""
 
 import csv
 import time
@@ -15,12 +15,12 @@ from ganad_tf.evaluation.localisation import localise
 from ganad_tf.evaluation.metrics import evaluate
 from ganad_tf.scoring import Detector
 
-# The name of our model among those it is compared with.
+# The name of our model in reports, beside the models that it is compared with.
 OUR_MODEL = "dual-discriminator GAN"
 
 
 class Scored(NamedTuple):
-    """Scores of a model on the test set, and the threshold it was given before."""
+    """Scores of a model on the test set, and its threshold from validation images."""
 
     scores: np.ndarray
     threshold: float
@@ -40,7 +40,7 @@ def score_test_set(detector: Detector, test: LabelledImages) -> tuple[dict[str, 
 def evaluate_models(
     models: Mapping[str, Scored], detector: Detector, test: LabelledImages
 ) -> dict[str, Any]:
-    """Measures our model and what it is compared with.
+    """Measures our model and the models that it is compared with.
 
     Args:
         models: name -> its scores and threshold; `OUR_MODEL` is among them.
@@ -95,7 +95,7 @@ def write_scores(path: Path, test: LabelledImages, results: Mapping[str, np.ndar
 
 
 def _localisation(detector: Detector, test: LabelledImages) -> dict[str, float | None]:
-    """How well the maps show the places of defects; None where no masks are known."""
+    """How well anomaly maps locate defects; None if no mask is known."""
     if test.masks is None:
         return {"pixel_auroc": None, "aupro": None}
 

@@ -23,7 +23,7 @@ def draw_figures(
     history: Sequence[Mapping[str, Any]],
     scores: Mapping[str, np.ndarray],
 ) -> dict[str, ReportFigure]:
-    """The pictures by file name; those about anomalies only if there were any to test with.
+    """Draws the pictures. Those about anomalies are left out if the test set has none.
 
     Args:
         splits: the data.
@@ -31,6 +31,9 @@ def draw_figures(
         models: model name -> what `evaluate` says of it.
         history: one record for each epoch.
         scores: model name -> test scores [N].
+
+    Returns:
+        File name, without suffix -> picture, in the order to show them.
     """
     test = splits.test
     metrics, own = models[OUR_MODEL], scores[OUR_MODEL]
@@ -41,14 +44,14 @@ def draw_figures(
         figures["overlays"] = ReportFigure(
             "Where it looks",
             "Test images drawn at random, and the same with their anomaly maps over them. All "
-            "share one colour scale, fixed by normal validation images, so that a normal image "
-            f"stays cool.{outlines}",
+            "share one colour scale, set by normal validation images, so a normal image "
+            f"stays dark.{outlines}",
             image_plots.overlay_rows(*samples, MAP_COLOUR_RANGE),
         )
     figures["samples"] = ReportFigure(
         "What it sees",
         "Original, reconstruction and anomaly map of test images drawn at random. All maps "
-        "share one colour scale, fixed by normal validation images.",
+        "share one colour scale, set by normal validation images.",
         image_plots.sample_rows(*samples, MAP_COLOUR_RANGE),
     )
     figures["histogram"] = ReportFigure(
@@ -90,8 +93,8 @@ def draw_figures(
     )
     figures["training"] = ReportFigure(
         "Training",
-        "Every loss, averaged over each epoch, and, where there are enough anomalies for it, the "
-        "AUROC on validation images, by which the epoch is chosen.",
+        "Every loss, averaged over each epoch, and the AUROC on validation images, if there are "
+        "enough anomalies. The epoch with the highest AUROC is kept.",
         plots.training_curves(history, _curves(history), metrics["best_epoch"]),
     )
     return figures
@@ -121,7 +124,7 @@ def _samples(
 
 
 def _outlines(masks: Masks | None, indices: np.ndarray) -> list[np.ndarray | None]:
-    """The masks of images, None for one without a defect of known place."""
+    """The mask of each defect; None for normal images and for defects without a mask."""
     if masks is None:
         return []
     return [masks[int(index)] if masks.known[index] else None for index in indices]

@@ -44,7 +44,7 @@ class Samples:
 def pick_examples(
     is_anomaly: ArrayLike, kinds: ArrayLike, count: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws samples to show, blindly: by chance and evenly over kinds, whatever their scores.
+    """Draws samples to show at random and evenly over kinds, whatever their scores.
 
     Args:
         is_anomaly: the truth [N].
@@ -68,7 +68,7 @@ def sample_rows(
 ) -> Figure:
     """Original, reconstruction and anomaly map of normal and of anomalous samples.
 
-    Every map is drawn on the one scale `colour_range`: a normal image looks cool because it is.
+    All maps have the same scale, `colour_range`, so a normal image stays dark.
 
     Args:
         normal: normal samples, at least one.
@@ -195,7 +195,7 @@ def _even_draw(
 def _write_heading(row: Sequence[Axes], heading: str, colour: str) -> None:
     for axes in row:
         axes.set_axis_off()
-    # The heading spans all columns; counted in the layout, it would widen the first one.
+    # The heading spans all columns. If it took part in the layout, it would widen the first one.
     row[0].text(0, 0, heading, fontsize=11, weight="bold", color=colour).set_in_layout(False)
 
 
@@ -228,8 +228,8 @@ def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range: tuple[float
         _show_image(heat, overlay(image, samples.maps[column], colour_range))
         mask = samples.masks[column] if len(samples.masks) else None
         if mask is not None:
-            # On the map alone: a line around a fine scratch would hide it. Padded, or a defect at
-            # the border would be left open there.
+            # Only on the map, since a line around a fine scratch would hide it. The mask is padded,
+            # so that the outline of a defect at the border is closed.
             high, wide = mask.shape
             x, y = np.arange(-1, wide + 1), np.arange(-1, high + 1)
             heat.contour(x, y, np.pad(mask, 1), [0.5], colors=_OUTLINE_COLOUR, linewidths=1)

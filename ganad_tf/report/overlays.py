@@ -1,10 +1,10 @@
-"""Anomaly maps laid over their images, with the look that the exported runtime gives them."""
+"""Anomaly maps drawn over their images, as in the exported runtime."""
 
 import numpy as np
 from PIL import Image
 
-# `export/runtime.py` must stay one file that can be copied away, so this stands there a second
-# time; tests/report/test_overlays.py holds the two together.
+# `export/runtime.py` must remain one file that can be copied, so it has a copy of this code;
+# tests/report/test_overlays.py checks that both give the same pictures.
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
 
@@ -26,7 +26,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range: tuple[float, flo
     heat = np.clip((np.asarray(stretched) - low) / (high - low), 0, 1)
     anchors = np.linspace(0, 1, len(HEAT))
     colours = np.stack([np.interp(heat, anchors, band) for band in zip(*HEAT, strict=True)], -1)
-    # Grey underneath, so that the image's own colours are not taken for heat.
+    # The image is drawn in grey, so that its own colours are not mistaken for the map's.
     grey = pixels.mean(axis=-1, keepdims=True)
     opacity = 0.85 * np.sqrt(heat)[..., None]
     return np.rint(grey * (1 - opacity) + colours * opacity).astype(np.uint8)

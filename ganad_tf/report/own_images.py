@@ -1,4 +1,4 @@
-"""What a report says about a folder of own images: files, missed kinds, doubtful labels."""
+"""What a report says about a folder of images: files, missed kinds, doubtful labels."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,6 +11,7 @@ from ganad_tf.report.overlays import overlay
 from ganad_tf.report.page_data import KindResult, OwnData, Suspect
 from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
 
+# A few rows of pictures in the report; a person should look at each.
 SUSPECTS = 12
 _BATCH = 256
 
@@ -22,7 +23,7 @@ def describe_own_data(
     scores: np.ndarray,
     aurocs: Mapping[str, float],
 ) -> OwnData:
-    """Gathers what there is to say.
+    """Collects what the report says about the folder.
 
     Args:
         splits: the data.
@@ -78,7 +79,7 @@ def find_suspects(
     threshold: float,
     count: int = SUSPECTS,
 ) -> list[Suspect]:
-    """The normal images of highest score, whatever part they are in.
+    """The normal images with the highest scores in all three parts.
 
     Args:
         splits: the folder.
@@ -94,7 +95,7 @@ def find_suspects(
         if part == "test":
             scores = test_scores[normal]
         else:
-            # Batch by batch: the part may be larger than the memory.
+            # Batch by batch, because the part may not fit into memory.
             chunks = [normal[i : i + _BATCH] for i in range(0, len(normal), _BATCH)]
             scores = np.concatenate([predict(data.images[some])["score"] for some in chunks])
         for place in np.argsort(-scores, kind="stable")[:count]:

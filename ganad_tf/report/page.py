@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run: it opens anywhere and loads nothing."""
+"""One self-contained HTML page about a run. It loads no other file."""
 
 import base64
 import io
@@ -78,7 +78,7 @@ def render_report(data: ReportData) -> str:
 
 
 def verdict(metrics: Mapping[str, Any]) -> str:
-    """The result in one sentence, for a reader who stops there.
+    """The result in one sentence.
 
     Args:
         metrics: what `metrics.evaluate` returned.
@@ -96,7 +96,7 @@ def verdict(metrics: Mapping[str, Any]) -> str:
 
 
 def headlines(metrics: Mapping[str, Any]) -> list[Headline]:
-    """The main figures, each with a sentence that needs no statistics to be understood.
+    """The main results, each with a sentence that needs no knowledge of statistics.
 
     Args:
         metrics: what `metrics.evaluate` returned.
@@ -128,8 +128,8 @@ def headlines(metrics: Mapping[str, Any]) -> list[Headline]:
         Headline(
             "Right alarms",
             f"{metrics['precision']:.1%}",
-            f"The share of alarms that were anomalies. It holds for the mix tested, {chance:.0%} "
-            "anomalies; where they are rarer, it is lower.",
+            f"The share of alarms that were anomalies, with {chance:.0%} anomalies as in this "
+            "test. Where anomalies are rarer, it is lower.",
         ),
         Headline(
             "Average precision",
@@ -148,7 +148,7 @@ def headlines(metrics: Mapping[str, Any]) -> list[Headline]:
 
 
 def _pixel_headlines(metrics: Mapping[str, Any]) -> list[Headline]:
-    """Where masks are known: how well the maps show the place."""
+    """How well anomaly maps locate defects, if masks are known."""
     if metrics.get("pixel_auroc") is None:
         return []
     return [
@@ -187,7 +187,7 @@ def in_words(rate: float, noun: str) -> str:
 
 def _model_rows(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list]]:
     """Name and (text, is best of its column) cells; with one model nothing is called best."""
-    # All models were tested on the same images: a figure is known of each of them or of none.
+    # All models were tested on the same images, so a result exists for all of them or for none.
     known = next(iter(models.values()))
     best = {
         key: (max if higher else min)(result[key] for result in models.values())
@@ -218,7 +218,7 @@ def _cell(key: str, value: float | None) -> str:
 def _data_uri(image: Figure | np.ndarray | str | os.PathLike) -> str:
     if isinstance(image, Figure):
         buffer = io.BytesIO()
-        # Without the Software entry, which holds a version, equal figures give equal files.
+        # The Software entry holds a version; without it, equal figures give equal files.
         image.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
         png = buffer.getvalue()
     elif isinstance(image, np.ndarray):

@@ -1,4 +1,4 @@
-"""All that a report tells, as plain values."""
+"""Everything that a report shows, as plain values."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Suspect:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnData:
-    """All that the report tells about a folder of images beyond what it tells of any data.
+    """What the report shows about a folder of images only.
 
     Attributes:
         root: the folder.
@@ -84,7 +84,7 @@ class ReportFigure:
         title: heading above it.
         caption: what to see in it, a sentence or two.
         image: a matplotlib figure, or the path of a PNG file.
-        alt: what a reader who can't see it should know (default: the title).
+        alt: text for readers who cannot see the picture (default: the title).
     """
 
     title: str
@@ -95,7 +95,7 @@ class ReportFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """All that the report tells, as plain values.
+    """Everything that the report shows, as plain values.
 
     Attributes:
         title: the page's heading, e.g. `Fashion-MNIST: sneaker against the rest`.
@@ -113,11 +113,11 @@ class ReportData:
         plan: decision -> what was decided, and why; taken from the run's plan.
         scorer_why: why this scorer, e.g. `highest AUROC on validation`.
         figures: pictures, in the order to show them.
-        facts: what the training took, e.g. `{"Training time": "4 min 10 s"}`.
+        facts: time, memory and hardware, e.g. `{"Training time": "4 min 10 s"}`.
         config: setting -> value.
         versions: package -> version.
         outlook: the false alarms to expect at the threshold, in a sentence or two.
-        own: what there is to tell of a folder of own images.
+        own: about the folder of images; None for Fashion-MNIST.
     """
 
     title: str

@@ -69,10 +69,10 @@ def roc_curves(models: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
 
 
 def score_histogram(scores: ArrayLike, is_anomaly: ArrayLike, threshold: float) -> Figure:
-    """Where normal and any anomalous scores lie, and what the threshold makes of them.
+    """Histogram of normal and anomalous scores, with the threshold.
 
-    Each group is drawn as shares of itself, so that the smaller one is not lost. The highest
-    3 % of all scores are gathered in the last bar, or a few outliers would flatten the rest.
+    Each group is drawn as shares of itself, so that a small group stays visible. The highest 3 % of
+    all scores are collected in the last bar; otherwise a few outliers would flatten the rest.
 
     Args:
         scores: anomaly scores [N].
@@ -83,7 +83,7 @@ def score_histogram(scores: ArrayLike, is_anomaly: ArrayLike, threshold: float) 
     low = min(scores.min(), threshold)
     high = max(np.quantile(scores, 0.97), threshold)
     width = (high - low) / 75 or 1.0
-    # The threshold is one of the edges, so that every bar lies wholly on one side of it.
+    # The threshold is one of the edges, so that no bar lies on both sides of it.
     steps = np.arange(np.floor((low - threshold) / width), (high - threshold) // width + 2)
     edges = (threshold + width * steps).tolist()
     is_cut = scores.max() > edges[-1]
@@ -187,7 +187,8 @@ def training_curves(
 def kind_aurocs(auroc_by_kind: Mapping[str, float], overall: float) -> Figure:
     """AUROC of every kind of anomaly against all normal images, hardest first.
 
-    Dots, not bars: near 1 the axis must be cut to show differences, and a cut bar misleads.
+    Dots instead of bars, because the axis must be cut to show differences near 1, and cut bars
+    mislead.
 
     Args:
         auroc_by_kind: kind -> AUROC in [0, 1].

@@ -30,7 +30,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "tensorflow-datasets
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedRun:
-    """All that a report is written from.
+    """Everything that a report is written from.
 
     Args:
         config: the run's settings.
@@ -52,7 +52,7 @@ class EvaluatedRun:
 
 
 def write_run_report(folder: Path, run: EvaluatedRun) -> None:
-    """Writes `plots/*.png` and `report.html` into a run folder."""
+    """Writes `plots/*.png` and `report.html` to a run folder."""
     history = read_history(folder / HISTORY)
     metrics = run.metrics
     models = {OUR_MODEL: metrics, **metrics["baselines"]}
@@ -158,7 +158,7 @@ def _counts(splits: Splits) -> dict[str, dict[str, int]]:
 
 
 def _outlook(scorer: Scorer, metrics: dict) -> str:
-    """The false alarms that the threshold should raise, beside those that it did raise."""
+    """The false alarms to be expected at the threshold, and those observed in the test."""
     rate, alarms, images = (
         metrics["expected_false_alarm_rate"],
         metrics["confusion"]["fp"],
@@ -170,16 +170,16 @@ def _outlook(scorer: Scorer, metrics: dict) -> str:
         f"{rate['confidence']:.0%} confidence between {rate['low']:.1%} and {rate['high']:.1%}, "
         f"as the threshold rests on {len(scorer.normal_scores):,} normal validation images.",
         f"Observed in the test: {alarms:,} of {images:,} ({metrics['false_alarm_rate']:.1%}); "
-        f"from {low:,} to {high:,} would be in keeping with that.",
+        f"between {low:,} and {high:,} were to be expected.",
     ]
     if not low <= alarms <= high:
         sentences.append(
-            "The test images seem to differ from the validation images, or the threshold fits "
-            "these too closely."
+            "The test images seem to differ from the validation images, or the threshold is "
+            "overfitted to them."
         )
     if not is_one_of(scorer.normal_scores, scorer.threshold):
         sentences.append(
-            "The threshold was chosen on the same validation images, and the range does not allow "
-            "for that. A threshold from a promised false-alarm rate has no such doubt."
+            "The threshold was chosen on the same validation images, which the interval does not "
+            "account for. A threshold from --max-false-alarms does not have this problem."
         )
     return " ".join(sentences)

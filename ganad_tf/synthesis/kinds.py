@@ -1,7 +1,7 @@
 """Kinds of synthetic anomalies: one function and one entry of `KINDS` each.
 
-They are made from normal images inside the graph. They teach what is normal where no anomaly is
-labelled, and protect against kinds of anomalies that are not.
+They are made from normal images inside the graph. With them, a model can be trained without
+labelled anomalies, and learns that anomalies other than the labelled ones exist.
 """
 
 import dataclasses

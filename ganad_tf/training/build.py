@@ -9,6 +9,7 @@ from ganad_tf.synthesis.augmentation import Augmentation
 from ganad_tf.synthesis.training_images import TrainingImages
 from ganad_tf.training.model import DualDiscriminatorGAN
 
+# Of the learning rate, from a hundredth to its full value; at most a tenth of the training.
 WARM_UP_STEPS = 100
 
 
@@ -47,7 +48,7 @@ def build_model(
     steps = config.epochs * config.steps_per_epoch
 
     def adam(learning_rate: float) -> keras.optimizers.Optimizer:
-        # Warm-up, because a GAN does not recover from Adam's first, large steps.
+        # Warm-up: Adam's first steps are large, and a GAN does not recover from them.
         warm_up = min(WARM_UP_STEPS, steps // 10)
         schedule = keras.optimizers.schedules.CosineDecay(
             learning_rate / WARM_UP_STEPS,

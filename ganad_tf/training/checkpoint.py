@@ -13,7 +13,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Not keras.callbacks.BackupAndRestore, which writes the weights and the epoch's number one after
     the other: killed in between, it replays an epoch on weights that have already seen it. Here
-    the number is the model's own step count, inside the one file that is renamed into place.
+    the epoch follows from the model's own step count, which is in the same file as the weights.
 
     Args:
         path: the checkpoint, ending in `.weights.h5`.
@@ -30,7 +30,7 @@ class Checkpoint(keras.callbacks.Callback):
 def save_weights(model: keras.Model, path: Path) -> None:
     """Writes a model's weights to `path`, whole or not at all."""
     with replace_file(path) as temporary:
-        # Keras insists on its double suffix.
+        # Keras accepts this double suffix only.
         whole = temporary.with_name(f"{temporary.stem}.weights.h5")
         try:
             model.save_weights(whole)
@@ -48,7 +48,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
     try:
         model.load_weights(path)
     except Exception as error:
-        # h5py and Keras raise a dozen types on a damaged file.
+        # h5py and Keras raise many types of errors on damaged files.
         reason = (str(error).splitlines() or [""])[0]
         raise ArtefactError(
             f"{path}: expected weights of this run; start again with --overwrite. "

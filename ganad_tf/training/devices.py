@@ -1,4 +1,4 @@
-"""Picks device, precision and compilation for the hardware, and says what it picked and why."""
+"""Chooses device, precision and compilation for the hardware, and says what and why."""
 
 import dataclasses
 import json
@@ -31,10 +31,10 @@ class Execution:
 
 
 def use_true_float32() -> None:
-    """Has GPUs multiply float32 numbers as such.
+    """Makes GPUs multiply float32 numbers at full precision.
 
-    Unasked, TensorFlow rounds them to 10 bits on recent ones (TF32), so scores would differ from
-    those of other runtimes by more than export allows.
+    By default TensorFlow rounds them to 10 bits on recent GPUs (TF32). Scores would then differ
+    from those of other runtimes by more than export allows.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
@@ -47,17 +47,17 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
         devices: `auto` (all GPUs, else the CPU), `cpu`, `gpu` (all) or `gpu:N` (the first N).
 
     Raises:
-        UsageError: if GPUs are asked for that are not there, or `devices` is malformed.
+        UsageError: if requested GPUs are missing, or `devices` is malformed.
     """
     _, workers = worker_index()
     use_true_float32()
     if workers > 1:
         if devices != "auto":
             raise UsageError(
-                "--devices must be auto with several workers: each takes what TensorFlow sees "
+                "--devices must be auto with several workers: each uses all that TensorFlow sees "
                 f"(CUDA_VISIBLE_DEVICES narrows it). Received: {devices!r}"
             )
-        # Before anything else touches TensorFlow: the strategy starts this process's server.
+        # This must be the first use of TensorFlow: the strategy starts the process's server.
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         chosen = "float32" if precision == "auto" else precision
         reason = f"{workers} workers (TF_CONFIG), {chosen}, without XLA"

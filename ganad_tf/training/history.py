@@ -18,7 +18,8 @@ from ganad_tf.scoring.thresholds import MIN_ANOMALIES
 from ganad_tf.training.checkpoint import save_weights
 from ganad_tf.training.validation import ValidationScore
 
-# Enough to tell epochs apart; scoring all of validation would cost more than it tells.
+# Of validation images that are scored after each epoch. More would take longer and hardly change
+# which epoch is best.
 MAX_IMAGES = 2000
 WATCHED = "validation_auroc"
 
@@ -26,7 +27,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Stops a run whose losses are lost, and names the loss.
+    """Stops the run when a loss is no longer finite, and names that loss.
 
     Raises:
         TrainingError: as soon as a loss is NaN or infinite.
@@ -49,7 +50,7 @@ class History(keras.callbacks.Callback):
     """Keeps a record of each epoch, logs it, and keeps the best epoch's averaged generator.
 
     The best epoch is the one whose averaged generator has the highest AUROC on validation images,
-    the later of equals; with too few labelled anomalies there to tell, it is the last.
+    the later of equals. With too few anomalies in validation to compare by, it is the last epoch.
 
     Args:
         path: the history, a CSV file: the epoch, every loss, `validation_auroc` (empty with too
@@ -57,7 +58,7 @@ class History(keras.callbacks.Callback):
         best: where the best epoch's weights are written, ending in `.weights.h5`.
         validation: labelled images that are not trained on.
         images_per_epoch: training images in an epoch.
-        records: those of the epochs that are done already.
+        records: of the epochs that were trained before a resume.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class History(keras.callbacks.Callback):
         self.seconds_before = self.records[-1]["seconds"] if self.records else 0.0
         self.began = time.monotonic()
         self.score = ValidationScore(self.model)
-        # No bar in a file or a pipe; the lines are enough there.
+        # No bar in a file or a pipe; the log has a line for each epoch.
         self.bar = tqdm(
             total=self.params["epochs"] * self.params["steps"],
             initial=len(self.records) * self.params["steps"],

@@ -1,4 +1,4 @@
-"""Overflow under loss scaling, agreed upon by all networks and replicas."""
+"""Loss scaling for float16: one decision about overflow for all networks and replicas."""
 
 import keras
 import tensorflow as tf
@@ -17,10 +17,10 @@ def scaled_optimizer(
 
 
 def agree_on_overflow(gradients: list[list[tf.Tensor]]) -> list[list[tf.Tensor]]:
-    """Makes an overflow anywhere one everywhere, so that all networks and replicas skip together.
+    """Makes all networks and replicas skip a step if any gradient overflows.
 
-    keras.optimizers.LossScaleOptimizer looks for overflow before gradients are summed over
-    replicas, and trusts the first replica: an overflow on another one would reach the weights.
+    keras.optimizers.LossScaleOptimizer checks for overflow before gradients are summed over
+    replicas, and only on the first replica. An overflow on another one would reach the weights.
 
     Args:
         gradients: for each network, the gradients of its weights.

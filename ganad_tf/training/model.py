@@ -21,14 +21,14 @@ from ganad_tf.training.objectives import (
     weighted_objectives,
 )
 
-# Seeds of replicas must differ, and must not meet those of another seed's steps: a prime far above
-# the number of replicas.
+# Between the seeds of two replicas. Larger than the seeds that are usually compared, so that no
+# replica repeats the random numbers of another run. Changing it would change every result.
 _REPLICA_STRIDE = 7919
 
 
 @keras.saving.register_keras_serializable("ganad_tf")
 class DualDiscriminatorGAN(keras.Model):
-    """A generator pushed by a normal and an anomaly discriminator (Kim et al. 2020).
+    """A generator trained against a normal and an anomaly discriminator (Kim et al. 2020).
 
     One training step makes one generator pass over normal and anomalous images together, one
     encoder pass over the normal reconstructions (latent loss), and one pass of each discriminator
@@ -118,7 +118,7 @@ class DualDiscriminatorGAN(keras.Model):
     def call(
         self, images: tf.Tensor, training: bool | None = None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The averaged generator's `(reconstruction, features, logit)`: what scoring uses."""
+        """The averaged generator's `(reconstruction, features, logit)`, as used for scoring."""
         return self.averaged_generator(images, training=False)
 
     def compile(

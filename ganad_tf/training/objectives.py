@@ -1,4 +1,4 @@
-"""Every loss of a batch from one pass of each network, and what each network descends."""
+"""Every loss of a batch from one pass of each network, and the objective of each network."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def loss_values(
 
     Returns:
         For each name of `GENERATOR_LOSSES` and `DISCRIMINATOR_LOSSES`, float32 [N], [M] or
-        [N + M]; sources and formulas stand in `ganad_tf.losses`.
+        [N + M]; see `ganad_tf.losses` for formulas and sources.
     """
     generator = networks.generator
     reconstructions, features, logits = generator(images, training=training)
@@ -73,7 +73,7 @@ def loss_values(
         "normal_adversarial": losses.normal_adversarial_loss(fake_n),
         **_abc_losses(errors[n_normal:], masks, abc_scale),
         "anomaly_adversarial": losses.anomaly_adversarial_loss(fake_a),
-        # Concatenated, so that each image counts alike, as in the mean over a global batch.
+        # Concatenated, so that each image has the same weight in the mean over a global batch.
         "feature_abc": tf.concat(
             [
                 losses.feature_abc_loss(logits[:n_normal], is_anomaly=False),

@@ -1,8 +1,8 @@
 """Training on several machines: TF_CONFIG names them, each runs the same command.
 
-`fit` does not work under MultiWorkerMirroredStrategy in Keras 3 (keras-team/keras#20585), so the
-loop here takes its place, around the very same `train_step` and callbacks. Two local processes
-have stood in for two machines so far.
+`fit` does not work under MultiWorkerMirroredStrategy in Keras 3 (keras-team/keras#20585). The loop
+here replaces it and calls the same `train_step` and callbacks. It was tested with two processes on
+one machine.
 """
 
 import hashlib

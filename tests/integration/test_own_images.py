@@ -15,7 +15,10 @@ from ganad_tf.errors import run_cli
 from ganad_tf.scoring import Detector
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("--epochs", "1", "--steps-per-epoch", "3", "--batch-size", "16", "--width", "4")
+SHORT = (
+    *("--epochs", "1", "--steps-per-epoch", "3", "--batch-size", "16", "--width", "4"),
+    *("--image-size", "32", "--encoder", "none"),
+)
 
 
 @pytest.fixture
