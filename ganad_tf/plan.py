@@ -48,6 +48,7 @@ class Plan:
         n_clusters: k-means clusters of the labelled anomalies; None for the best silhouette.
         score: a recipe, or `auto`.
         fallback_score: the recipe for `auto` when validation cannot compare recipes.
+        generator_recipe: the same without a pretrained encoder.
         all_kinds_known: whether the labelled anomalies stand for those to come.
         max_false_alarms: the promised false-alarm rate; None for the rule of `choose_threshold`.
         seed: of every draw.
@@ -66,6 +67,7 @@ class Plan:
     n_clusters: int | None = None
     score: str = AUTO
     fallback_score: str = NOVELTY
+    generator_recipe: str = NOVELTY
     all_kinds_known: bool = True
     max_false_alarms: float | None = None
     seed: int = 0
@@ -114,7 +116,10 @@ def make_plan(config: RunConfig, splits: Splits) -> Plan:
         encoder=config.encoder,
         encoder_size=_encoder_size(splits.image_shape[0]),
     )
-    fallback, fallback_reason = _fallback_score(plan)
+    generator_recipe, fallback_reason = _generator_recipe(plan)
+    fallback = generator_recipe
+    if plan.encoder != NO_ENCODER:
+        fallback, fallback_reason = PRETRAINED, "ImageNet features know more kinds of images"
     reasons = {
         "synthetic_share": share_reason,
         "fallback_score": fallback_reason,
@@ -123,7 +128,9 @@ def make_plan(config: RunConfig, splits: Splits) -> Plan:
         if config.max_false_alarms is not None
         else "best F1 on validation, or a false-alarm rate with too few anomalies there",
     }
-    return dataclasses.replace(plan, fallback_score=fallback, reasons=reasons)
+    return dataclasses.replace(
+        plan, fallback_score=fallback, generator_recipe=generator_recipe, reasons=reasons
+    )
 
 
 def _generator_size(image_size: int) -> int:
@@ -168,10 +175,8 @@ def _synthetic_share(config: RunConfig, splits: Splits) -> tuple[float, str]:
     return 0.0, "the labelled anomalies stand for those to come"
 
 
-def _fallback_score(plan: Plan) -> tuple[str, str]:
-    """The recipe for `auto` when validation cannot compare recipes, and why."""
-    if plan.encoder != NO_ENCODER:
-        return PRETRAINED, "ImageNet features separate what nobody has labelled"
+def _generator_recipe(plan: Plan) -> tuple[str, str]:
+    """The recipe of the generator's components that fits what it learns, and why."""
     if plan.learns_masks:
         if 2 * plan.n_masked > plan.n_labelled and plan.synthetic_share <= 0.5 and plan.trains_head:
             return MASKED_DEFECTS, "most labelled defects have masks and fill half of the batches"

@@ -1,5 +1,7 @@
 """Makes a detector of a trained generator: fits distances, the scorer and the map scales."""
 
+import logging
+
 import numpy as np
 import tensorflow as tf
 
@@ -18,10 +20,11 @@ from ganad_tf.scoring.feature_distance import (
 )
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.scoring.fit_scorer import fit_scorer
+from ganad_tf.scoring.layout_test import explain_layout, layout_aurocs, pretrained_shares
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.scorer import MapScale
-from ganad_tf.settings.names import MAX_ERROR
+from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
 
 # Of the pixels of normal validation images, this share lies below a map value of 1.
 MAP_QUANTILE = 0.999
@@ -31,6 +34,8 @@ MAX_NORMALS = 10_000
 MAX_PLACES = 50_000
 MAX_PIXELS = 10_000_000
 BATCH = 256
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def fit_detector(
@@ -65,7 +70,12 @@ def fit_detector(
     )
     values = _measure(measurer, validation)
     scales = _fit_map_scales(measurer, validation)
-    scorer = fit_scorer(values, validation.is_anomaly, scales, plan)
+    recipes = dict(RECIPES)
+    if measurer.encoder is not None:
+        aurocs = layout_aurocs(measurer, validation, plan.seed)
+        recipes[PRETRAINED] = pretrained_shares(plan, aurocs)
+        _LOGGER.info("%s", explain_layout(aurocs))
+    scorer = fit_scorer(values, validation.is_anomaly, scales, plan, recipes)
     return Detector(
         measurer, scorer, splits.image_shape, splits.resize, splits.bit_depth, splits.max_pixels
     )

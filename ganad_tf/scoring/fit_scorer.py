@@ -13,7 +13,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.plan import Plan
 from ganad_tf.scoring.scorer import MIN_COMPONENT, Component, MapScale, Scorer
 from ganad_tf.scoring.thresholds import choose_threshold
-from ganad_tf.settings.names import AUTO, CLASSIFIER, FITTED_RECIPES, LABEL_DIRECTION, RECIPES
+from ganad_tf.settings.names import AUTO, CLASSIFIER, FITTED_RECIPES, RECIPES
 
 # AUROCs of recipes differ by less than their sampling error on fewer labelled anomalies.
 MIN_ANOMALIES_TO_COMPARE = 100
@@ -24,7 +24,11 @@ Values = Mapping[str, np.ndarray]
 
 
 def fit_scorer(
-    values: Values, is_anomaly: np.ndarray, map_scales: Mapping[str, MapScale], plan: Plan
+    values: Values,
+    is_anomaly: np.ndarray,
+    map_scales: Mapping[str, MapScale],
+    plan: Plan,
+    recipes: Mapping[str, Mapping[str, float]] = RECIPES,
 ) -> Scorer:
     """Fits a scorer on VALIDATION images.
 
@@ -33,6 +37,7 @@ def fit_scorer(
         is_anomaly: bool [N]; at least one normal image.
         map_scales: kind of map -> its scale.
         plan: which recipe, which threshold, and whether the head counts.
+        recipes: recipe -> component -> share.
 
     Raises:
         DataError: if there is no normal image or a value is not finite.
@@ -45,7 +50,7 @@ def fit_scorer(
         name: np.log(np.maximum(values[name], MIN_COMPONENT) / references[name]) for name in values
     }
     comparable = is_anomaly.sum() >= MIN_ANOMALIES_TO_COMPARE and (~is_anomaly).sum() >= FOLDS
-    recipes = _usable_recipes(plan, values)
+    recipes = _usable_recipes(recipes, plan, values)
     # Weights fitted to a handful of labelled anomalies would fit their noise.
     labels = is_anomaly if comparable else np.zeros_like(is_anomaly)
     weights = {name: _weights(name, recipes[name], logs, labels, is_anomaly) for name in recipes}
@@ -83,22 +88,19 @@ def _check(values: Values, is_anomaly: np.ndarray) -> None:
         raise DataError("Fitting a scorer needs normal validation images. Received: none")
 
 
-def _usable_recipes(plan: Plan, measured: Collection[str]) -> dict[str, dict[str, float]]:
+def _usable_recipes(
+    recipes: Mapping[str, Mapping[str, float]], plan: Plan, measured: Collection[str]
+) -> dict[str, dict[str, float]]:
     """The recipes without what is not trained or measured; empty ones are left out."""
-
-    def share_of(part: str, share: float) -> float:
-        if part not in measured or (part == CLASSIFIER and not plan.trains_head):
-            return 0.0
-        if part == LABEL_DIRECTION:
-            # One label says little about where anomalies lie, ten say much.
-            return share * plan.n_labelled / (plan.n_labelled + 1)
-        return share
-
-    shares = {
-        recipe: {part: used for part, share in parts.items() if (used := share_of(part, share))}
-        for recipe, parts in RECIPES.items()
+    usable = {
+        recipe: {
+            part: share
+            for part, share in shares.items()
+            if part in measured and (plan.trains_head or part != CLASSIFIER)
+        }
+        for recipe, shares in recipes.items()
     }
-    return {recipe: used for recipe, used in shares.items() if used}
+    return {recipe: shares for recipe, shares in usable.items() if shares}
 
 
 def _weights(

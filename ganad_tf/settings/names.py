@@ -37,8 +37,8 @@ RECIPES: dict[str, Mapping[str, float]] = {
     DEFECTS: {MAX_ERROR: 1.0, PATCH: 1.0, PATCH_FEATURES: 1.0, CLASSIFIER: 0.5},
     # The same with masks of labelled defects. Chosen on the same textures.
     MASKED_DEFECTS: {PATCH: 1.0, FEATURES: 1.0, CLASSIFIER: 2.0},
-    # Frozen ImageNet features. The direction counts less with fewer labels; see `fit_scorer`.
-    PRETRAINED: {ENCODER_FEATURES: 1.0, ENCODER_PATCHES: 1.0, LABEL_DIRECTION: 1.0},
+    # Frozen ImageNet features and what else fits the images: see `ganad_tf.scoring.layout_test`.
+    PRETRAINED: {ENCODER_FEATURES: 1.0},
     CLASSIFIER: {CLASSIFIER: 1.0},
     ALL: dict.fromkeys(GENERATOR_COMPONENTS, 1.0),
 }
