@@ -14,8 +14,8 @@ mono, poly       10 of this kind are labelled; the test holds the other kind alo
 
 Ours is `train.py --data DIR --split SPLIT` with no other flag but `--epochs 2`, if the generator
 then has no part in the score (its training decides neither score nor AUROC); else the run is
-repeated without that flag. `--full` leaves it out at once, for honest minutes. A tenth of the normal training
-pictures is the validation part. Each finished cell is kept at once as
+repeated without that flag. `--full` leaves it out at once, for honest minutes. A tenth of the
+normal training pictures is the validation part. Each finished cell is kept at once as
 benchmarks/results/elpv/CELL-METHOD.json; a second call goes on with those that are missing. Splits
 0, 1 and 2 are reported; constants were chosen on splits 10, 11 and 12.
 """
