@@ -11,6 +11,8 @@ from ganad_tf.data.folder.decoding import open_image, orientation
 # Up to this many different values are labels, each of which is a defect. More are shades, as JPEG
 # and soft brushes make them.
 MAX_LABELS = 16
+# More than three values that all lie so near to black or to the brightest one are fringes, too.
+_FRINGE = 0.1
 # A mask of a larger share of the image is worth a note.
 LARGE_SHARE = 0.5
 _LOSSY = ("JPEG", "MPO")
@@ -41,7 +43,7 @@ def read_mask_file(path: Path, max_pixels: int | None = None) -> MaskFile:
     - With at most 16 different values and no JPEG, every value but 0 marks a defect: masks of 0 and
       1, of 0 and 255, of several labels and of any colours.
     - Otherwise a value of at least half the largest one does, which the fringes of JPEG and of soft
-      brushes do not reach.
+      brushes do not reach. So it is if more than three values are all nearly black or white.
     - The orientation in the EXIF data is applied, as for images.
     """
     with open_image(path, max_pixels) as mask:
@@ -52,14 +54,22 @@ def read_mask_file(path: Path, max_pixels: int | None = None) -> MaskFile:
         values = _upright(values, turn)
     distinct = np.unique(values)
     largest = float(distinct[-1]) if len(distinct) else 0.0
-    if len(distinct) <= (2 if lossy else MAX_LABELS):
-        defective = values > 0
-    else:
-        defective = (values > 0) & (values >= largest / 2)
+    defective = values > 0
+    if _has_shades(distinct, lossy):
+        defective &= values >= largest / 2
     share = float(defective.mean())
     border = np.concatenate([defective[0], defective[-1], defective[:, 0], defective[:, -1]])
     is_inverted = LARGE_SHARE < share < 1 and bool(border.mean() > LARGE_SHARE)
     return MaskFile(defective, share, float((values > 0).mean()), is_inverted)
+
+
+def _has_shades(distinct: np.ndarray, lossy: bool) -> bool:
+    """Whether values, ascending, are shades between black and white, and not labels."""
+    if len(distinct) > (2 if lossy else MAX_LABELS):
+        return True
+    near = distinct[-1] * _FRINGE
+    between = (distinct > near) & (distinct < distinct[-1] - near)
+    return len(distinct) > 3 and not between.any()
 
 
 def _values(mask: Image.Image) -> np.ndarray:

@@ -132,7 +132,9 @@ def test_other_spellings_of_folders_are_accepted(tmp_path, name):
 
 def test_two_spellings_of_one_folder_are_both_named(tmp_path):
     put(tmp_path, "normal/a.png", "anomaly/b.png", "Abnormal/c.png")
-    with pytest.raises(DataError, match="expected one folder for anomaly/.*Abnormal/ and anomaly/"):
+    with pytest.raises(
+        DataError, match=r"expected one folder for anomaly/.*Abnormal/ and anomaly/"
+    ):
         list_folder(tmp_path)
 
 

@@ -162,5 +162,5 @@ def test_a_wrong_table_is_named(tmp_path, save, load, text, message):
 def test_a_table_that_names_missing_files_is_refused(tmp_path, save, load):
     save(tmp_path / "1.png")
     (tmp_path / "labels.csv").write_text("path,label\n1.png,normal\n2.png,normal\n")
-    with pytest.raises(DataError, match="2.png: expected a file. Received: no such file"):
+    with pytest.raises(DataError, match=r"2.png: expected a file. Received: no such file"):
         load(tmp_path / "labels.csv")

@@ -33,7 +33,7 @@ def fill(listing: Listing) -> None:
         }
         for path in paths:
             key = os.path.splitext(path)[0]
-            if key in masks:
+            if key.endswith(_ENDING):
                 continue
             mask = masks.pop(key + _ENDING, None)
             if mask is None:
