@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -219,24 +219,30 @@ def move_masks_beside_images(listing: Listing) -> None:
     listing.images[:] = kept
 
 
-def describe_use(listing: Listing, masks: Counter[str]) -> tuple[str, ...]:
+# Of the lines that tell what is used, and of those that tell what is not.
+_MAX_LINES = 14
+
+
+def describe_use(
+    listing: Listing, masks: Mapping[str, int], bad: Sequence[BadFile]
+) -> tuple[str, ...]:
     """Lines that say how every file and folder is used, at most about thirty.
 
     Args:
         listing: of the folder.
         masks: folder -> number of its mask files that belong to an image in use.
+        bad: files that cannot be used.
     """
+    out_of_use = {file.path for file in bad}
     used: Counter[tuple[str, str]] = Counter()
     for image in listing.images:
-        label = f"anomalies, kind {image.kind}" if image.is_anomaly else "normal images"
-        where = f", {image.official}" if image.official else ""
-        used[os.path.dirname(image.path), label + where] += 1
+        if image.path not in out_of_use:
+            label = f"anomalies, kind {image.kind}" if image.is_anomaly else "normal images"
+            where = f", {image.official}" if image.official else ""
+            used[os.path.dirname(image.path), label + where] += 1
     for folder, count in masks.items():
         used[folder, "masks"] += count
-    lines = [f"{folder or '.'}/: {count} {use}" for (folder, use), count in sorted(used.items())]
-    if len(lines) > _MAX_LINES:
-        rest = sum(count for _, count in sorted(used.items())[_MAX_LINES:])
-        lines[_MAX_LINES:] = [f"and {rest} files in {len(lines) - _MAX_LINES} more folders"]
+    lines = _used_lines(used)
     reasons: dict[str, list[str]] = {}
     for (folder, reason), names in listing.ignored.items():
         reasons.setdefault(reason, []).extend(joined(folder, name) for name in names)
@@ -244,14 +250,27 @@ def describe_use(listing: Listing, masks: Counter[str]) -> tuple[str, ...]:
         f"ignored, {reason}: {_few(paths)}"
         for reason, paths in sorted(reasons.items(), key=lambda item: -len(item[1]))[:_MAX_LINES]
     ]
-    if listing.bad:
-        lines.append(f"cannot be used: {_few([bad.path for bad in listing.bad])}")
+    if bad:
+        lines.append(f"cannot be used: {_few([file.path for file in bad])}")
     return tuple(lines)
 
 
-_MAX_LINES = 14
+def _used_lines(used: Counter[tuple[str, str]]) -> list[str]:
+    """A line for each folder and use; folders are taken together until they are few."""
+    deepest = max((folder.count("/") + 1 for folder, _ in used), default=1)
+    lines: list[str] = []
+    for depth in range(deepest, 0, -1):
+        together: Counter[tuple[str, str]] = Counter()
+        for (folder, use), count in used.items():
+            together["/".join(folder.split("/")[:depth]), use] += count
+        lines = [f"{folder or '.'}/: {n} {use}" for (folder, use), n in sorted(together.items())]
+        if len(lines) <= _MAX_LINES:
+            break
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES:] = [f"and {len(lines) - _MAX_LINES} more of such lines"]
+    return lines
 
 
-def _few(paths: list[str]) -> str:
+def _few(paths: Sequence[str]) -> str:
     shown = ", ".join(paths[:3])
     return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"

@@ -1,7 +1,6 @@
-"""Loads a folder of image files and splits it; `layout` describes the known folder layouts."""
+"""Loads a folder of image files and splits it; `layouts` describes the known ones."""
 
 import dataclasses
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf.data.folder.account import FolderAccount
-from ganad_tf.data.folder.cache import DecodedImages, decode_files
+from ganad_tf.data.folder.cache import decode_files
 from ganad_tf.data.folder.checks import (
     check_any,
     check_normals,
@@ -27,10 +26,11 @@ from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layouts import list_folder
 from ganad_tf.data.folder.listing import BadFile, FoundImage, Listing, describe_use
-from ganad_tf.data.folder.masks import MatchedMasks, match_masks
+from ganad_tf.data.folder.masks import match_masks
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.parallel import digest_files
 from ganad_tf.data.folder.split_file import SplitEntry, draw_parts, read_split
+from ganad_tf.data.folder.usable import Usable, fingerprint
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.masks import Masks
@@ -68,7 +68,7 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
         entries = read_split(options.split_file)
         given = _Given(tuple(entries), parts_from(entries, listing, options.split_file))
     usable = _read(listing, given, options, cache_dir)
-    for line in describe_use(listing, usable.masks.folders):
+    for line in describe_use(listing, usable.masks.folders, usable.bad):
         _LOGGER.info("%s", line)
     report_bad(path, usable.bad, len(usable.images), options.skip_bad)
     if given is None:
@@ -100,40 +100,12 @@ class _Given:
     parts: Mapping[str, str]
 
 
-@dataclass(frozen=True, eq=False)
-class _Usable:
-    """The usable images of a folder, after all files have been read.
-
-    Args:
-        images: N images.
-        digests: path -> sha256 of the content.
-        decoded: the decoded contents.
-        rows: int64 [N], the row of each image in `decoded`.
-        masks: the masks of anomalies.
-        image_size: S.
-        bad: files that cannot be used.
-    """
-
-    images: list[FoundImage]
-    digests: Mapping[str, str]
-    decoded: DecodedImages
-    rows: np.ndarray
-    masks: MatchedMasks
-    image_size: int
-    bad: list[BadFile]
-
-    @property
-    def pixel_digests(self) -> np.ndarray:
-        """str [N], equal for equal pixels."""
-        return self.decoded.pixel_digests[self.rows]
-
-
 def _read(
     listing: Listing,
     given: _Given | None,
     options: FolderOptions,
     cache_dir: Path | None,
-) -> _Usable:
+) -> Usable:
     """Reads and decodes the images, and finds their masks.
 
     Args:
@@ -172,10 +144,10 @@ def _read(
     bad += masks.bad
     rows = np.array([decoded.rows[digests[image.path]] for image in images], np.int64)
     assert options.image_size is not None
-    return _Usable(images, digests, decoded, rows, masks, options.image_size, bad)
+    return Usable(images, digests, decoded, rows, masks, options.image_size, bad)
 
 
-def _draw(listing: Listing, usable: _Usable, options: FolderOptions) -> np.ndarray:
+def _draw(listing: Listing, usable: Usable, options: FolderOptions) -> np.ndarray:
     """str [N]: the part of each image."""
     images, digests = usable.images, usable.pixel_digests
     _, kinds = _number(images, listing.normal_name)
@@ -196,7 +168,7 @@ def _draw(listing: Listing, usable: _Usable, options: FolderOptions) -> np.ndarr
 
 def _splits(
     listing: Listing,
-    usable: _Usable,
+    usable: Usable,
     parts: np.ndarray,
     given: _Given | None,
     options: FolderOptions,
@@ -226,7 +198,7 @@ def _splits(
         test=test,
         normal_name=listing.normal_name,
         protocol="seen" if train.is_anomaly.any() else "none",
-        fingerprint=_fingerprint(listing.root, usable, entries, data, options.resize),
+        fingerprint=fingerprint(listing.root, usable, entries, data, options.resize),
         resize=options.resize,
         bit_depth=usable.decoded.bit_depth,
         max_pixels=options.max_pixels or MAX_PIXELS,
@@ -241,14 +213,14 @@ def _splits(
                 *usable.masks.notes,
                 *notes_on_depth(usable.decoded, usable.rows),
             ),
-            uses=describe_use(listing, usable.masks.folders),
+            uses=describe_use(listing, usable.masks.folders, usable.bad),
         ),
     )
 
 
 def _labelled(
     listing: Listing,
-    usable: _Usable,
+    usable: Usable,
     parts: np.ndarray,
     given: _Given | None,
     options: FolderOptions,
@@ -273,43 +245,6 @@ def _labelled(
             options.resize,
         ),
     )
-
-
-def _fingerprint(
-    root: Path,
-    usable: _Usable,
-    entries: Sequence[SplitEntry],
-    data: LabelledImages,
-    resize: str,
-) -> str:
-    """sha256 of the contents, kinds and parts of the images, and of the masks that are trained on.
-
-    It must stay what it was in earlier versions, so that their runs can be resumed and exported.
-    Hence the default of `resize` and the usual way to read a file are not part of it.
-    """
-    changed = [resize] if resize != "stretch" else []
-    # Files that earlier versions read otherwise; the ordinary ones are read as before.
-    parts = {entry.path: entry.part for entry in entries}
-    used = [parts[image.path] != "unused" for image in usable.images]
-    readings = {str(reading) for reading in usable.decoded.readings[usable.rows[used]] if reading}
-    if readings:
-        changed.append(f"{sorted(readings)} {usable.decoded.bit_depth}")
-    sha256 = hashlib.sha256(repr((data.images.shape[1:], data.kind_names, *changed)).encode())
-    for entry in entries:
-        if entry.part != "unused":
-            line = f"{usable.digests[entry.path]} {entry.kind} {entry.part}\n"
-            sha256.update(line.encode(errors="surrogateescape"))
-    # Masks of test images are left out: they only measure.
-    masks = [
-        (entry.path, mask)
-        for entry in entries
-        if entry.part == "train"
-        for mask in usable.masks.of.get(entry.path, ())
-    ]
-    digests, _ = digest_files(root, [mask for _, mask in masks])
-    for path, mask in masks:
-        sha256.update(f"mask {usable.digests[path]} {digests.get(mask)}\n".encode())
-    return sha256.hexdigest()
 
 
 def _number(

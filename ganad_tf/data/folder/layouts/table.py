@@ -13,8 +13,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from ganad_tf.data.folder.file_names import is_image_name, is_litter
 from ganad_tf.data.folder.layouts.names import SPELLINGS, has_role
-from ganad_tf.data.folder.listing import BadFile, FoundImage, FoundMask, Listing
+from ganad_tf.data.folder.listing import BadFile, FoundImage, FoundMask, Listing, joined
 from ganad_tf.errors import DataError
 
 _NEEDED = ("path", "label")
@@ -57,9 +58,23 @@ def fill(listing: Listing) -> None:
         mask = (row.get("mask") or "").strip()
         if mask and is_anomaly:
             listing.masks.append(FoundMask(os.path.normpath(mask).replace(os.sep, "/"), name))
+    _account_for_rest(listing)
     twice = [name for name, n in Counter(i.path for i in listing.images).items() if n > 1]
     if twice:
         raise DataError(f"{path}: expected every image once. Received: {twice[0]!r} again")
+
+
+def _account_for_rest(listing: Listing) -> None:
+    """Counts the images that the table does not name."""
+    named = {file.path for file in (*listing.images, *listing.masks, *listing.bad)}
+    others = []
+    for folder, folders, names in os.walk(listing.root):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        below = os.path.relpath(folder, listing.root).replace(os.sep, "/")
+        paths = [joined("" if below == "." else below, name) for name in names]
+        others += [p for p in paths if is_image_name(os.path.basename(p)) and p not in named]
+    for path in sorted(others):
+        listing.ignore(path, f"not named in {listing.source.name}")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
