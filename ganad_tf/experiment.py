@@ -45,6 +45,7 @@ from ganad_tf.run_folder import (
     check_same_split,
     create_run,
     is_finished,
+    with_own_split,
 )
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
 from ganad_tf.settings.names import NO_ENCODER
@@ -107,9 +108,12 @@ def run_experiment(
         Interrupted: on Ctrl-C; the run can be resumed.
     """
     # The data come first: a mistake in their flags must neither leave nor destroy a run folder.
-    splits = load_splits(config, source)
-    if config.image_size is None:  # measured now; kept, so that a resumed run has the same
-        config = dataclasses.replace(config, image_size=splits.image_shape[0])
+    splits = load_splits(with_own_split(config, resume) if resume else config, source)
+    if config.data:  # what was found in the images; kept, so that a resumed run has the same
+        size, _, channels = splits.image_shape
+        config = dataclasses.replace(
+            config, image_size=size, channels=channels, bit_depth=splits.bit_depth
+        )
     plan = make_plan(config, splits)
     index, workers = worker_index()
     _check_promises(config, splits, workers)

@@ -152,3 +152,17 @@ def moved(config: RunConfig, data: str | None) -> RunConfig:
             f"--data must be left out: the run was trained on Fashion-MNIST. Received: {data!r}"
         )
     return dataclasses.replace(config, data=data)
+
+
+def with_own_split(config: RunConfig, folder: Path) -> RunConfig:
+    """The configuration that splits own images as the run in `folder` did.
+
+    Images that were added since then are left out, and the parts need not be drawn again.
+
+    Args:
+        config: of the run.
+        folder: the run folder; without a split.csv in it, the configuration stays what it is.
+    """
+    if not config.data or not (folder / SPLIT_TABLE).is_file():
+        return config
+    return dataclasses.replace(config, split=str(folder / SPLIT_TABLE))

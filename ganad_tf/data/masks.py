@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.folder.decoding import open_image, placed
+from ganad_tf.data.folder.decoding import placed
+from ganad_tf.data.folder.mask_file import read_mask_file
 
 # Masks kept in memory after reading. Training draws the same ones again and again; 4096 masks of
 # 256 x 256 pixels, the largest image size, take 256 MB.
@@ -19,11 +20,12 @@ class Masks:
     """Where the images of one set are defective. Mask files are read when asked for.
 
     Args:
-        paths: the mask file of each image, or None for an image without one. Files of normal
-            images are not read.
+        paths: the mask files of each image, which are laid over one another; one path, or None for
+            an image without a mask. Files of normal images are not read.
         is_anomaly: bool [N], which of the images are anomalies.
         image_size: S.
         resize: how images were brought to the square; see `read_mask`.
+        max_pixels: the most pixels that a mask file may have.
 
     Raises:
         ValueError: if `paths` and `is_anomaly` are not of one length.
@@ -31,10 +33,11 @@ class Masks:
 
     def __init__(
         self,
-        paths: Sequence[Path | None],
+        paths: Sequence[Path | tuple[Path, ...] | None],
         is_anomaly: np.ndarray,
         image_size: int,
         resize: str = "stretch",
+        max_pixels: int | None = None,
     ):
         self._paths = tuple(paths)
         self._is_anomaly = np.asarray(is_anomaly, bool)
@@ -44,7 +47,9 @@ class Masks:
                 f"Received: {list(self._is_anomaly.shape)}"
             )
         self._size = image_size
-        self._read = functools.lru_cache(MAX_KEPT)(lambda path: read_mask(path, image_size, resize))
+        self._read = functools.lru_cache(MAX_KEPT)(
+            lambda path: read_mask(path, image_size, resize, max_pixels)
+        )
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -102,7 +107,12 @@ class Masks:
         return pixels
 
 
-def read_mask(path: Path, image_size: int, resize: str = "stretch") -> np.ndarray:
+def read_mask(
+    path: Path | tuple[Path, ...],
+    image_size: int,
+    resize: str = "stretch",
+    max_pixels: int | None = None,
+) -> np.ndarray:
     """Reads a mask file and scales it in the same way as its image.
 
     A pixel is defective if at least half of its area is. If no pixel reaches half, the pixels with
@@ -110,14 +120,17 @@ def read_mask(path: Path, image_size: int, resize: str = "stretch") -> np.ndarra
     defective.
 
     Args:
-        path: the mask file.
+        path: the mask file, or several that are laid over one another.
         image_size: S.
         resize: `stretch` or `pad`; see `ganad_tf.data.folder.decoding.placed`.
+        max_pixels: the most pixels that a mask file may have.
 
     Returns:
         bool [S, S], read-only.
     """
-    share = Image.fromarray(defective_pixels(path).astype(np.float32))
+    paths = path if isinstance(path, tuple) else (path,)
+    defective = functools.reduce(np.logical_or, (defective_pixels(p, max_pixels) for p in paths))
+    share = Image.fromarray(defective.astype(np.float32))
     left, top, wide, high = placed(share.size, (image_size, image_size), resize)
     shares = np.asarray(share.resize((wide, high), Image.Resampling.BOX))
     mask = np.zeros((image_size, image_size), bool)
@@ -126,14 +139,6 @@ def read_mask(path: Path, image_size: int, resize: str = "stretch") -> np.ndarra
     return mask
 
 
-def defective_pixels(path: Path) -> np.ndarray:
-    """Reads a mask file at its own size.
-
-    Returns:
-        bool [H, W]. Every value but black marks a defect, so masks of 0 and 1 work as well as
-        masks of 0 and 255.
-    """
-    with open_image(path) as mask:
-        if not mask.mode.startswith(("I", "F")):
-            return np.asarray(mask.convert("L")) > 0
-        return np.asarray(mask) > 0
+def defective_pixels(path: Path, max_pixels: int | None = None) -> np.ndarray:
+    """Reads a mask file at its own size: bool [H, W]; see `read_mask_file` for the rule."""
+    return read_mask_file(path, max_pixels).defective

@@ -44,6 +44,7 @@ def describe_own_data(
         notes=[note[:1].upper() + note[1:] + "." for note in account.notes],
         n_test_masks=n_known(splits.test),
         n_train_masks=splits.n_masked,
+        uses=account.uses,
     )
 
 

@@ -55,12 +55,13 @@ class OwnData:
 
     Attributes:
         root: the folder.
-        layout: `own` or `MVTec`.
+        layout: a name in `ganad_tf.data.folder.layouts.LAYOUTS`.
         kinds: kinds of anomaly in the test, the worst found first.
         suspects: the normal images of highest score over all parts, the highest first.
         duplicates: groups of equal pictures: (path, `kind, part`) of each.
         left_out: (path, reason) of files that cannot be used.
         notes: sentences about the data.
+        uses: lines that say how every file and folder is used, or why it is not.
         n_test_masks: how many anomalous test images have a mask.
         n_train_masks: how many anomalies in training have one.
     """
@@ -74,6 +75,7 @@ class OwnData:
     notes: Sequence[str]
     n_test_masks: int
     n_train_masks: int
+    uses: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ganad_tf.data import masks as masks_module
-from ganad_tf.data.masks import Masks, read_mask
+from ganad_tf.data.masks import Masks, defective_pixels, read_mask
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_subset_has_the_masks_of_its_images(masks, marked):
 def test_a_file_is_read_once_and_only_when_asked_for(masks, monkeypatch):
     read = []
 
-    def count(path):
+    def count(path, _):
         read.append(path)
         return np.ones((32, 32), bool)
 
@@ -111,3 +111,65 @@ def test_masks_cannot_be_changed_by_their_readers(masks):
 def test_labels_must_be_one_per_path():
     with pytest.raises(ValueError, match=r"is_anomaly must be \[2\].*Received: \[3\]"):
         Masks([None, None], np.zeros(3, bool), 32)
+
+
+def alpha(colours, opacity):
+    return np.dstack([np.broadcast_to(np.uint8(colours), (*opacity.shape, 3)), opacity])
+
+
+BLOCK = np.zeros((32, 32), np.uint8)
+BLOCK[8:16, 8:16] = 1
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        BLOCK,
+        BLOCK * 255,
+        BLOCK[..., None] * np.uint8([0, 0, 2]),  # nearly black
+        alpha(255, BLOCK * 255),  # drawn in the opacity of a white picture
+        alpha(0, BLOCK * 255),  # in black on a clear layer
+        np.dstack([255 - BLOCK[..., None] * np.uint8([0, 255, 255]), BLOCK * 255]),
+        np.dstack([BLOCK * 255] * 3 + [np.full_like(BLOCK, 255)]),
+        BLOCK.astype(np.uint16) * 300,
+    ],
+    ids=["0/1", "0/255", "dark", "alpha", "black", "red on clear", "opaque", "16 bits"],
+)
+def test_a_mask_marks_the_defect_however_it_was_drawn(tmp_path, save, pixels):
+    path = save(tmp_path / "mask.png", pixels)
+    np.testing.assert_array_equal(defective_pixels(path), BLOCK > 0)
+
+
+def test_every_label_of_a_mask_is_a_defect(tmp_path, save):
+    labels = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32) % 8
+    np.testing.assert_array_equal(defective_pixels(save(tmp_path / "m.png", labels)), labels > 0)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_fringes_of_jpeg_are_no_defects(tmp_path, save, quality):
+    scratch = np.zeros((256, 256), np.uint8)
+    for row in range(40, 200):
+        scratch[row, row : row + 2] = 255
+    path = save(tmp_path / "mask.jpg", scratch, quality=quality)
+    found = defective_pixels(path)
+    assert 0.8 < found.sum() / (scratch > 0).sum() < 1.25
+    # The fringes are still in a file that was made from a JPEG.
+    again = save(tmp_path / "again.png", np.asarray(Image.open(path)))
+    np.testing.assert_array_equal(defective_pixels(again), found)
+
+
+def test_a_mask_is_turned_as_its_exif_data_say(tmp_path, save):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    pixels = np.zeros((20, 30), np.uint8)
+    pixels[2:5, 20:25] = 255
+    path = save(tmp_path / "mask.png", pixels, exif=exif)
+    np.testing.assert_array_equal(defective_pixels(path), np.rot90(pixels, -1) > 0)
+
+
+def test_several_masks_of_one_image_are_laid_over_one_another(tmp_path, save):
+    one, other = np.zeros((2, 32, 32), np.uint8)
+    one[3], other[9] = 255, 7
+    files = (save(tmp_path / "0.png", one), save(tmp_path / "1.png", other))
+    mask = Masks([files], np.array([True]), 32)[0]
+    assert np.flatnonzero(mask.any(axis=1)).tolist() == [3, 9]

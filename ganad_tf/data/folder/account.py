@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganad_tf.data.folder.layout import BadFile
+from ganad_tf.data.folder.listing import BadFile
 from ganad_tf.data.folder.split_file import SplitEntry
 
 
@@ -13,11 +13,12 @@ class FolderAccount:
 
     Args:
         root: the data folder.
-        layout: `own` or `MVTec`.
+        layout: a name in `ganad_tf.data.folder.layouts.LAYOUTS`.
         entries: every usable image with its part, in the order of paths, including unused ones.
         bad: files that cannot be used and were left out, with the reason.
         duplicates: groups of paths whose images have equal pixels.
         notes: sentences about the data that the user should know.
+        uses: lines that say how every file and folder is used, or why it is not.
     """
 
     root: Path
@@ -26,6 +27,7 @@ class FolderAccount:
     bad: tuple[BadFile, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
     @property
     def unused(self) -> tuple[SplitEntry, ...]:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ganad_tf.data.folder.layout import OWN, BadFile, FoundImage, Listing
+from ganad_tf.data.folder.cache import DecodedImages
+from ganad_tf.data.folder.listing import OWN, BadFile, FoundImage, Listing
 from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
+# Fewer grey levels between dark and bright than this are worth a note.
+MIN_SPAN = 32
 _MAX_NAMED = 20  # bad files named in one message
 
 
@@ -24,7 +27,8 @@ def check_any(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadF
         DataError: if there is none.
     """
     if not images:
-        raise DataError(f"{listing.root}: expected images to use. Received: none{_broken(bad)}")
+        received = f"none{_others(listing)}{_broken(bad)}"
+        raise DataError(f"{listing.root}: expected images to use. Received: {received}")
 
 
 def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadFile]) -> None:
@@ -33,15 +37,25 @@ def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[
     Raises:
         DataError: if one of these folders has none.
     """
-    needed = (
-        {"": "normal/"} if listing.layout == OWN else {"train": "train/good/", "test": "test/good/"}
-    )
+    name = listing.normal_name
+    needed = {"": "normal/"} if listing.layout == OWN else {}
+    if listing.layout not in (OWN, "CSV", "VisA") or listing.is_split:
+        needed = {"train": f"train/{name}/", "test": f"test/{name}/"}
     for official, where in needed.items():
         if not any(i.official == official and not i.is_anomaly for i in images):
             raise DataError(
                 f"{listing.root}: expected images in {where}, to learn from and to test with. "
-                f"Received: none{_broken(bad)}"
+                f"Received: none{_others(listing)}{_broken(bad)}"
             )
+
+
+def _others(listing: Listing) -> str:
+    """What there is instead of images, by reason."""
+    counts: Counter[str] = Counter()
+    for (_, reason), names in listing.ignored.items():
+        counts[reason] += len(names)
+    texts = [f"{count} ignored, {reason}" for reason, count in counts.most_common(3)]
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def parts_from(entries: Sequence[SplitEntry], listing: Listing, split_file: Path) -> dict[str, str]:
@@ -51,24 +65,31 @@ def parts_from(entries: Sequence[SplitEntry], listing: Listing, split_file: Path
         DataError: if it names an image that is not there, or gives it another kind or label.
     """
     found = {image.path: image for image in listing.images}
-    missing = [entry.path for entry in entries if entry.path not in found]
+    missing = [
+        entry.path for entry in entries if entry.path not in found and entry.part != "unused"
+    ]
     if missing:
         raise DataError(
             f"{split_file}: expected paths of images in {listing.root}. "
             f"Received: {_few(missing)}, not there"
         )
     for entry in entries:
-        image = found[entry.path]
+        image = found.get(entry.path)
+        if image is None:
+            continue
         if (entry.kind, entry.is_anomaly) != (image.kind, image.is_anomaly):
             raise DataError(
                 f"{split_file}: expected {entry.path!r} to be of kind {image.kind!r}, "
                 f"{_label(image.is_anomaly)}, as its folder says. "
                 f"Received: {entry.kind!r}, {_label(entry.is_anomaly)}"
             )
-    others = len(found) - len(entries)
+    others = set(found) - {entry.path for entry in entries}
     if others:
-        _LOGGER.warning("%s does not name %d images of %s", split_file, others, listing.root)
-    return {entry.path: entry.part for entry in entries}
+        _LOGGER.warning(
+            "%s does not name %d images of %s, which are not used: %s",
+            *(split_file, len(others), listing.root, _few(sorted(others))),
+        )
+    return {entry.path: entry.part for entry in entries if entry.path in found}
 
 
 def contradictions(images: Sequence[FoundImage], digests: Mapping[str, str]) -> list[BadFile]:
@@ -184,10 +205,11 @@ def notes_on(
         duplicates: groups of paths whose images have equal pixels.
         shape: (S, S, C) of the decoded images.
     """
-    notes = []
-    if listing.ignored:
-        kinds = ", ".join(f"{n} of {suffix}" for suffix, n in listing.ignored.most_common(8))
-        notes.append(f"files whose names are not those of images were not read: {kinds}")
+    notes: list[str] = []
+    for (folder, reason), names in sorted(listing.ignored.items()):
+        if "is not read" in reason:
+            notes.append(f"{len(names)} files in {folder or '.'}/ are not used: {reason}")
+    notes += listing.notes
     if shape[-1] == 3 and is_grey.any():
         notes.append(
             f"{is_grey.sum()} of {len(is_grey)} images are grey, the others are coloured; if "
@@ -207,7 +229,7 @@ def notes_on(
     counts = Counter((entry.part, entry.is_anomaly) for entry in entries)
     if not counts["test", True]:
         notes.append("there is no anomaly to test with: only false alarms can be measured")
-    elif listing.layout == OWN and not counts["train", True] + counts["unused", True]:
+    elif not listing.is_split and not counts["train", True] + counts["unused", True]:
         notes.append(
             f"no anomaly is used for training: all {counts['test', True]} are needed for testing"
         )
@@ -218,6 +240,30 @@ def notes_on(
     if counts["unused", True]:
         notes.append(
             f"{counts['unused', True]} anomalies are used neither for training nor for testing"
+        )
+    return tuple(notes)
+
+
+def notes_on_depth(decoded: DecodedImages, rows: np.ndarray) -> tuple[str, ...]:
+    """What should be known about 16-bit files.
+
+    Args:
+        decoded: the decoded files.
+        rows: int64 [N], the rows of the usable images.
+    """
+    spans = decoded.spans[rows]
+    deep = spans[spans > 0]
+    if not len(deep):
+        return ()
+    highest = 2**decoded.bit_depth - 1
+    notes = [
+        f"{len(deep)} images have 16 bits and are scaled from 0..{highest} to 0..255 (--bit-depth "
+        f"{decoded.bit_depth})"
+    ]
+    if np.median(deep) < MIN_SPAN:
+        notes.append(
+            f"half of the 16-bit images use at most {int(np.median(deep))} of 256 grey levels; if "
+            "the camera has fewer bits, --bit-depth keeps more of them"
         )
     return tuple(notes)
 

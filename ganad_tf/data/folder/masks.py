@@ -1,66 +1,190 @@
-"""Finds the mask file of each anomaly in a data folder and checks that it fits."""
+"""Finds the mask files of each anomaly in a data folder and checks that they fit."""
 
+import os
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganad_tf.data.folder.decoding import describe, open_image
-from ganad_tf.data.folder.layout import BadFile, FoundImage, list_masks, mask_key
-from ganad_tf.data.masks import defective_pixels
+from ganad_tf.data.folder.decoding import describe, open_image, orientation
+from ganad_tf.data.folder.listing import BadFile, FoundImage, FoundMask, Listing
+from ganad_tf.data.folder.mask_file import LARGE_SHARE, MaskFile, read_mask_file
 from ganad_tf.errors import DataError
+
+# A mask that would be so much larger, were every value but black a defect, has fringes.
+_GROWN = 1.5
+
+
+@dataclass
+class MatchedMasks:
+    """The masks of a folder.
+
+    Args:
+        of: path of the image -> paths of its masks; several are laid over one another.
+        bad: masks that do not fit.
+        notes: sentences about masks that may not mean what they say.
+    """
+
+    of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    bad: list[BadFile] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def folders(self) -> Counter[str]:
+        """Folder -> number of its mask files in use."""
+        return Counter(os.path.dirname(path) for paths in self.of.values() for path in paths)
 
 
 def match_masks(
-    root: Path, layout: str, images: Sequence[FoundImage], readable: set[str]
-) -> tuple[dict[str, str], list[BadFile]]:
+    listing: Listing,
+    readable: set[str],
+    max_pixels: int | None = None,
+    strays_are_bad: bool = True,
+) -> MatchedMasks:
     """Finds and checks the masks of anomalies.
 
     If a name occurs in both the test and the training part of MVTec's layout, the mask belongs to
-    the test image.
+    the test image. A mask does not fit if it is unreadable, empty, of another size than its image,
+    or if there are several masks or several images of its name. It is missing if other images of
+    MVTec's test part have one and this one does not.
 
     Args:
-        root: the data folder.
-        layout: `own` or `MVTec`; see `ganad_tf.data.folder.layout`.
-        images: all images found in the folder.
+        listing: of the folder.
         readable: paths of the images that can be decoded. Masks of other images are not checked.
-
-    Returns:
-        Path of the image -> path of its mask, for the masks that fit, and the masks that do not. A
-        mask does not fit if it is unreadable, empty, of another size than its image, or without an
-        image. It is missing if other images of MVTec's test part have one and this one does not.
+        max_pixels: the most pixels that a mask may have.
+        strays_are_bad: whether a mask without an image, and a missing mask, are bad files.
     """
-    found = list_masks(root, layout)
+    found: defaultdict[str, list[FoundMask]] = defaultdict(list)
+    for mask in listing.masks:
+        found[mask.key].append(mask)
     # Test images come first, so that they get the mask if a name occurs twice.
-    anomalies = sorted((i for i in images if i.is_anomaly), key=lambda i: i.official != "test")
-    test_has_masks = any(i.official == "test" and mask_key(i.path) in found for i in anomalies)
-    masks, bad = {}, []
+    anomalies = sorted(
+        (image for image in listing.images if image.is_anomaly),
+        key=lambda image: image.official != "test",
+    )
+    test_has_masks = any(i.official == "test" and i.key in found for i in anomalies)
+    owners: dict[str, list[FoundImage]] = {}
     for image in anomalies:
-        mask = found.pop(mask_key(image.path), None)
+        first = owners.setdefault(image.key, [])
+        if not first or first[0].official == image.official:
+            first.append(image)
+    result, checked = MatchedMasks(), {}
+    for image in anomalies:
+        if image not in owners[image.key]:
+            continue  # a training image, whose name a test image has, too
+        masks = found.get(image.key, [])
         if image.path not in readable:
             continue
-        if mask is None:
-            if test_has_masks and image.official == "test":
-                missing = f"ground_truth/{mask_key(image.path)}_mask.png"
+        if not masks:
+            if test_has_masks and image.official == "test" and strays_are_bad:
+                missing = f"ground_truth/{image.key}_mask.png"
                 reason = f"expected the mask of {image.path}. Received: no file"
-                bad.append(BadFile(missing, reason))
+                result.bad.append(BadFile(missing, reason))
+            continue
+        ambiguity = _ambiguity(owners[image.key], masks)
+        if ambiguity:
+            result.bad += [BadFile(mask.path, ambiguity) for mask in masks]
             continue
         try:
-            _check(root / mask, root / image.path)
-            masks[image.path] = mask
+            checked |= _checked(listing.root, image.path, [m.path for m in masks], max_pixels)
+            result.of[image.path] = tuple(mask.path for mask in masks)
+        except _BadMaskError as error:
+            result.bad.append(error.file)
+    result.bad = list(dict.fromkeys(result.bad))
+    normal = {image.key: image for image in listing.images if not image.is_anomaly}
+    for key, masks in found.items():
+        if key in owners or not strays_are_bad:
+            continue
+        for mask in masks:
+            label = "a normal image" if key in normal else "no such image"
+            reason = f"expected the mask of an anomaly. Received: {label}"
+            result.bad.append(BadFile(mask.path, reason))
+    result.notes = _notes(checked)
+    return result
+
+
+class _BadMaskError(Exception):
+    def __init__(self, path: str, error: Exception):
+        super().__init__(path)
+        self.file = BadFile(path, describe(error))
+
+
+def _ambiguity(images: Sequence[FoundImage], masks: Sequence[FoundMask]) -> str:
+    """Why it is not clear which mask belongs to which image; empty if it is."""
+    if len(images) > 1:
+        names = " and ".join(image.path for image in images)
+        return f"expected one image of this name; rename one of them. Received: {names}"
+    if len(masks) > 1 and not all(mask.is_part for mask in masks):
+        names = " and ".join(mask.path for mask in masks)
+        return f"expected one mask of {images[0].path}; remove the others. Received: {names}"
+    return ""
+
+
+def _checked(
+    root: Path, image: str, masks: Sequence[str], max_pixels: int | None
+) -> dict[str, MaskFile]:
+    """Reads the masks of one image.
+
+    Raises:
+        _BadMaskError: if one of them does not fit.
+    """
+    with open_image(root / image, max_pixels) as opened:
+        turn = orientation(opened)
+        expected = opened.size[::-1] if turn >= 5 else opened.size
+    files = {}
+    for path in masks:
+        try:
+            files[path] = _read_fitting(root / path, expected, turn, max_pixels)
         except Exception as error:  # Pillow's readers raise dozens of types on damaged files
-            bad.append(BadFile(mask, describe(error)))
-    for path in found.values():
-        bad.append(BadFile(path, "expected the mask of an anomaly. Received: no such image"))
-    return masks, bad
+            raise _BadMaskError(path, error) from None
+    return files
 
 
-def _check(mask: Path, image: Path) -> None:
-    defective = defective_pixels(mask)
-    with open_image(image) as opened:
-        expected = opened.size
-    if defective.shape[::-1] != expected:
+def _read_fitting(
+    path: Path, expected: tuple[int, int], turn: int, max_pixels: int | None
+) -> MaskFile:
+    mask = read_mask_file(path, max_pixels)
+    height, width = mask.defective.shape
+    if (width, height) != expected:
+        hint = f" (as shown, with EXIF orientation {turn})" if turn > 1 else ""
         raise DataError(
-            f"expected a mask of its image's size, {expected[0]}x{expected[1]}. "
-            f"Received: {defective.shape[1]}x{defective.shape[0]}"
+            f"expected a mask of its image's size, {expected[0]}x{expected[1]}{hint}. "
+            f"Received: {width}x{height}"
         )
-    if not defective.any():
+    if not mask.share:
         raise DataError("expected a mask that marks a defect. Received: only black pixels")
+    return mask
+
+
+def _notes(masks: dict[str, MaskFile]) -> list[str]:
+    whole = [path for path, mask in masks.items() if mask.share == 1]
+    inverted = [path for path, mask in masks.items() if mask.is_inverted]
+    large = [
+        path
+        for path, mask in masks.items()
+        if LARGE_SHARE < mask.share < 1 and not mask.is_inverted
+    ]
+    grown = [path for path, mask in masks.items() if mask.any_value_share > _GROWN * mask.share]
+    notes = []
+    if whole:
+        notes.append(f"{len(whole)} masks mark the whole image as defective: {_few(whole)}")
+    if inverted:
+        notes.append(
+            f"{len(inverted)} masks mark most of the image and of its border, and may be inverted "
+            f"(defects must be bright, the rest black): {_few(inverted)}"
+        )
+    if large:
+        notes.append(
+            f"{len(large)} masks mark more than {LARGE_SHARE:.0%} of the image: {_few(large)}"
+        )
+    if grown:
+        notes.append(
+            f"{len(grown)} masks have shades between black and white, as JPEG makes them; values "
+            f"from half the brightest one on mark a defect: {_few(grown)}"
+        )
+    return notes
+
+
+def _few(paths: Sequence[str]) -> str:
+    shown = ", ".join(paths[:3])
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"

@@ -20,7 +20,7 @@ class SplitEntry:
 
     Args:
         path: of the image, relative to the data folder, with slashes.
-        kind: the name of its kind, as in `ganad_tf.data.folder.layout`.
+        kind: the name of its kind, as in `ganad_tf.data.folder.listing`.
         is_anomaly: its label.
         part: `train`, `validation`, `test` or `unused`.
     """
@@ -66,14 +66,17 @@ def draw_parts(
     sizes = np.bincount(group, minlength=len(names))
     rng = np.random.default_rng(seed)
     parts = np.full(len(names), "train", "U10")
-    needed = 3 if test_fraction else 2
     for label in (False, True):
         chosen = np.flatnonzero((group_kinds > 0) == label)
+        # One normal image does not show how normal images differ, so training needs two.
+        least = 1 if label else 2
+        needed = least + (2 if test_fraction else 1)
         if len(chosen) < needed:
             if not label:
+                test = " and one to test with" if test_fraction else ""
                 raise DataError(
-                    f"expected at least {needed} different normal images, one for each part. "
-                    f"Received: {len(chosen)}"
+                    f"expected at least {needed} different normal images, two to train on, one for "
+                    f"validation{test}. Received: {len(chosen)}"
                 )
             parts[chosen] = "test" if test_fraction else "unused"
             continue
@@ -84,9 +87,9 @@ def draw_parts(
         for_validation = round(validation_fraction * (total - for_test))
         end = start = 0
         if test_fraction:
-            start = int(np.clip(np.searchsorted(middles, for_test), 1, len(chosen) - 2))
+            start = int(np.clip(np.searchsorted(middles, for_test), 1, len(chosen) - 1 - least))
         end = np.searchsorted(middles, for_test + for_validation)
-        end = int(np.clip(end, start + 1, len(chosen) - 1))
+        end = int(np.clip(end, start + 1, len(chosen) - least))
         parts[chosen[:start]] = "test"
         parts[chosen[start:end]] = "validation"
     return parts[group]

@@ -132,7 +132,7 @@ def test_labels_that_only_the_full_size_tells_apart_are_told(own, load, save, ca
 
 def test_normal_images_that_are_missing_are_named(own, load):
     shutil.rmtree(own / "normal")
-    with pytest.raises(DataError, match=r"expected either normal/ and anomaly/"):
+    with pytest.raises(DataError, match=r"known layout: normal/ and anomaly/"):
         load(own)
 
 
@@ -154,14 +154,28 @@ def test_mvtecs_classes_must_be_there_too(mvtec, load, gone):
 def test_one_image_is_not_enough(own, load):
     for number in range(1, 20):
         (own / "normal" / f"{number}.png").unlink()
-    with pytest.raises(DataError, match=r"at least 3 different normal images.*Received: 1"):
+    with pytest.raises(DataError, match=r"at least 4 different normal images.*Received: 1"):
         load(own)
 
 
-def test_two_normal_images_to_learn_from_are_the_least(own, load):
-    for number in range(3, 20):
+@pytest.mark.parametrize("count", [3, 4])
+def test_four_normal_images_are_the_least(own, load, count):
+    for number in range(count, 20):
         (own / "normal" / f"{number}.png").unlink()
-    with pytest.raises(DataError, match=r"at least 2 normal images in part train.*Received: 1"):
+    if count == 4:
+        assert (~load(own).train.is_anomaly).sum() == 2
+        return
+    with pytest.raises(DataError, match=r"at least 4 different normal images, two to train on.*3$"):
+        load(own)
+
+
+def test_images_of_formats_that_are_not_read_are_named(own, load, caplog):
+    (own / "normal" / "IMG_1.HEIC").write_bytes(b"heic")
+    load(own)
+    assert "1 files in normal/ are not used: .heic is not read; save it as PNG" in caplog.text
+    for path in (own / "normal").glob("*.png"):
+        path.rename(path.with_suffix(".heic"))
+    with pytest.raises(DataError, match=r"Received: none \(21 ignored, .heic is not read"):
         load(own)
 
 

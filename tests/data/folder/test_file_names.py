@@ -5,7 +5,7 @@ import pytest
 from export import runtime
 from export.batch.sources import list_files
 from ganad_tf.data.folder import file_names
-from ganad_tf.data.folder.layout import list_folder
+from ganad_tf.data.folder.layouts import list_folder
 
 IMAGES = ("a.png", "B.JPG", "c.jfif", "d.jpe", "é 2.tiff", "sub/e.webp", "x.png/f.bmp")
 UNREAD = ("IMG_1.HEIC", "sub/raw.dng", "g.jp2")

@@ -300,3 +300,155 @@ def test_odd_names_are_names(own, load, save, tmp_path, caplog):
 def test_wrong_arguments_are_named(own, load, arguments, message):
     with pytest.raises(UsageError, match=message):
         load(own, **arguments)
+
+
+def test_masks_lie_over_the_defects_of_turned_photos(tmp_path, load, save):
+    """Photos of a phone held upright, and masks drawn on them as any viewer shows them."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        photo = rng.integers(100, 160, (32, 48, 3), np.uint8)
+        name = f"{number}.jpg"
+        if number < 6:
+            photo[8:16, 30:40] = 0
+            mask = (photo.max(-1) == 0).astype(np.uint8)
+            save(tmp_path / "data/ground_truth" / f"{number}.png", np.rot90(mask, -1))
+            name = f"anomaly/{name}"
+        else:
+            name = f"normal/{name}"
+        save(tmp_path / "data" / name, photo, exif=exif, quality=95)
+    splits = load(tmp_path / "data", resize="pad")
+    for index in np.flatnonzero(splits.test.is_anomaly):
+        mask = splits.test.masks[index]
+        assert splits.test.images[index][mask].mean() < 30
+        assert splits.test.images[index][8:24][~mask[8:24]].mean() > 60
+
+
+def deep(own, bits):
+    for path in own.rglob("*.png"):
+        values = np.asarray(Image.open(path)).astype(np.uint16) << (bits - 8)
+        values[0, 0] = 2**bits - 1
+        Image.fromarray(values).save(path)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_the_bits_of_a_camera_are_found_and_told(own, load, caplog, bits):
+    deep(own, bits)
+    splits = load(own)
+    assert splits.bit_depth == bits
+    assert splits.train.images[:].max() == 255
+    assert f"images have 16 bits and are scaled from 0..{2**bits - 1} to 0..255" in caplog.text
+
+
+def test_few_grey_levels_are_told(own, load, caplog):
+    deep(own, 12)
+    usual, dark = load(own), load(own, bit_depth=16)
+    assert (usual.bit_depth, dark.bit_depth) == (12, 16)
+    assert dark.train.images[:].max() == 16
+    assert "use at most 17 of 256 grey levels" in caplog.text
+    assert usual.fingerprint != dark.fingerprint
+
+
+def test_turned_photos_are_other_images_than_when_they_were_read_unturned(own, load, save):
+    prints = []
+    for orientation in (1, 6):
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        for number in range(20):
+            save(own / "normal" / f"{number}.png", np.full((5, 5), number, np.uint8), exif=exif)
+        usable = load(own)
+        prints.append(usable.fingerprint)
+    assert len(set(prints)) == 2
+
+
+def test_large_photos_are_allowed_on_request(own, load, save, monkeypatch):
+    from ganad_tf.data.folder import decoding
+
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
+    save(own / "normal" / "large.png", size=(12, 12))
+    with pytest.raises(DataError, match=r"at most 100 pixels \(--max-pixels allows more\).*12x12"):
+        load(own)
+    splits = load(own, max_pixels=200)
+    assert "normal/large.png" in part_of(splits)
+    assert splits.max_pixels == 200
+
+
+def test_every_file_and_folder_is_accounted_for(own, load, save, caplog):
+    caplog.set_level(logging.INFO)
+    save(own / "ground_truth" / "hole" / "3_mask.png", np.ones((5, 6), np.uint8))
+    save(own / "anomaly2" / "x.png")
+    (own / "readme.txt").write_text("hello")
+    (own / ".DS_Store").write_bytes(b"")
+    uses = load(own).folder.uses
+    assert uses == (
+        "anomaly/: 5 anomalies, kind anomaly",
+        "anomaly/hole/: 10 anomalies, kind hole",
+        "anomaly/scratch/: 5 anomalies, kind scratch",
+        "ground_truth/hole/: 1 masks",
+        "normal/: 20 normal images",
+        "ignored, hidden or of the system: .DS_Store",
+        "ignored, a folder that has no meaning in this layout: anomaly2",
+        "ignored, a file outside the class folders: readme.txt",
+    )
+    assert all(line in caplog.text for line in uses)
+    assert "anomaly2/ with 1 images is not used" in caplog.text
+    assert "was anomaly/ meant? Rename it" in caplog.text
+
+
+def test_a_split_file_is_followed_when_the_folder_has_grown_or_unused_files_are_gone(
+    mvtec, load, save, tmp_path
+):
+    shutil.copy(mvtec / "test" / "good" / "000.png", mvtec / "train" / "good" / "leak.png")
+    for number in range(4):
+        save(mvtec / "train" / "crack" / f"{number}.png")
+    first = load(mvtec, learn_anomalies=False)
+    write_split(first.folder.entries, tmp_path / "split.csv")
+    # One photo more, a stray mask, an unreadable file; and images that were not used are gone.
+    save(mvtec / "train" / "good" / "new.png", np.full((5, 6, 3), (200, 0, 0), np.uint8))
+    save(mvtec / "ground_truth" / "hole" / "stray_mask.png", np.ones((5, 6), np.uint8))
+    (mvtec / "train" / "good" / "broken.png").write_bytes(b"nothing")
+    (mvtec / "train" / "good" / "leak.png").unlink()
+    shutil.rmtree(mvtec / "train" / "crack")
+    again = load(mvtec, learn_anomalies=False, split_file=tmp_path / "split.csv")
+    assert again.fingerprint == first.fingerprint
+    assert again.folder.entries == first.folder.entries
+    assert again.train.paths == first.train.paths
+
+
+def test_a_used_file_that_is_gone_is_named(own, load, tmp_path):
+    first = load(own)
+    write_split(first.folder.entries, tmp_path / "split.csv")
+    (own / first.train.paths[0]).unlink()
+    with pytest.raises(DataError, match=f"Received: {first.train.paths[0]}, not there"):
+        load(own, split_file=tmp_path / "split.csv")
+
+
+def test_masks_that_may_not_mean_what_they_say_are_told(own, load, save, caplog):
+    truth = own / "ground_truth" / "hole"
+    mask = np.zeros((5, 6), np.uint8)
+    mask[2, 2] = 255
+    save(truth / "0_mask.png", 255 - mask)
+    save(truth / "1_mask.png", np.full((5, 6), 255, np.uint8))
+    save(truth / "2_mask.png", mask)
+    load(own)
+    assert "1 masks mark the whole image as defective: ground_truth/hole/1_mask" in caplog.text
+    assert "1 masks mark most of the image and of its border, and may be inverted" in caplog.text
+
+
+def test_ambiguous_masks_are_refused_with_both_names(own, load, save):
+    mask = np.ones((5, 6), np.uint8)
+    save(own / "ground_truth" / "hole" / "0.png", mask)
+    save(own / "ground_truth" / "hole" / "0_mask.png", mask)
+    with pytest.raises(DataError, match=r"one mask of anomaly/hole/0.png.*0.png and .*0_mask.png"):
+        load(own)
+    (own / "ground_truth" / "hole" / "0.png").unlink()
+    save(own / "anomaly" / "hole" / "0.jpg")
+    with pytest.raises(DataError, match=r"one image of this name.*hole/0.jpg and .*hole/0.png"):
+        load(own)
+
+
+def test_black_masks_of_normal_images_are_passed_over(own, load, save):
+    for number in range(20):
+        save(own / "ground_truth" / "normal" / f"{number}_mask.png", np.zeros((5, 6), np.uint8))
+    assert "ignored, masks of normal images: ground_truth/normal" in load(own).folder.uses

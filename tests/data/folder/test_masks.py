@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from ganad_tf.data.folder.layout import list_folder
+from ganad_tf.data.folder.layouts import list_folder
 from ganad_tf.data.folder.masks import match_masks
 
 
 def match(root):
     listing = list_folder(root)
     readable = {image.path for image in listing.images}
-    return match_masks(root, listing.layout, listing.images, readable)
+    masks = match_masks(listing, readable)
+    return {image: path for image, (path,) in masks.of.items()}, masks.bad
 
 
 def test_every_defective_test_image_finds_its_mask(mvtec):

@@ -22,9 +22,9 @@ def different(count):
     seed=st.integers(0, 2**32),
 )
 def test_no_picture_is_in_two_parts_and_no_part_lacks_a_label(kinds, copies, fractions, seed):
-    kinds = np.array([0] * 3 + kinds)
-    # The first three stay different normal images; the others repeat one another.
-    digests = np.concatenate([different(3), (3 + np.arange(len(kinds) - 3) % copies).astype("U8")])
+    kinds = np.array([0] * 4 + kinds)
+    # The first four stay different normal images; the others repeat one another.
+    digests = np.concatenate([different(4), (4 + np.arange(len(kinds) - 4) % copies).astype("U8")])
     parts = draw_parts(kinds, digests, *fractions, seed)
     for digest in np.unique(digests):
         assert len(set(parts[digests == digest])) == 1
@@ -67,8 +67,8 @@ def test_the_seed_decides_and_the_order_does_not_matter():
 
 
 def test_too_few_different_normal_images_are_refused():
-    with pytest.raises(DataError, match=r"at least 3 different normal images.*Received: 2"):
-        draw_parts(np.array([0] * 5 + [1] * 5), np.array(list("aabbbcdefg")), 0.1, 0.3, 0)
+    with pytest.raises(DataError, match=r"at least 4 different normal images.*Received: 3"):
+        draw_parts(np.array([0] * 6 + [1] * 4), np.array(list("aabbccdefg")), 0.1, 0.3, 0)
 
 
 # As the system gives them: bytes, which need not be UTF-8.

@@ -1,0 +1,72 @@
+"""The known layouts of data folders: one function and one entry here for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganad_tf.data.folder.layouts import btad, kolektor, mvtec, own, table, visa
+from ganad_tf.data.folder.layouts.unknown import no_layout
+from ganad_tf.data.folder.listing import Listing, move_masks_beside_images
+from ganad_tf.errors import DataError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout.
+
+    Args:
+        example: its folders, for messages.
+        recognises: whether a folder has this layout.
+        fill: adds what is in the folder to an empty listing.
+    """
+
+    example: str
+    recognises: Callable[[Path], bool]
+    fill: Callable[[Listing], None]
+
+
+LAYOUTS = {
+    "own": Layout("normal/ and anomaly/[<kind>/]", own.recognises, own.fill),
+    "MVTec": Layout("train/good/, test/good/ and test/<defect>/", mvtec.recognises, mvtec.fill),
+    "MVTec LOCO": Layout(
+        "train/good/, validation/good/, test/<defect>/ and ground_truth/<defect>/<image>/",
+        mvtec.recognises_loco,
+        mvtec.fill_loco,
+    ),
+    "BTAD": Layout("train/ok/, test/ok/ and test/ko/", btad.recognises, btad.fill),
+    "VisA": Layout("Data/Images/Normal/ and Data/Images/Anomaly/", visa.recognises, visa.fill),
+    "KolektorSDD2": Layout(
+        "train/ and test/ with <number>.png and <number>_GT.png",
+        kolektor.recognises,
+        kolektor.fill,
+    ),
+    "CSV": Layout("a file <name>.csv with columns path,label", table.recognises, table.fill),
+}
+
+
+def list_folder(path: Path) -> Listing:
+    """Lists the images and masks of a data folder, or of a CSV file.
+
+    Raises:
+        DataError: if the folder is in no known layout, or in several.
+    """
+    if not path.is_dir() and not table.is_table(path):
+        received = "a file" if path.exists() else "no such folder"
+        raise DataError(f"{path}: expected a folder of images. Received: {received}")
+    found = [name for name, layout in LAYOUTS.items() if layout.recognises(path)]
+    if not found:
+        raise no_layout(path, {name: layout.example for name, layout in LAYOUTS.items()})
+    if len(found) > 1:
+        examples = "; ".join(f"{LAYOUTS[name].example} ({name})" for name in found)
+        raise DataError(
+            f"{path}: expected one layout; move the images of the others elsewhere. "
+            f"Received: {examples}"
+        )
+    root = path.parent if table.is_table(path) else path
+    listing = Listing(root, path, found[0], "normal")
+    LAYOUTS[found[0]].fill(listing)
+    if found[0] not in ("CSV", "VisA", "KolektorSDD2"):  # these say which files are masks
+        move_masks_beside_images(listing)
+    listing.images.sort(key=lambda image: image.path)
+    listing.bad.sort(key=lambda bad: bad.path)
+    return listing

@@ -1,0 +1,86 @@
+"""Other spellings of the folders that layouts are made of."""
+
+import difflib
+import os
+from pathlib import Path
+
+from ganad_tf.data.folder.file_names import is_litter
+from ganad_tf.data.folder.listing import Listing, joined
+from ganad_tf.errors import DataError
+
+SPELLINGS = {
+    "normal": ("normal", "normals", "good", "ok", "nominal"),
+    "anomaly": (
+        *("anomaly", "anomalies", "anomalous", "abnormal", "defect", "defects", "defective"),
+        *("bad", "ng", "ko", "not_good"),
+    ),
+    "ground_truth": (
+        *("ground_truth", "groundtruth", "ground-truth", "ground truth", "gt", "masks", "mask"),
+    ),
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test", "testing"),
+}
+
+
+def folder_for(root: Path, role: str, below: str = "") -> str | None:
+    """The folder with a role, in whatever spelling, relative to `root`; None if there is none.
+
+    Args:
+        root: the data folder.
+        role: a key of `SPELLINGS`.
+        below: the folder in which to look.
+
+    Raises:
+        DataError: if there are several.
+    """
+    found = [joined(below, name) for name in _folders(root / below) if has_role(name, role)]
+    if len(found) > 1:
+        raise DataError(
+            f"{root}: expected one folder for {joined(below, role)}/; put all its files into one. "
+            f"Received: {' and '.join(f'{name}/' for name in found)}"
+        )
+    return found[0] if found else None
+
+
+def has_role(name: str, role: str) -> bool:
+    """Whether a folder's name is a spelling of a role."""
+    return name.lower() in SPELLINGS[role]
+
+
+def account_for_rest(listing: Listing, folder: str, used: set[str]) -> None:
+    """Accounts for what lies beside the folders in use, and names the rename that would help.
+
+    Args:
+        listing: of the data folder.
+        folder: whose contents are accounted for, relative to the root.
+        used: paths of the folders in it that are in use.
+    """
+    for entry in listing.entries(folder):
+        path = joined(folder, entry.name)
+        if path in used:
+            continue
+        if not os.path.isdir(entry.path):
+            listing.ignore(path, "a file outside the class folders")
+            continue
+        count = listing.ignore_folder(path, "a folder that has no meaning in this layout")
+        if count:
+            close = _closest(entry.name)
+            hint = f"; was {joined(folder, close)}/ meant? Rename it then" if close else ""
+            listing.notes.append(
+                f"{path}/ with {count} images is not used, since the {listing.layout} layout has "
+                f"no such folder{hint}"
+            )
+
+
+def _closest(name: str) -> str | None:
+    spellings = {spelling: role for role, names in SPELLINGS.items() for spelling in names}
+    found = difflib.get_close_matches(name.lower(), spellings, 1, 0.75)
+    return spellings[found[0]] if found else None
+
+
+def _folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not is_litter(e.name))
