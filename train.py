@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ganad_tf.console import log_to_console
-from ganad_tf.environment import prepare_environment
+from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import run_cli
 from ganad_tf.settings.flags import add_flags, config_from_flags
 
@@ -58,8 +58,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     flags = parse()
-    prepare_environment()
     log_to_console()
+    start_tensorflow()
     # Imported late: --help and usage errors should not wait for TensorFlow.
     from ganad_tf.data.load import Source
     from ganad_tf.experiment import run_experiment

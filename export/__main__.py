@@ -1,16 +1,15 @@
 """Exports a finished run: `python -m export RUN`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from export.description import FORMATS
 from export.keep_float import MAX_TRIES
 from export.limits import LIMITS, MAX_AUROC_DROP
 from export.run import add_source_flags, load_run
+from ganad_tf.console import log_to_console
+from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import UsageError, run_cli
 
 EPILOG = f"""\
@@ -78,6 +77,8 @@ def main() -> None:
     """The command."""
     flags = parse()
     # Imported late: --help and usage errors should not wait for TensorFlow.
+    log_to_console()
+    start_tensorflow()
     detector, splits = load_run(flags.run, flags)
     from export.parity import table
     from export.pipeline import Options, export

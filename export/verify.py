@@ -1,15 +1,14 @@
 """Scores the test set through every exported format and compares: `python -m export.verify RUN`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from export.limits import LIMITS, MAX_AUROC_DROP
 from export.run import add_source_flags, load_run
 from ganad_tf.atomic_files import read_json
+from ganad_tf.console import log_to_console
+from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import ArtefactError, run_cli
 
 
@@ -44,6 +43,8 @@ def main() -> int:
             "Received: no export.json"
         )
     files = read_json(folder / "export.json")["formats"]
+    log_to_console()
+    start_tensorflow()
     detector, splits = load_run(flags.run, flags)
     # Imported late: usage errors should not wait for TensorFlow and ONNX Runtime.
     from export.parity import compare, failures, table

@@ -24,3 +24,11 @@ def log_to_console() -> None:
         logger.setLevel(logging.INFO)
         if not any(isinstance(handler, _Console) for handler in logger.handlers):
             logger.addHandler(_Console())
+    root = logging.getLogger()
+    if not root.handlers:
+        # Without a handler, the first message of another library would install one that repeats
+        # our lines. This one shows the warnings of other libraries alone.
+        others = logging.StreamHandler()
+        others.setLevel(logging.WARNING)
+        others.addFilter(lambda record: record.name.split(".")[0] not in LOGGED)
+        root.addHandler(others)

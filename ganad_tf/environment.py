@@ -1,15 +1,16 @@
-"""What TensorFlow reads from the environment, set before it is imported."""
+"""How TensorFlow is started: its environment, and its import."""
 
 import ctypes
 import os
+import sys
 
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_TOP_PAD = -1, -2
 _KEPT_BYTES = 2**28
 
 
-def prepare_environment() -> None:
-    """Makes TensorFlow quiet and fast; what the user has set stays.
+def start_tensorflow() -> None:
+    """Imports TensorFlow, quiet and fast; what the user has set in the environment stays.
 
     oneDNN's kernels are off by default on CPUs without AVX-512. There, they halved the time of a
     training step at 112 pixels. Every step frees large buffers, which glibc gives back to the
@@ -22,3 +23,21 @@ def prepare_environment() -> None:
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
         mallopt(_M_TOP_PAD, _KEPT_BYTES)
+    _import_tensorflow_quietly()
+
+
+def _import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without its start-up lines, which no setting of its own silences.
+
+    They go to the process's stderr before any logging is set up. An import that fails raises as
+    ever.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
