@@ -24,6 +24,9 @@ def describe_threshold(detector: "Detector", splits: "Splits") -> dict[str, Any]
         "calibration": {"slope": scorer.slope, "intercept": scorer.intercept},
         "normal_name": splits.normal_name,
         "image_shape": list(detector.image_shape),
+        "resize": detector.resize,
+        "bit_depth": detector.bit_depth,
+        "max_pixels": detector.max_pixels,
         "fingerprint": splits.fingerprint,
         "scorer": scorer.explanation,
     }

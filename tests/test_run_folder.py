@@ -3,7 +3,7 @@
 import pytest
 
 from ganad_tf.errors import UsageError
-from ganad_tf.run_folder import CONFIG, create_run, load_config
+from ganad_tf.run_folder import CONFIG, SPLIT_TABLE, create_run, load_config, with_own_split
 from ganad_tf.settings.run_config import RunConfig
 
 
@@ -23,3 +23,11 @@ def test_an_earlier_run_is_replaced_if_that_is_wanted(tmp_path):
     create_run(tmp_path, RunConfig(seed=2), overwrite=True)
     assert load_config(tmp_path).seed == 2
     assert not (tmp_path / "history.csv").exists()
+
+
+def test_a_run_on_own_images_is_split_by_its_own_file(tmp_path):
+    config = RunConfig(data="photos", split="first.csv")
+    assert with_own_split(config, tmp_path) == config
+    (tmp_path / SPLIT_TABLE).write_text("")
+    assert with_own_split(config, tmp_path).split == str(tmp_path / SPLIT_TABLE)
+    assert with_own_split(RunConfig(), tmp_path) == RunConfig()

@@ -10,6 +10,7 @@ from export.runtime import (
     Progress,
     Scorer,
     ScoringError,
+    add_max_pixels_flag,
     add_threshold_flags,
     available_cores,
     check_threshold,
@@ -79,9 +80,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace another job's files in DIR"
     )
+    add_max_pixels_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     flags = parser.parse_args(arguments)
-    for name in ("workers", "shard_size"):
+    for name in ("workers", "shard_size", "max_pixels"):
         value = getattr(flags, name)
         if value is not None and value < 1:
             flag = "--" + name.replace("_", "-")
@@ -127,6 +129,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
         "model": job_folder.hash_file(flags.model),
         "threshold": threshold,
         "shard_size": flags.shard_size,
+        "max_pixels": flags.max_pixels,
     }
     with job_folder.locked(flags.output):
         manifest = job_folder.open_job(flags.output, source, settings, flags.overwrite)
@@ -139,6 +142,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
                 "kind": source.kind,
                 "column": source.column,
                 "threshold": threshold,
+                "max_pixels": flags.max_pixels,
             }
             _score(flags, job, tasks, manifest)
         used = scorer.threshold if threshold is None else threshold

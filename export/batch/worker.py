@@ -67,7 +67,7 @@ class ShardWorker:
 
     def __init__(self, job: dict[str, Any]):
         self.job = job
-        self.scorer = Scorer(job["model"], threads=1)
+        self.scorer = Scorer(job["model"], threads=1, max_pixels=job["max_pixels"])
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list]:
         job, shard = self.job, int(batch["shard"][0])

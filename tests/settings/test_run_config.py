@@ -147,3 +147,11 @@ def test_every_recipe_is_made_of_known_components_and_every_alias_leads_to_a_nam
     assert set(names.KIND_ALIASES.values()) <= set(names.SYNTHETIC_KINDS)
     for preset in PRESETS.values():
         assert set(preset) <= {field.name for field in dataclasses.fields(RunConfig)}
+
+
+def test_runs_before_there_was_a_bit_depth_scaled_sixteen_bits():
+    values = RunConfig(data="photos").to_dict()
+    assert values["bit_depth"] is None
+    assert RunConfig.from_dict(values).bit_depth is None
+    del values["bit_depth"], values["max_pixels"]
+    assert RunConfig.from_dict(values).bit_depth == 16

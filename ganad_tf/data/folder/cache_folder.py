@@ -31,14 +31,12 @@ def default_cache() -> Path:
         folder = Path(chosen)
         _make(folder)
         return folder
-    usual = Path(platformdirs.user_cache_dir("ganad_tf"))
-    reason = "there is no home folder"
-    if usual.is_absolute():
-        try:
-            _make(usual)
-            return usual
-        except DataError as error:
-            reason = str(error)
+    try:
+        usual = Path(platformdirs.user_cache_dir("ganad_tf"))
+        _make(usual)
+        return usual
+    except (RuntimeError, DataError) as error:  # there is no home, or it cannot be written
+        reason = str(error)
     folder = Path(tempfile.gettempdir(), f"ganad_tf-{os.getuid()}")
     _make(folder)
     if folder.stat().st_uid != os.getuid():

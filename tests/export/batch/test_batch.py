@@ -403,3 +403,11 @@ def test_a_missing_ray_names_the_extra(files, model_path, tmp_path, capsys, monk
     arguments = [str(model_path), str(files), "--output", str(tmp_path / "out")]
     assert run_cli(lambda: batch.main(arguments)) == 2
     assert "pip install '.[scale]'" in capsys.readouterr().err
+
+
+def test_a_limit_of_pixels_is_the_jobs(score_here, encoded, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(encoded["0/00.png"])
+    assert score_here(tmp_path / "in", tmp_path / "out", "--max-pixels", "100") == 1
+    (row,) = rows_of(tmp_path / "out")
+    assert row["error"].startswith("expected at most 100 pixels (--max-pixels allows more)")

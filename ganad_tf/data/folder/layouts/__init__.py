@@ -51,8 +51,10 @@ def list_folder(path: Path) -> Listing:
         DataError: if the folder is in no known layout, or in several.
     """
     if not path.is_dir() and not table.is_table(path):
-        received = "a file" if path.exists() else "no such folder"
-        raise DataError(f"{path}: expected a folder of images. Received: {received}")
+        received, hint = "no such folder", "; --data says where it is now"
+        if path.exists():
+            received, hint = "a file", ""
+        raise DataError(f"{path}: expected a folder of images{hint}. Received: {received}")
     found = [name for name, layout in LAYOUTS.items() if layout.recognises(path)]
     if not found:
         raise no_layout(path, {name: layout.example for name, layout in LAYOUTS.items()})

@@ -1,0 +1,63 @@
+"""Whatever a folder holds, it is listed, or refused in one sentence."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ganad_tf.data.folder.layouts import list_folder
+from ganad_tf.data.folder.listing import describe_use
+from ganad_tf.data.folder.masks import match_masks
+from ganad_tf.errors import DataError
+
+FOLDERS = (
+    *("normal", "Normal", "anomaly", "abnormal", "good", "ok", "ko", "train", "test", "val", "gt"),
+    *("ground_truth", "Ground_Truth", "Data", "Images", "Masks", "Anomaly", "hole", "000", "cats"),
+    *("__MACOSX", ".Trash", "ä ö", "split_csv"),
+)
+FILES = (
+    *("a.png", "a_mask.png", "a_GT.png", "a.jpg", "000.png", "._a.png", "x.HEIC", "notes.txt"),
+    *("labels.csv", "image_anno.csv", "no suffix", "Thumbs.db", "\udcff.png"),
+)
+KINDS = ("file", "file", "file", "empty folder", "pipe", "link to nowhere", "link to the root")
+PATHS = st.tuples(
+    st.lists(st.sampled_from(FOLDERS), max_size=4), st.sampled_from(FILES), st.sampled_from(KINDS)
+)
+
+
+def put(root, folders, name, kind):
+    path = Path(root, *folders, name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "file":
+            path.write_bytes(b"damaged")
+        elif kind == "empty folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("nowhere" if kind == "link to nowhere" else root)
+    except OSError:
+        pass  # something of that name is there already
+
+
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
+@given(paths=st.lists(PATHS, max_size=14))
+def test_any_folder_is_listed_or_refused(paths):
+    with tempfile.TemporaryDirectory() as root:
+        for folders, name, kind in paths:
+            put(root, folders, name, kind)
+        try:
+            listing = list_folder(Path(root))
+        except DataError as error:
+            assert "Received: " in str(error)  # noqa: PT017
+            return
+        masks = match_masks(listing, {image.path for image in listing.images})
+        used = [image.path for image in listing.images]
+        assert len(set(used)) == len(used)
+        assert not set(used) & {mask.path for mask in listing.masks}
+        bad = [*listing.bad, *masks.bad]
+        assert all("Received: " in file.reason for file in bad)
+        assert len(describe_use(listing, masks.folders, bad)) < 32
