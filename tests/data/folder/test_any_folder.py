@@ -29,6 +29,8 @@ PATHS = st.tuples(
 
 def put(root, folders, name, kind):
     path = Path(root, *folders, name)
+    if os.path.lexists(path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "file":
@@ -40,10 +42,10 @@ def put(root, folders, name, kind):
         else:
             path.symlink_to("nowhere" if kind == "link to nowhere" else root)
     except OSError:
-        pass  # something of that name is there already
+        pass  # a file is where a folder should be
 
 
-@settings(max_examples=400, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(paths=st.lists(PATHS, max_size=14))
 def test_any_folder_is_listed_or_refused(paths):
     with tempfile.TemporaryDirectory() as root:
