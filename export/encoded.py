@@ -112,7 +112,7 @@ def _upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(mirrored, lambda: pixels[:, ::-1], lambda: pixels)
 
 
-def _placed(shape: tf.Tensor, width: int, height: int, resize: str):
+def _placed(shape: tf.Tensor, width: int, height: int, resize: str) -> tuple[tf.Tensor | int, ...]:
     """`export.runtime.placed` in a graph: left, top, width and height in the frame."""
     if resize == "stretch":
         return 0, 0, width, height

@@ -117,7 +117,9 @@ class _Bytes:
 def _walk(file: _Bytes, start: int, step: _Step) -> _Found:
     """Goes from block to block, and keeps the first finding of each kind."""
 
-    def body(at: tf.Tensor, exif: tf.Tensor, exif_end: tf.Tensor, clear: tf.Tensor):
+    def body(
+        at: tf.Tensor, exif: tf.Tensor, exif_end: tf.Tensor, clear: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         following, found = step(at)
         # A block that ends before it begins, or beyond the file, is the last one.
         following = tf.where(following > at, following, file.size)

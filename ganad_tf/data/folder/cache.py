@@ -178,7 +178,7 @@ def _decode_one(path: Path, reading: Reading) -> _Decoded:
         _DeepFoundError: if it has 16 bits and the bit depth is not known.
         OSError: if the disk fails.
     """
-    shape = (reading.image_size, reading.image_size, reading.channels)
+    shape = (reading.image_size, reading.image_size, reading.channels or 1)
     rest = (reading.resize, reading.bit_depth or 16, reading.max_pixels)
     try:
         with open_image(path, reading.max_pixels) as image:
@@ -221,7 +221,7 @@ def _decode(folder: Path, files: Mapping[str, Path], reading: Reading, all_grey:
         _ColourFoundError: if `all_grey` and an image is coloured.
         _DeepFoundError: if an image has 16 bits and the bit depth is not known.
     """
-    shape = (reading.image_size, reading.image_size, reading.channels)
+    shape = (reading.image_size, reading.image_size, reading.channels or 1)
     decoded: list[_Decoded] = []
     pixel_digests: list[str] = []
     with open(folder / "images.npy", "wb") as file:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ganad_tf.errors import DataError
 
@@ -164,7 +164,7 @@ def deep_values(image: Image.Image) -> np.ndarray | None:
     order = _colour_order(image)
     if order is not None:
         with _opened_again(image) as other:
-            other.tile = [_with_order(tile, _SWAPPED[order]) for tile in other.tile]
+            _set_order(other, _SWAPPED[order])
             ours, theirs = (np.asarray(one).astype(np.int32) for one in (image, other))
         return ours * 256 + theirs
     if not image.mode.startswith("I"):
@@ -238,15 +238,19 @@ def _colour_order(image: Image.Image) -> str | None:
     return None
 
 
-def _with_order(tile: tuple, order: str) -> tuple:
-    args = order if isinstance(tile[3], str) else (order, *tile[3][1:])
-    return tile._replace(args=args)
+def _set_order(image: Image.Image, order: str) -> None:
+    assert isinstance(image, ImageFile.ImageFile)
+    image.tile = [
+        tile._replace(args=order if isinstance(tile[3], str) else (order, *(tile[3] or ())[1:]))
+        for tile in image.tile
+    ]
 
 
 def _opened_again(image: Image.Image) -> Image.Image:
+    assert isinstance(image, ImageFile.ImageFile)
     file = image.fp
     source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
-    return Image.open(source, formats=[image.format])
+    return Image.open(source, formats=FORMATS)
 
 
 def _eight_bits(values: np.ndarray, bit_depth: int) -> np.ndarray:

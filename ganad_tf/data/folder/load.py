@@ -239,7 +239,7 @@ def _labelled(
         frozenset([0]),
         tuple(image.path for image in images),
         Masks(
-            [files and tuple(listing.root / file for file in files) for files in mask_files],
+            [tuple(listing.root / f for f in files) if files else None for files in mask_files],
             np.array([image.is_anomaly for image in images], bool),
             usable.decoded.images.shape[1],
             options.resize,

@@ -68,7 +68,8 @@ def match_masks(
         first = owners.setdefault(image.key, [])
         if not first or first[0].official == image.official:
             first.append(image)
-    result, checked = MatchedMasks(), {}
+    result = MatchedMasks()
+    checked: dict[str, MaskFile] = {}
     for image in anomalies:
         if image not in owners[image.key]:
             continue  # a training image, whose name a test image has, too

@@ -66,7 +66,8 @@ def fill(listing: Listing) -> None:
 
 def _account_for_rest(listing: Listing) -> None:
     """Counts the images that the table does not name."""
-    named = {file.path for file in (*listing.images, *listing.masks, *listing.bad)}
+    named = {image.path for image in listing.images} | {mask.path for mask in listing.masks}
+    named |= {bad.path for bad in listing.bad}
     others = []
     for folder, folders, names in os.walk(listing.root):
         folders[:] = [name for name in folders if not is_litter(name)]
