@@ -12,10 +12,10 @@ split 3:1 into training and test. Cells are SETTING-SPLIT:
 ten, one, none   10, 1 or 0 anomalies are labelled; the test holds all anomalies but ten
 mono, poly       10 of this kind are labelled; the test holds the other kind alone (hard setting)
 
-Ours is `train.py --data DIR --split SPLIT` with no other flag but `--epochs 1 --steps-per-epoch 20`, if the generator
-then has no part in the score (its training decides neither score nor AUROC); else the run is
-repeated without these flags. `--full` leaves them out at once, for honest minutes. A tenth of the
-normal training pictures is the validation part. Each finished cell is kept at once as
+Ours is `train.py --data DIR --split SPLIT`, first with `--epochs 1 --steps-per-epoch 20`: where the
+generator has no part in the score, its training decides neither scores nor AUROC. Where it has one,
+the run is repeated without these flags. `--full` leaves them out at once, for honest minutes. A
+tenth of the normal training pictures is the validation part. Each finished cell is kept at once as
 benchmarks/results/elpv/CELL-METHOD.json; a second call goes on with those that are missing. Splits
 0, 1 and 2 are reported; constants were chosen on splits 10, 11 and 12.
 """
