@@ -19,6 +19,7 @@ class Counted:
     protocol: str
     n_labelled: int = 0
     n_masked: int = 0
+    image_shape: tuple[int, int, int] = (128, 128, 1)
 
 
 def plan(config: RunConfig, protocol: str = "seen", labelled: int = 0, masked: int = 0) -> Plan:
@@ -43,30 +44,54 @@ def test_anomalies_with_masks_count_for_several():
     assert plan(OWN, labelled=1000, masked=500).synthetic_share == 0.375
 
 
-def test_the_fallback_score_follows_from_what_is_learnt():
-    assert plan(FASHION, "none").fallback_score == "novelty"
-    assert plan(FASHION, "few", labelled=60).fallback_score == "few_labels"
-    assert plan(FASHION, "unseen", labelled=60).fallback_score == "novelty"
-    assert plan(OWN, "none").fallback_score == "defects"
+def test_the_recipe_of_the_generator_follows_from_what_is_learnt():
+    assert plan(FASHION, "none").generator_recipe == "novelty"
+    assert plan(FASHION, "few", labelled=60).generator_recipe == "few_labels"
+    assert plan(FASHION, "unseen", labelled=60).generator_recipe == "novelty"
+    assert plan(OWN, "none").generator_recipe == "defects"
     whole = RunConfig(data="photos", synthetic_kinds="rotate,shuffle")
-    assert plan(whole, "none").fallback_score == "novelty"
+    assert plan(whole, "none").generator_recipe == "novelty"
     headless = RunConfig(loss_weights=LossWeights(feature_abc=0.0))
-    assert plan(headless, "few", labelled=60).fallback_score == "novelty"
+    assert plan(headless, "few", labelled=60).generator_recipe == "novelty"
 
 
 def test_masks_are_learnt_only_from_anomalies_that_are_learnt_from():
     alone = RunConfig(data="photos", synthetic=0.0)
-    assert plan(alone, labelled=9).fallback_score == "novelty"
-    assert plan(alone, labelled=9, masked=1).fallback_score == "defects"
-    assert plan(alone, labelled=9, masked=9).fallback_score == "masked_defects"
-    assert plan(OWN, labelled=3, masked=3).fallback_score == "defects"
+    assert plan(alone, labelled=9).generator_recipe == "novelty"
+    assert plan(alone, labelled=9, masked=1).generator_recipe == "defects"
+    assert plan(alone, labelled=9, masked=9).generator_recipe == "masked_defects"
+    assert plan(OWN, labelled=3, masked=3).generator_recipe == "defects"
     headless = RunConfig(data="photos", loss_weights=LossWeights(feature_abc=0.0))
-    assert plan(headless, labelled=18, masked=18).fallback_score == "defects"
+    assert plan(headless, labelled=18, masked=18).generator_recipe == "defects"
     # All anomalies are synthetic and change whole images, so no place is learnt.
     settings = {"synthetic": 1.0, "synthetic_kinds": "rotate,shuffle"}
     synthetic = plan(RunConfig(data="photos", **settings), labelled=9, masked=9)
     assert not synthetic.learns_masks
-    assert synthetic.fallback_score == "novelty"
+    assert synthetic.generator_recipe == "novelty"
+
+
+def test_a_pretrained_encoder_is_the_fallback_where_there_is_one():
+    assert plan(OWN, "none").fallback_score == "pretrained"
+    without = plan(RunConfig(data="photos", encoder="none"), "none")
+    assert without.fallback_score == without.generator_recipe == "defects"
+    assert plan(FASHION, "none").fallback_score == "novelty"
+
+
+@pytest.mark.parametrize(
+    ("image_size", "generator", "encoder"),
+    [
+        (32, 32, 128),
+        (64, 64, 128),
+        (96, 96, 224),
+        (128, 128, 224),
+        (224, 112, 224),
+        (256, 128, 256),
+    ],
+)
+def test_networks_follow_the_size_of_the_images(image_size, generator, encoder):
+    shape = (image_size, image_size, 1)
+    made = make_plan(OWN, Counted("none", image_shape=shape))
+    assert (made.generator_size, made.encoder_size) == (generator, encoder)
 
 
 def test_every_decision_has_a_reason_and_can_be_stored():

@@ -36,8 +36,8 @@ POOLED_SHRINKAGE, LOCAL_SHRINKAGE, DIRECTION_SHRINKAGE = 0.1, 0.1, 0.3
 TOP_PATCHES, TOP_DETAILS = 0.1, 0.03
 LOCAL_RANK, LOCAL_PROTOTYPES, NEAREST = 192, 2000, 3
 MIN_DEVIATION = 1e-6
-# exp of it is still a float32, and above the smallest value that a score counts.
-MAX_EXPONENT = 60.0
+# In deviations of normal training images. The ratio of two such exponentials is still a float32.
+MAX_EXPONENT = 30.0
 UNLABELLED_COMPONENTS = (ENCODER_FEATURES, ENCODER_PATCHES, ENCODER_DETAILS)
 
 
@@ -84,7 +84,8 @@ class Direction:
 
     Args:
         mean: [D], of the normal training images.
-        weights: [D], the inverse shrunken covariance times the difference of the means.
+        weights: [D], the inverse shrunken covariance times the difference of the means, in units
+            of the deviation of normal training images.
     """
 
     mean: np.ndarray
@@ -94,8 +95,9 @@ class Direction:
     def fit(cls, normal: np.ndarray, anomalous: np.ndarray) -> "Direction":
         """Fits to features of TRAINING images, float32 [N, D] and [M, D], M at least 1."""
         whitening = Whitening.fit(normal, DIRECTION_SHRINKAGE)
-        difference = whitening(anomalous).mean(axis=0)
-        return cls(whitening.mean, (whitening.projection @ difference).astype(np.float32))
+        weights = whitening.projection @ whitening(anomalous).mean(axis=0)
+        deviation = ((normal - whitening.mean) @ weights).std() + MIN_DEVIATION
+        return cls(whitening.mean, (weights / deviation).astype(np.float32))
 
     def __call__(self, features: tf.Tensor) -> tf.Tensor:
         """Coordinate of each row, [N, D] to float32 [N]; any sign."""

@@ -115,21 +115,6 @@ def test_the_map_shows_what_the_score_is_made_of(rng):
         np.testing.assert_allclose(scorer.anomaly_map(maps), np.full((1, 2, 2), value))
 
 
-def test_the_direction_to_labels_counts_more_with_more_of_them(rng):
-    values, truth = made_values(rng)
-    encoder = ("encoder_features", "encoder_patches", "label_direction")
-    values |= {name: np.exp(rng.normal(size=len(truth))) for name in encoder}
-
-    def shares(n_labelled):
-        scorer = fit_scorer(values, truth, "pretrained", n_labelled=n_labelled)
-        weights = {component.name: component.weight for component in scorer.components}
-        return weights.get("label_direction", 0) / weights["encoder_features"]
-
-    assert shares(0) == 0
-    assert shares(1) == pytest.approx(1 / 2, rel=0.2)
-    assert shares(10) == pytest.approx(10 / 11, rel=0.2)
-
-
 def test_a_component_that_misleads_gets_no_weight(rng):
     values, truth = made_values(rng, separations=(2.0, -2.0, 0.0, 0.0, 2.0, 1.0, 1.0))
     scorer = fit_scorer(values, truth, "all")

@@ -1,0 +1,50 @@
+"""What counts in the score follows from whether the images have a layout."""
+
+import pytest
+
+from ganad_tf.plan import Plan
+from ganad_tf.scoring.layout_test import explain_layout, pretrained_shares
+
+OBJECTS = {"encoder_features": 0.998, "encoder_patches": 0.997, "pixels": 0.91}
+SMALL_OBJECTS = {"encoder_features": 0.947, "encoder_patches": 0.896, "pixels": 0.953}
+TEXTURE = {"encoder_features": 0.76, "encoder_patches": 0.49, "pixels": 0.43}
+GENERATOR_ONLY = {"max_error", "patch", "patch_features", "classifier", "encoder_details"}
+
+
+def shares(aurocs, n_labelled=0, recipe="defects"):
+    return pretrained_shares(Plan(n_labelled=n_labelled, generator_recipe=recipe), aurocs)
+
+
+def test_for_objects_the_components_that_see_the_layout_count():
+    assert shares(OBJECTS) == {"encoder_features": 1.0, "encoder_patches": 1.0}
+    assert shares(SMALL_OBJECTS) == {"encoder_features": 1.0, "pixels": 1.0}
+
+
+def test_for_textures_details_and_the_generator_count():
+    made = shares(TEXTURE)
+    assert set(made) == {"encoder_features", *GENERATOR_ONLY}
+    assert made["encoder_features"] == 0.5
+    assert made["max_error"] == made["encoder_details"] == 1.0
+    masked = shares(TEXTURE, n_labelled=18, recipe="masked_defects")
+    assert masked["classifier"] == 2.0
+
+
+@pytest.mark.parametrize(("labels", "share"), [(0, None), (1, 1 / 2), (10, 10 / 11)])
+def test_the_direction_counts_more_with_more_labels(labels, share):
+    assert shares(OBJECTS, labels).get("label_direction") == share
+
+
+def test_the_way_from_textures_to_objects_has_no_jump():
+    before = None
+    for step in range(101):
+        best = 0.75 + 0.2 * step / 100
+        made = shares({"encoder_features": best, "encoder_patches": 0.5, "pixels": 0.5})
+        details = made.get("encoder_details", 0.0)
+        assert before is None or abs(details - before) < 0.03
+        before = details
+    assert before == 0
+
+
+def test_the_report_says_what_was_found():
+    assert "show objects" in explain_layout(OBJECTS)
+    assert "are textures" in explain_layout(TEXTURE)
