@@ -24,10 +24,15 @@ import os
 import stat
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
+
+if TYPE_CHECKING:  # arrays do not need Pillow
+    from PIL import Image, ImageFile
 
 # Sixteen times a 4-megapixel photo. Larger files are refused before they are decoded.
 MAX_PIXELS = 64_000_000
@@ -66,6 +71,8 @@ FIELDS = ("path", "score", "probability", "is_anomaly", "map", "error")
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
 
+PathName = str | os.PathLike[str]
+
 
 class ScoringError(ValueError):
     """A model or image cannot be used; the message says what was expected and what came."""
@@ -79,7 +86,9 @@ class SettingError(ScoringError):
     exit_code = 2
 
 
-def conformal_threshold(normal_scores, max_false_alarms: float) -> float:
+def conformal_threshold(
+    normal_scores: Sequence[float] | np.ndarray, max_false_alarms: float
+) -> float:
     """The lowest threshold that promises at most this share of false alarms on new normal images.
 
     Args:
@@ -103,7 +112,11 @@ def conformal_threshold(normal_scores, max_false_alarms: float) -> float:
 
 
 def prepare(
-    image, image_shape, resize: str = "stretch", bit_depth: int = 16, max_pixels: int | None = None
+    image: "Image.Image",
+    image_shape: tuple[int, int, int] | tuple[None, None, int],
+    resize: str = "stretch",
+    bit_depth: int = 16,
+    max_pixels: int | None = None,
 ) -> np.ndarray:
     """Turns a Pillow image into what the model takes. Training on folders does the same.
 
@@ -147,7 +160,7 @@ def prepare(
     image = image.convert("L" if channels == 1 else "RGB")
     if turn > 1:
         image = image.transpose(_turns()[turn])
-    if height is None:
+    if height is None or width is None:
         width, height = image.size
     left, top, *size = placed(image.size, (width, height), resize)
     if image.size != tuple(size):
@@ -159,7 +172,7 @@ def prepare(
     return pixels
 
 
-def orientation(image) -> int:
+def orientation(image: "Image.Image") -> int:
     """The orientation in the EXIF data, 1 (upright) to 8; 1 if there is none that can be read.
 
     It loads the image. Pillow itself turns TIFF files when it loads them.
@@ -179,7 +192,7 @@ def orientation(image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _turns():
+def _turns() -> "dict[int, Image.Transpose]":
     from PIL.Image import Transpose
 
     return {
@@ -193,16 +206,17 @@ def _turns():
     }
 
 
-def deep_values(image):
+def deep_values(image: "Image.Image") -> np.ndarray | None:
     """The values of a 16-bit image, int [H, W] or [H, W, 3 or 4]; None for 8-bit images."""
-    from PIL import Image
+    from PIL import Image, ImageFile
 
     _refuse_signed(image)
     order = _colour_order(image)
     if order is not None:
+        assert isinstance(image, ImageFile.ImageFile)  # no others have tiles
         file = image.fp
         source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
-        with Image.open(source, formats=[image.format]) as other:
+        with Image.open(source, formats=FORMATS) as other:
             other.tile = [_with_order(tile, SWAPPED[order]) for tile in other.tile]
             upper, lower = (np.asarray(one).astype(np.int32) for one in (image, other))
         return upper * 256 + lower
@@ -217,7 +231,7 @@ def deep_values(image):
     return values
 
 
-def _refuse_signed(image) -> None:
+def _refuse_signed(image: "Image.Image") -> None:
     """Pillow reads signed 8-bit numbers as if they had no sign."""
     tags = getattr(image, "tag_v2", {})
     formats, bits = tags.get(339, 1), tags.get(258, 8)
@@ -225,7 +239,7 @@ def _refuse_signed(image) -> None:
         raise ScoringError("expected 8-bit or 16-bit pixels. Received: signed 8-bit pixels")
 
 
-def _colour_order(image):
+def _colour_order(image: "Image.Image") -> str | None:
     """The byte order of an image in 16-bit colours, as Pillow names it; None for other images."""
     for tile in getattr(image, "tile", ()):
         order = tile[3] if isinstance(tile[3], str) else (tile[3] or [None])[0]
@@ -234,19 +248,22 @@ def _colour_order(image):
     return None
 
 
-def _with_order(tile, order):
+def _with_order(tile: Any, order: str) -> Any:
+    """A tile, which Pillow holds as a plain or as a named tuple, read in another byte order."""
     args = order if isinstance(tile[3], str) else (order, *tile[3][1:])
     return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
 
 
-def _eight_bits(values, bit_depth: int) -> np.ndarray:
+def _eight_bits(values: np.ndarray, bit_depth: int) -> np.ndarray:
     """Scales 16-bit values by a table: 0..2 ** bit_depth - 1 to 0..255, rounded."""
     highest = 2**bit_depth - 1
     table = np.minimum((np.arange(65536) * 510 + highest) // (2 * highest), 255).astype(np.uint8)
     return table[values]
 
 
-def placed(size, frame, resize: str = "stretch"):
+def placed(
+    size: tuple[int, int], frame: tuple[int, int], resize: str = "stretch"
+) -> tuple[int, int, int, int]:
     """Where an image comes to lie in its frame.
 
     Args:
@@ -266,16 +283,18 @@ def placed(size, frame, resize: str = "stretch"):
     return (frame[0] - wide) // 2, (frame[1] - high) // 2, wide, high
 
 
-def open_image(file, max_pixels: int | None = None):
+def open_image(file: PathName | bytes, max_pixels: int | None = None) -> "ImageFile.ImageFile":
     """Opens a file name or a file's bytes with Pillow, refusing huge images before decoding."""
     check_pillow()
     from PIL import Image, UnidentifiedImageError
 
     limit = max_pixels or MAX_PIXELS
     received = "other or damaged content"
+    source: PathName | io.BytesIO
     if isinstance(file, bytes):
-        file = io.BytesIO(file)
+        source = io.BytesIO(file)
     else:
+        source = file
         # Opening a pipe would wait for ever.
         mode = os.stat(file).st_mode
         if not stat.S_ISREG(mode):
@@ -287,7 +306,7 @@ def open_image(file, max_pixels: int | None = None):
     if limit > (Image.MAX_IMAGE_PIXELS or limit):
         Image.MAX_IMAGE_PIXELS = None  # the user allows more than Pillow does
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(source, formats=FORMATS)
     except UnidentifiedImageError:
         raise ScoringError(
             f"expected an image ({', '.join(FORMATS)}). Received: {received}"
@@ -302,7 +321,7 @@ def open_image(file, max_pixels: int | None = None):
     return image
 
 
-def _check_size(image, limit: int) -> None:
+def _check_size(image: "Image.Image", limit: int) -> None:
     if image.width * image.height > limit:
         raise ScoringError(_too_large(limit, f"{image.width}x{image.height}"))
 
@@ -367,7 +386,7 @@ class Scorer:
         ScoringError: if the file is not such a model.
     """
 
-    def __init__(self, path, threads: int | None = None, max_pixels: int | None = None):
+    def __init__(self, path: PathName, threads: int | None = None, max_pixels: int | None = None):
         self.threads = threads or available_cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -384,7 +403,8 @@ class Scorer:
             reason = str(error).strip().splitlines()[0]
             raise ScoringError(f"{path}: expected an ONNX model. Received: {reason}") from None
         try:
-            self.image_shape = tuple(map(int, self.metadata["image_shape"].split(",")))
+            height, width, channels = map(int, self.metadata["image_shape"].split(","))
+            self.image_shape = (height, width, channels)
             self.threshold = float(self.metadata["threshold"])
             self.normal_name = self.metadata["normal_name"]
             self.normal_scores = np.asarray(json.loads(self.metadata["normal_scores"]))
@@ -410,9 +430,9 @@ class Scorer:
 
     def score(
         self,
-        images,
+        images: Any,
         threshold: float | None = None,
-        outputs=("score", "probability", "is_anomaly"),
+        outputs: Sequence[str] = ("score", "probability", "is_anomaly"),
     ) -> dict[str, np.ndarray]:
         """Scores images; no result depends on the other images.
 
@@ -440,7 +460,12 @@ class Scorer:
             result["is_anomaly"] = result["score"] > threshold
         return {name: result[name] for name in outputs}
 
-    def score_files(self, paths, threshold: float | None = None, maps=None):
+    def score_files(
+        self,
+        paths: Iterable[PathName | tuple[PathName | bytes, str]],
+        threshold: float | None = None,
+        maps: PathName | None = None,
+    ) -> Iterator[dict[str, Any]]:
         """Scores image files, yielding one record each, in order, in constant memory.
 
         Args:
@@ -466,7 +491,7 @@ class Scorer:
         while pending:
             yield from pending.popleft().result()
 
-    def read(self, file) -> np.ndarray:
+    def read(self, file: PathName | bytes) -> np.ndarray:
         """Reads an image file, given by name or as bytes, as the model takes it: uint8 [h, w, C].
 
         Raises:
@@ -476,13 +501,19 @@ class Scorer:
         with open_image(file, self.max_pixels) as image:
             return prepare(image, self.image_shape, self.resize, self.bit_depth, self.max_pixels)
 
-    def _run(self, names, images):
+    def _run(self, names: list[str], images: np.ndarray) -> list[np.ndarray]:
         return self._session.run(names, {"images": images})
 
-    def _score_batch(self, batch, threshold, maps) -> list[dict]:
-        records, images = [], []
+    def _score_batch(
+        self,
+        batch: Sequence[tuple[PathName | bytes, str]],
+        threshold: float | None,
+        maps: PathName | None,
+    ) -> list[dict[str, Any]]:
+        records: list[dict[str, Any]] = []
+        images: list[np.ndarray] = []
         for path, name in batch:
-            record = {"path": name if isinstance(path, bytes) else path}
+            record: dict[str, Any] = {"path": name if isinstance(path, bytes) else path}
             records.append(record)
             try:
                 images.append(self.read(path))
@@ -503,7 +534,7 @@ class Scorer:
             record.update(
                 score=float(score), probability=float(probability), is_anomaly=bool(is_anomaly)
             )
-            if heat:
+            if maps:
                 try:
                     record["map"] = os.path.join(maps, map_name + ".png")
                     self._write_overlay(path, heat[0], record["map"])
@@ -511,7 +542,7 @@ class Scorer:
                     record["error"] = f"{record.pop('map')}: {describe(error)}"
         return records
 
-    def _write_overlay(self, path, heat, destination) -> None:
+    def _write_overlay(self, path: PathName | bytes, heat: np.ndarray, destination: str) -> None:
         # The file is read again rather than kept: a batch of large photos would fill the memory.
         with open_image(path, self.max_pixels) as image:
             own_size = (None, None, 3)
@@ -524,7 +555,7 @@ class Scorer:
         os.makedirs(os.path.dirname(destination) or ".", exist_ok=True)
         Image.fromarray(overlay(pixels, heat, self.map_colour_range)).save(destination)
 
-    def _check(self, images) -> np.ndarray:
+    def _check(self, images: Any) -> np.ndarray:
         h, w, c = self.image_shape
         expected = f"images must be uint8 [N, {h}, {w}, {c}] with N at least 1"
         try:
@@ -541,7 +572,7 @@ class Scorer:
         return np.ascontiguousarray(images)
 
 
-def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range) -> np.ndarray:
+def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range: tuple[float, float]) -> np.ndarray:
     """Lays an anomaly map over its image, on a colour scale that is the same for all images.
 
     Args:
@@ -571,7 +602,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range) -> np.ndarray:
     return drawn
 
 
-def check_threshold(threshold):
+def check_threshold(threshold: float | None) -> np.float64 | None:
     """Returns the threshold as float64, or None; refuses what is not a number."""
     if threshold is None:
         return None
@@ -579,7 +610,7 @@ def check_threshold(threshold):
         # A float64 of NumPy's: a Python float would be rounded to the scores' float32 first.
         value = np.float64(threshold)
     except (TypeError, ValueError):
-        value = np.nan
+        value = np.float64(np.nan)
     if not np.ndim(value) == 0 or np.isnan(value):
         raise SettingError(f"threshold must be a number. Received: {threshold!r}")
     return value
@@ -597,7 +628,11 @@ def describe(error: Exception) -> str:
     return text if isinstance(error, ScoringError) else f"{type(error).__name__}: {text}"
 
 
-def find_images(arguments, problems, skipped=None):
+def find_images(
+    arguments: Sequence[str],
+    problems: list[dict[str, Any]],
+    skipped: collections.Counter[str] | None = None,
+) -> Iterator[tuple[str, str]]:
     """Yields (path, map name) for each image named or found in a folder, at any depth.
 
     Every file in a folder is yielded, or counted in `skipped`. Files that look like images but
@@ -643,7 +678,7 @@ def find_images(arguments, problems, skipped=None):
             problems.append({"path": argument, "error": message})
 
 
-def is_scored(entry) -> bool:
+def is_scored(entry: os.DirEntry[str]) -> bool:
     """Whether an `os.DirEntry` that is no folder gets a record: a score or an error."""
     return entry.name.lower().endswith(SUFFIXES + UNREAD_SUFFIXES) or entry.is_dir()
 
@@ -658,7 +693,7 @@ class Progress:
         self.next = self.start + 2
         self.printed = False
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         return self
 
     def step(self, count: int = 1) -> None:
@@ -674,7 +709,7 @@ class Progress:
         print(start + text, end=end, file=sys.stderr, flush=True)
         self.printed = True
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.printed and self.terminal:
             print(file=sys.stderr)
 
@@ -682,7 +717,7 @@ class Progress:
 class Output:
     """Writes records to stdout, or to a CSV file that appears when it is whole."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments: argparse.Namespace):
         self.jsonl, self.csv, self.failures = arguments.jsonl, arguments.csv, 0
         if self.csv:
             self.temporary = f"{self.csv}.{os.getpid()}.part"
@@ -692,10 +727,10 @@ class Output:
             self.table = csv.DictWriter(self.file, FIELDS)
             self.table.writeheader()
 
-    def __enter__(self):
+    def __enter__(self) -> "Output":
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.csv:
             self.file.close()
             if kind is None:
@@ -703,7 +738,7 @@ class Output:
             else:
                 os.remove(self.temporary)
 
-    def write(self, record) -> None:
+    def write(self, record: dict[str, Any]) -> None:
         if self.csv:
             self.table.writerow(record)
         elif self.jsonl:
@@ -718,16 +753,16 @@ class Output:
                 print(f"\r{record['path']}: {record['error']}", file=sys.stderr)
 
 
-def run(arguments) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Scores what the command line names; returns the exit code."""
-    threshold = check_threshold(arguments.threshold)
+    threshold: float | None = check_threshold(arguments.threshold)
     if arguments.maps:
         _check_maps(arguments.maps, arguments.images)
     scorer = Scorer(arguments.model, arguments.threads, arguments.max_pixels)
     if arguments.max_false_alarms is not None:
         threshold = scorer.threshold_for(arguments.max_false_alarms)
-    problems: list[dict] = []
-    skipped: collections.Counter = collections.Counter()
+    problems: list[dict[str, Any]] = []
+    skipped: collections.Counter[str] = collections.Counter()
     total = sum(1 for _ in find_images(arguments.images, []))
     with Progress(total, arguments.quiet) as progress, Output(arguments) as output:
         found = find_images(arguments.images, problems, skipped)
@@ -741,12 +776,12 @@ def run(arguments) -> int:
     return 1 if output.failures else 0
 
 
-def describe_skipped(skipped) -> str:
+def describe_skipped(skipped: collections.Counter[str]) -> str:
     """`3 hidden or of the system, 2 .txt`, the most frequent first."""
     return ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(8))
 
 
-def _check_maps(maps, images) -> None:
+def _check_maps(maps: str, images: Sequence[str]) -> None:
     """Overlays in a folder of images would be scored as images themselves."""
     inner = os.path.join(os.path.realpath(maps), "")
     for folder in filter(os.path.isdir, images):
@@ -756,7 +791,7 @@ def _check_maps(maps, images) -> None:
             )
 
 
-def add_threshold_flags(parser) -> None:
+def add_threshold_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that replace the model's own threshold; `export.batch` takes the same."""
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--threshold", type=float, help="decide by this instead of the model's own")
@@ -768,7 +803,7 @@ def add_threshold_flags(parser) -> None:
     )
 
 
-def add_max_pixels_flag(parser) -> None:
+def add_max_pixels_flag(parser: argparse.ArgumentParser) -> None:
     """Adds the flag that allows larger images than in training."""
     parser.add_argument(
         "--max-pixels",
@@ -778,7 +813,7 @@ def add_max_pixels_flag(parser) -> None:
     )
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
         prog="runtime.py",

@@ -103,7 +103,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def load_model(flags: argparse.Namespace) -> tuple[Scorer, float | None]:
     """The model, checked before any worker starts, and the threshold if it is not the model's."""
     try:
-        threshold = check_threshold(flags.threshold)
+        threshold: float | None = check_threshold(flags.threshold)
         scorer = Scorer(flags.model, threads=1)
         if flags.max_false_alarms is not None:
             threshold = scorer.threshold_for(flags.max_false_alarms)

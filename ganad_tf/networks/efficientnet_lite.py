@@ -209,7 +209,7 @@ class EfficientNetLite0(keras.Model):
         for layer in (self.stem, *self.blocks):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        if self.head is not None:
+        if self.head is not None and self.classifier is not None:
             self.head.build(shape)
             self.classifier.build((None, HEAD_CHANNELS))
         self.built = True
@@ -242,7 +242,7 @@ class EfficientNetLite0(keras.Model):
         Raises:
             ValueError: if the network was made without its classifier.
         """
-        if self.head is None:
+        if self.head is None or self.classifier is None:
             raise ValueError("Logits need a network with `classify=True`. Received: classify=False")
         x = keras.ops.relu6(self.head(self.feature_maps(images)[-1]))
         return self.classifier(keras.ops.mean(x, axis=(1, 2)))

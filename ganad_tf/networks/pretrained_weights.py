@@ -43,7 +43,10 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 # The first bytes of its new format, a zip archive.
 ZIP_SIGNATURE = b"PK\x03\x04"
-STORAGE_TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+STORAGE_TYPES: dict[str, np.dtype] = {
+    "FloatStorage": np.dtype("<f4"),
+    "LongStorage": np.dtype("<i8"),
+}
 # What PyTorch needs to write a dictionary of arrays.
 OPCODES = frozenset(
     (
@@ -113,7 +116,7 @@ def load_efficientnet_lite0(
     # Without a classifier the network lacks the last of the convolutions.
     for layer, source in zip(network.convolutions, torch_convolutions(), strict=False):
         layer.set_weights(fold_batch_norm(arrays, source))
-    if classify:
+    if network.classifier is not None:
         network.classifier.set_weights([arrays["_fc.weight"].T, arrays["_fc.bias"]])
     return network
 
@@ -252,7 +255,7 @@ def unpickle(file: BinaryIO) -> Any:
                 f"the file has the opcode {opcode.name}, which no dictionary of arrays needs"
             )
         # The unpickler allocates as many entries as the highest index asks for.
-        if opcode.name == "LONG_BINPUT" and argument > position:
+        if opcode.name == "LONG_BINPUT" and argument is not None and argument > position:
             raise pickle.UnpicklingError(f"memo index {argument} at opcode {position}")
     file.seek(start)
     return RestrictedUnpickler(file).load()
@@ -268,7 +271,8 @@ def view_array(values: np.ndarray, view: ArrayView) -> np.ndarray:
     last = view.offset + sum(
         max(size - 1, 0) * stride for size, stride in zip(view.shape, view.strides, strict=True)
     )
-    if any(number < 0 for number in numbers) or (math.prod(view.shape) and last >= len(values)):
+    count = math.prod(view.shape)
+    if any(number < 0 for number in numbers) or (count and last >= len(values)):
         raise ValueError(f"{view} reaches outside its {len(values)} values")
     strides = [stride * values.itemsize for stride in view.strides]
     return np.lib.stride_tricks.as_strided(

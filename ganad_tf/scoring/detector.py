@@ -1,5 +1,6 @@
 """The detector: images in, named results out. The ONE definition that every runtime repeats."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.data.folder.decoding import MAX_PIXELS
+from ganad_tf.data.image_view import ImageView
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
 from ganad_tf.scoring.encoder_features import EncoderFeatures
@@ -84,14 +86,14 @@ class Detector:
 
     def predict(
         self,
-        images: np.ndarray,
+        images: np.ndarray | ImageView,
         batch_size: int | None = None,
         outputs: tuple[str, ...] = ("score", "probability", "is_anomaly"),
     ) -> dict[str, np.ndarray]:
         """Scores images in batches.
 
         Args:
-            images: uint8 [N, h, w, C], N at least 1.
+            images: uint8 [N, h, w, C], N at least 1; of a view, one batch at a time is read.
             batch_size: images per pass; changes memory, not results (default: see `batch_size`).
             outputs: which of the outputs of `graph` to keep.
 
@@ -110,7 +112,8 @@ class Detector:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
         if (
             dtype != np.uint8
-            or len(shape or ()) != 4
+            or shape is None
+            or len(shape) != 4
             or shape[1:] != self.image_shape
             or not shape[0]
         ):
@@ -131,7 +134,7 @@ class Detector:
             encoder = self.measurer.encoder
             if encoder is not None:
                 encoder.encoder.save(temporary / "encoder.keras")
-                np.savez(temporary / "encoder.npz", **encoder.to_arrays())
+                _save_arrays(temporary / "encoder.npz", encoder.to_arrays())
             write_json(
                 temporary / "scorer.json",
                 {
@@ -142,7 +145,7 @@ class Detector:
                     "max_pixels": self.max_pixels,
                 },
             )
-            np.savez(temporary / "scorer.npz", **self.measurer.distances.to_arrays())
+            _save_arrays(temporary / "scorer.npz", self.measurer.distances.to_arrays())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Detector":
@@ -189,6 +192,11 @@ class Detector:
 def batch_size_for(measurer: Measurer) -> int:
     """Images per pass that keep the memory for activations under a gigabyte."""
     return 256 if measurer.encoder is None else 32
+
+
+def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    # NumPy's stubs take any keyword for `allow_pickle`, too; no array has that name.
+    np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
 def _load_network(path: Path) -> keras.Model:

@@ -1,7 +1,8 @@
 """Distances of an image, its encoder features and its pixels, to normal training images."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -173,16 +174,18 @@ class FeatureDistances:
         }
 
     @classmethod
-    def from_arrays(cls, arrays) -> "FeatureDistances":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "FeatureDistances":
         """The inverse of `to_arrays`.
 
         Raises:
             KeyError: if an array is missing.
         """
 
-        def distance(name):
+        def distance(name: str) -> FeatureDistance:
             fields = dataclasses.fields(FeatureDistance)
-            values = {field.name: arrays[f"{name}.{field.name}"] for field in fields}
+            values: dict[str, Any] = {
+                field.name: arrays[f"{name}.{field.name}"] for field in fields
+            }
             return FeatureDistance(**{**values, "nearest": int(values["nearest"])})
 
         pooled = tuple(distance(f"pooled{number}") for number in range(len(LEVELS)))

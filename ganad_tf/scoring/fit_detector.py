@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks import EfficientNetLite0, Generator
@@ -110,7 +111,7 @@ def _fit_map_scales(measurer: Measurer, validation: LabelledImages) -> dict[str,
 
 
 def _fit_distances(
-    generator: Generator, images: np.ndarray, indices: np.ndarray, seed: int
+    generator: Generator, images: np.ndarray | ImageView, indices: np.ndarray, seed: int
 ) -> FeatureDistances:
     """Fits to the normal training images at `indices`, and to at most `MAX_PLACES` places."""
 
