@@ -43,11 +43,10 @@ LABELLED = ("20m", "20", "0")
 SEEDS = range(10)
 # Makes a folder the same experiment as a class: all anomalies labelled, none synthetic.
 SAME_AS_CLASS = ("--channels", "1", "--synthetic", "0", "--clusters", "9", "--batch-size", "128")
-SAME_AS_CLASS += ("--epochs", "30", "--average-momentum", "0.998")
-TEXTURE_FLAGS = ("--image-size", "128")
+SAME_AS_CLASS += ("--epochs", "30", "--average-momentum", "0.998", "--encoder", "none")
 # The promised rate must hold for any model, even after a short training.
 ALARM_RATE, ALARM_NORMALS, ALARM_ANOMALIES = 0.05, 2000, 400
-ALARM_FLAGS = ("--epochs", "2", "--steps-per-epoch", "50")
+ALARM_FLAGS = ("--epochs", "2", "--steps-per-epoch", "50", "--encoder", "none")
 SHORT = ("--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "16")
 KEPT = (
     *("auroc", "auroc_by_kind", "pixel_auroc", "aupro", "false_alarm_rate", "recall", "n_normal"),
@@ -72,7 +71,6 @@ def run_cell(cell: str, source: Source, short: bool = False) -> dict:
             labelled = int(count.removesuffix("m"))
             write_texture(folder / "data", texture, 128, labelled, mask_labelled=masks)
             flags = ["--data", folder / "data", "--split", folder / "data" / "split.csv"]
-            flags += TEXTURE_FLAGS
         elif what == "alarms":
             write_sneakers(folder / "data", int(rest[0]), source)
             flags = ["--data", folder / "data", "--seed", rest[0], *ALARM_FLAGS]

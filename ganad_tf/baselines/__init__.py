@@ -1,5 +1,7 @@
 """Simpler models, scored on the same split and measured in the same way."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -25,7 +27,7 @@ def score_baselines(config: RunConfig, plan: Plan, splits: Splits) -> dict[str, 
     rng = np.random.default_rng(config.seed)
     keras.utils.set_random_seed(config.seed)
     chance = [rng.random(len(part)) for part in (splits.validation, splits.test)]
-    errors = autoencoder_errors(config, splits)
+    errors = autoencoder_errors(dataclasses.replace(config, image_size=plan.generator_size), splits)
     named = {"autoencoder (normal images only)": errors, "random scores": chance}
     is_anomaly = splits.validation.is_anomaly
     return {
