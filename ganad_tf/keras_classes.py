@@ -19,6 +19,8 @@ CLASSES = {
     "ganad_tf>DownStep": ("ganad_tf.networks.generator", "DownStep"),
     "ganad_tf>UpStep": ("ganad_tf.networks.generator", "UpStep"),
     "ganad_tf>Discriminator": ("ganad_tf.networks.discriminator", "Discriminator"),
+    "ganad_tf>EfficientNetLite0": ("ganad_tf.networks.efficientnet_lite", "EfficientNetLite0"),
+    "ganad_tf>InvertedResidual": ("ganad_tf.networks.efficientnet_lite", "InvertedResidual"),
     "ganad_tf>DualDiscriminatorGAN": ("ganad_tf.training.model", "DualDiscriminatorGAN"),
 }
 

@@ -1,5 +1,6 @@
 """Saved models load in safe mode wherever `ganad_tf` was imported; `--help` waits for nothing."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,15 @@ def test_help_imports_neither_keras_nor_tensorflow():
     assert result.returncode == 0, result.stderr
     assert "LOADED set()" in result.stdout
     assert "--normal" in result.stdout
+
+
+def test_every_class_that_is_saved_is_registered():
+    saved = {
+        f"ganad_tf>{name}"
+        for path in (ROOT / "ganad_tf").rglob("*.py")
+        for name in re.findall(
+            r'@keras\.saving\.register_keras_serializable\("ganad_tf"\)\nclass (\w+)',
+            path.read_text(encoding="utf-8"),
+        )
+    }
+    assert saved == set(CLASSES)
