@@ -1,5 +1,6 @@
 """Makes a detector of a trained generator: fits distances, the scorer and the map scales."""
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -24,7 +25,7 @@ from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.layout_test import explain_layout, layout_aurocs, pretrained_shares
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
-from ganad_tf.scoring.scorer import MapScale
+from ganad_tf.scoring.scorer import MapScale, Scorer
 from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
 
 # Of the pixels of normal validation images, this share lies below a map value of 1.
@@ -71,15 +72,35 @@ def fit_detector(
     )
     values = _measure(measurer, validation)
     scales = _fit_map_scales(measurer, validation)
-    recipes = dict(RECIPES)
-    if measurer.encoder is not None:
-        aurocs = layout_aurocs(measurer, validation, plan.seed)
-        recipes[PRETRAINED] = pretrained_shares(plan, aurocs)
-        _LOGGER.info("%s", explain_layout(aurocs))
-    scorer = fit_scorer(values, validation.is_anomaly, scales, plan, recipes)
+    if measurer.encoder is None:
+        scorer = fit_scorer(values, validation.is_anomaly, scales, plan)
+    else:
+        scorer = _fit_with_encoder(measurer, values, scales, validation, plan)
     return Detector(
         measurer, scorer, splits.image_shape, splits.resize, splits.bit_depth, splits.max_pixels
     )
+
+
+def _fit_with_encoder(
+    measurer: Measurer,
+    values: dict[str, np.ndarray],
+    scales: dict[str, MapScale],
+    validation: LabelledImages,
+    plan: Plan,
+) -> Scorer:
+    """Fits the scorer with the shares that follow from the layout test, and says so."""
+    aurocs = layout_aurocs(measurer, validation, plan.seed)
+    shares = pretrained_shares(plan, aurocs)
+    found = explain_layout(aurocs)
+    _LOGGER.info("%s", found)
+    recipes = {**RECIPES, PRETRAINED: shares}
+    scorer = fit_scorer(values, validation.is_anomaly, scales, plan, recipes)
+    if scorer.explanation["score"] != PRETRAINED:
+        return scorer
+    parts = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
+    why = f"{scorer.explanation['why']}; {found}; shares: {parts}"
+    explanation = {**scorer.explanation, "why": why, "layout_auroc": aurocs}
+    return dataclasses.replace(scorer, explanation=explanation)
 
 
 def _measure(measurer: Measurer, part: LabelledImages) -> dict[str, np.ndarray]:
