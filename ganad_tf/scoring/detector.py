@@ -73,8 +73,8 @@ class Detector:
             `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], see `Scorer.anomaly_map`;
             `reconstruction` uint8 [N, h, w, C].
         """
-        wanted = [component.name for component in self.scorer.components]
-        measured = self.measurer(images, wanted)
+        wanted = {component.name for component in self.scorer.components}
+        measured = self.measurer(images, wanted | set(self.scorer.map_kinds()))
         score = self.scorer.score(measured.values)
         return {
             "score": score,

@@ -99,8 +99,12 @@ class Scorer:
 
     def map_kinds(self) -> list[str]:
         """The components whose maps the anomaly map is the mean of."""
+        used = [component for component in MAPS if self.uses(component)]
+        if ENCODER_PATCHES in used and ENCODER_DETAILS not in used:
+            # Patches see a large part of the image, so their map alone would be blurred.
+            used.append(ENCODER_DETAILS)
         # Errors alone where no component of the score has a map.
-        return [component for component in MAPS if self.uses(component)] or [MAX_ERROR]
+        return used or [MAX_ERROR]
 
     def anomaly_map(self, maps: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The anomaly map [N, h, w]. A value of 1 is rarely passed by a normal pixel.

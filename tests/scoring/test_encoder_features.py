@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from ganad_tf.data.images import LabelledImages
@@ -98,6 +99,8 @@ def test_the_map_shows_the_place_at_full_resolution(detector):
     assert heat.shape == (64, 64)
     inside = np.zeros((64, 64), bool)
     inside[20:40, 20:40] = True
+    near = ndimage.binary_dilation(inside, iterations=4)
+    assert near.ravel()[heat.argmax()]
     assert heat[inside].mean() > 1.2 * heat[~inside].mean()
 
 
