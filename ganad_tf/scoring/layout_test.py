@@ -40,9 +40,9 @@ TOLERANCE = 0.02
 # With a best AUROC of at least the second value the images have a layout, with at most the first
 # they are textures. Grass and gravel have 0.77, ELPV and Fashion-MNIST at least 0.95.
 TEXTURE, OBJECT = 0.8, 0.9
-# On textures, the shares of whole images and of details, beside 1 for each error of the generator.
-# Chosen on grass, without labels and with 20 masked defects; gravel and brick had no say.
-WHOLE_ON_TEXTURES, DETAILS_ON_TEXTURES = 0.5, 2.0
+# On textures, the shares of whole images, of details, and the factor on the generator's recipe.
+# Chosen on grass (without labels, and with 20 masked defects) and gravel (with 20 labelled ones).
+WHOLE_ON_TEXTURES, DETAILS_ON_TEXTURES, GENERATOR_ON_TEXTURES = 0.5, 2.0, 0.5
 
 
 def layout_aurocs(measurer: Measurer, validation: LabelledImages, seed: int) -> dict[str, float]:
@@ -100,7 +100,7 @@ def pretrained_shares(plan: Plan, aurocs: Mapping[str, float]) -> dict[str, floa
     shares[LABEL_DIRECTION] = whole * plan.n_labelled / (plan.n_labelled + 1)
     shares[ENCODER_DETAILS] = DETAILS_ON_TEXTURES * texture
     for name, share in RECIPES[plan.generator_recipe].items():
-        shares[name] = shares.get(name, 0.0) + texture * share
+        shares[name] = shares.get(name, 0.0) + GENERATOR_ON_TEXTURES * texture * share
     return {name: share for name, share in shares.items() if share}
 
 

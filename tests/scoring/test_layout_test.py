@@ -24,10 +24,10 @@ def test_for_textures_details_and_the_generator_count():
     made = shares(TEXTURE)
     assert set(made) == {"encoder_features", *GENERATOR_ONLY}
     assert made["encoder_features"] == 0.5
-    assert made["max_error"] == 1.0
+    assert made["max_error"] == 0.5
     assert made["encoder_details"] == 2.0
     masked = shares(TEXTURE, n_labelled=18, recipe="masked_defects")
-    assert masked["classifier"] == 2.0
+    assert masked["classifier"] == 1.0
 
 
 @pytest.mark.parametrize(("labels", "share"), [(0, None), (1, 1 / 2), (10, 10 / 11)])
