@@ -69,8 +69,8 @@ def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
     folder, _ = run
     broken = tmp_path / "broken"
     code = (
-        "from ganad_tf.environment import prepare_environment\n"
-        "prepare_environment()  # as train.py does before it imports TensorFlow\n"
+        "from ganad_tf.environment import start_tensorflow\n"
+        "start_tensorflow()  # as train.py does before it imports TensorFlow\n"
         "import sys, runpy, ganad_tf.training.checkpoint as c\n"
         "save = c.Checkpoint.on_epoch_end\n"
         "def then_die(self, epoch, logs=None):\n"
