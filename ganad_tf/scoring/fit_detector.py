@@ -22,9 +22,9 @@ from ganad_tf.scoring.feature_distance import (
 )
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.scoring.fit_scorer import fit_scorer
-from ganad_tf.scoring.layout_test import explain_layout, layout_aurocs, pretrained_shares
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
+from ganad_tf.scoring.object_or_texture import explain_layout, layout_aurocs, pretrained_shares
 from ganad_tf.scoring.scorer import MapScale, Scorer
 from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ganad_tf.plan import Plan
-from ganad_tf.scoring.layout_test import explain_layout, pretrained_shares
+from ganad_tf.scoring.object_or_texture import explain_layout, pretrained_shares
 
 OBJECTS = {"encoder_features": 0.998, "encoder_patches": 0.997, "pixels": 0.91}
 SMALL_OBJECTS = {"encoder_features": 0.947, "encoder_patches": 0.896, "pixels": 0.953}
