@@ -37,7 +37,7 @@ RECIPES: dict[str, Mapping[str, float]] = {
     DEFECTS: {MAX_ERROR: 1.0, PATCH: 1.0, PATCH_FEATURES: 1.0, CLASSIFIER: 0.5},
     # The same with masks of labelled defects. Chosen on the same textures.
     MASKED_DEFECTS: {PATCH: 1.0, FEATURES: 1.0, CLASSIFIER: 2.0},
-    # Frozen ImageNet features and what else fits the images: see `ganad_tf.scoring.object_or_texture`.
+    # Frozen ImageNet features and what else fits the images; see `object_or_texture` in scoring.
     PRETRAINED: {ENCODER_FEATURES: 1.0},
     CLASSIFIER: {CLASSIFIER: 1.0},
     ALL: dict.fromkeys(GENERATOR_COMPONENTS, 1.0),
