@@ -26,8 +26,8 @@ MANY_LABELLED, MASK_COUNTS_AS = 200, 10
 MIN_SYNTHETIC, MIN_SYNTHETIC_WITH_MASKS = 0.5, 0.25
 # Above this size, the generator works on images reduced to half: a quarter of the cost.
 MAX_GENERATOR_SIZE = 128
-# The encoder was trained on images of 224 pixels. Enlarging those of at most 64 pixels to 128 loses
-# nothing on Fashion-MNIST and costs a third.
+# The encoder was trained on images of 224 pixels. Images of at most 64 pixels are shown to it at
+# 128, which costs a quarter of the time.
 ENCODER_SIZE, SMALL_IMAGES, SMALL_ENCODER_SIZE = 224, 64, 128
 # Share of synthetic anomalies when only one of many kinds is labelled; see benchmarks/README.md,
 # the mixtures.
