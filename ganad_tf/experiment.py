@@ -117,7 +117,7 @@ def run_experiment(
     plan = make_plan(config, splits)
     index, workers = worker_index()
     _check_promises(config, splits, workers)
-    _encoder(config)  # fail now, not after training, if its weights are missing or wrong
+    encoder = _encoder(config)  # fails now, not after training, if its weights are wrong
     folder = resume or output or default_folder(config, splits.normal_name)
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
@@ -134,7 +134,7 @@ def run_experiment(
             _LOGGER.info("this run is finished already")
             return folder, read_json(folder / METRICS)
         try:
-            return folder, _run(config, plan, splits, execution, folder, command)
+            return folder, _run(config, plan, splits, encoder, execution, folder, command)
         except KeyboardInterrupt:
             advice = f"stopped; go on with: python train.py --resume {shlex.quote(str(folder))}"
             if again := [flag for flag in NOT_KEPT if flag in command]:
@@ -177,6 +177,7 @@ def _run(
     config: RunConfig,
     plan: Plan,
     splits: Splits,
+    encoder: EfficientNetLite0 | None,
     execution: Execution,
     folder: Path,
     command: str,
@@ -199,7 +200,7 @@ def _run(
     if worker_index()[1] > 1:
         _LOGGER.info("worker 0 is done; weights %s", weights_digest(model))
     _LOGGER.info("fitting the scorer on validation images")
-    detector = fit_detector(scoring_generator(model), splits, plan, _encoder(config))
+    detector = fit_detector(scoring_generator(model), splits, plan, encoder)
     detector.save(folder / DETECTOR)
     return _report(config, plan, splits, detector, execution, folder, command)
 
