@@ -2,16 +2,19 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from export.description import FORMATS
-from export.keep_float import MAX_TRIES
-from export.limits import LIMITS, MAX_AUROC_DROP
-from export.run import add_source_flags, load_run
 from ganad_tf.console import log_to_console
 from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import UsageError, run_cli
 
+from .description import FORMATS
+from .keep_float import MAX_TRIES
+from .limits import LIMITS, MAX_AUROC_DROP
+from .run import add_source_flags, load_run
+
+DESCRIPTION = "Exports a finished run, and checks that all files score alike."
 EPILOG = f"""\
 Written under the run: saved_model/VERSION/ for TensorFlow Serving, model.onnx and model.int8.onnx
 for ONNX Runtime (export/runtime.py), and export.json with hashes and the parity table. Nothing is
@@ -24,16 +27,10 @@ export.json lists them. Finding them takes at most {MAX_TRIES} quantisations, a 
 """
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", type=Path, help="a finished run folder of train.py")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the flags."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument("run", type=Path, help="the folder of a finished training run")
     parser.add_argument("--output", type=Path, help="where to write (default: RUN)")
     parser.add_argument(
         "--formats",
@@ -56,6 +53,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"allowed to int8 (default: {MAX_AUROC_DROP})",
     )
     add_source_flags(parser)
+
+
+def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    configure(parser)
     flags = parser.parse_args(arguments)
     if flags.formats is not None:
         names = tuple(name.strip() for name in flags.formats.split(",") if name.strip())
@@ -73,15 +78,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return flags
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m export") -> None:
     """The command."""
-    flags = parse()
+    flags = parse(arguments, prog)
     # Imported late: --help and usage errors should not wait for TensorFlow.
     log_to_console()
     start_tensorflow()
     detector, splits = load_run(flags.run, flags)
-    from export.parity import table
-    from export.pipeline import Options, export
+    from .parity import table
+    from .pipeline import Options, export
 
     output = flags.output or flags.run
     options = Options(flags.version, flags.opset, flags.model_name, flags.max_auroc_drop)

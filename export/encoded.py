@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from export.encoded_metadata import Metadata, read_metadata
+from .encoded_metadata import Metadata, read_metadata
 
 # ITU-R 601 luma in 16-bit fixed point, as Pillow computes it.
 LUMA = (19595, 38470, 7471)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from export.graph import Graph, attribute
+from .graph import Graph, attribute
 
 ACTIVATIONS = ("LeakyRelu", "Relu")
 # 32 MiB of float32: the innermost maps at the paper's width. Beyond, reading weights costs more.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import runtime
+from . import runtime
 
 if TYPE_CHECKING:
     from ganad_tf.scoring import Detector

@@ -10,8 +10,9 @@ import onnx
 import tensorflow as tf
 
 import ganad_tf
-from export.fast_graph import speed_up
 from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
+
+from .fast_graph import speed_up
 
 OPSET = 18
 

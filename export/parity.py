@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.format_scorers import FormatScorer, Scored, cold_starts, format_scorers
-from export.limits import (
+from .format_scorers import FormatScorer, Scored, cold_starts, format_scorers
+from .limits import (
     CONFIDENCE,
     MAX_AUROC_DROP,
     MAX_DISAGREEMENT,
@@ -17,7 +17,7 @@ from export.limits import (
     disagreement_bound,
     too_many_differ,
 )
-from export.plain_path import plain_path
+from .plain_path import plain_path
 
 if TYPE_CHECKING:
     from ganad_tf.data.image_view import ImageView
@@ -207,6 +207,6 @@ def _auroc(is_anomaly: np.ndarray, scores: np.ndarray) -> float:
 
 
 def _as_png(images: np.ndarray) -> np.ndarray:
-    from export.saved_model import png_bytes
+    from .saved_model import png_bytes
 
     return np.array([png_bytes(image) for image in images], dtype=object)

@@ -10,8 +10,13 @@ from typing import Any
 
 import onnx
 
-from export import onnx_model, saved_model
-from export.description import (
+from ganad_tf.atomic_files import write_json
+from ganad_tf.data.splits import Splits
+from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.scoring import Detector
+
+from . import onnx_model, saved_model
+from .description import (
     FORMATS,
     describe_files,
     describe_int8,
@@ -19,14 +24,10 @@ from export.description import (
     describe_threshold,
     library_versions,
 )
-from export.limits import MAX_AUROC_DROP
-from export.parity import Row, compare, failures
-from export.quantize import Quantized, quantize
-from export.runtime import Scorer
-from ganad_tf.atomic_files import write_json
-from ganad_tf.data.splits import Splits
-from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.scoring import Detector
+from .limits import MAX_AUROC_DROP
+from .parity import Row, compare, failures
+from .quantize import Quantized, quantize
+from .runtime import Scorer
 
 PATHS = {"onnx": "model.onnx", "int8": "model.int8.onnx"}
 

@@ -9,19 +9,20 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from export.keep_float import (
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.errors import ArtefactError
+
+from .keep_float import (
     MAX_SCORE_ERROR,
     MAX_TRIES,
     MIN_OF_EACH_CLASS,
     Agreement,
     keep_float,
 )
-from export.limits import MAX_AUROC_DROP, MAX_DISAGREEMENT, auroc_drop
-from export.onnx_model import as_float32, set_metadata
-from export.quantizer import Quantizer
-from export.runtime import Scorer
-from ganad_tf.data.images import LabelledImages
-from ganad_tf.errors import ArtefactError
+from .limits import MAX_AUROC_DROP, MAX_DISAGREEMENT, auroc_drop
+from .onnx_model import as_float32, set_metadata
+from .quantizer import Quantizer
+from .runtime import Scorer
 
 CALIBRATION_IMAGES = 512
 # How many validation images a try is measured on; the threshold is fitted on all of them.

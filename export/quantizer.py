@@ -17,10 +17,10 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from export.fast_graph import fold_scales, split_transposed_convolutions
-from export.graph import Graph
-from export.keep_float import MAX_GROUPS
-from export.onnx_model import set_metadata
+from .fast_graph import fold_scales, split_transposed_convolutions
+from .graph import Graph
+from .keep_float import MAX_GROUPS
+from .onnx_model import set_metadata
 
 CALIBRATION_BATCH = 64
 WORKING = ("Conv", "ConvTranspose", "Gemm", "MatMul")

@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganad_tf.command_names import command_name
 from ganad_tf.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
@@ -46,11 +47,14 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
     from ganad_tf.training.devices import use_true_float32
 
     if not run.is_dir():
-        raise ArtefactError(f"{run}: expected a run folder of train.py. Received: no such folder")
+        raise ArtefactError(
+            f"{run}: expected a run folder, as {command_name('train')} makes. "
+            "Received: no such folder"
+        )
     config = load_config(run)
     if not is_finished(run):
         raise ArtefactError(
-            f"{run}: expected a finished run (train.py --resume finishes it). "
+            f"{run}: expected a finished run ({command_name('train')} --resume finishes it). "
             "Received: no metrics.json"
         )
     config = moved_config(config, flags.data, run)

@@ -813,13 +813,9 @@ def add_max_pixels_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="runtime.py",
-        description="Scores images with an exported anomaly detector.",
-        allow_abbrev=False,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the flags."""
+    parser.description = "Scores images with an exported anomaly detector."
     parser.add_argument("model", help="model.onnx or model.int8.onnx")
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
     add_threshold_flags(parser)
@@ -830,6 +826,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="default: all cores")
     add_max_pixels_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "runtime.py") -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog=prog, allow_abbrev=False)
+    configure(parser)
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         # A file name of any bytes must not stop the run.

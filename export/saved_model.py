@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from export.encoded import decode
-from export.plain_path import plain_path
 from ganad_tf.atomic_files import write_json
 from ganad_tf.scoring import Detector
+
+from .encoded import decode
+from .plain_path import plain_path
 
 # As in serving/batching.config: the server pads a batch to one of these.
 ALLOWED_BATCH_SIZES = (1, 8, 32, 128)

@@ -2,25 +2,24 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from export.limits import LIMITS, MAX_AUROC_DROP
-from export.run import add_source_flags, load_run
 from ganad_tf.atomic_files import read_json
+from ganad_tf.command_names import command_name
 from ganad_tf.console import log_to_console
 from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import ArtefactError, run_cli
 
+from .limits import LIMITS, MAX_AUROC_DROP
+from .run import add_source_flags, load_run
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.verify",
-        description=__doc__,
-        epilog=LIMITS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+DESCRIPTION = "Scores the test set through every exported format, and compares."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the flags."""
+    parser.description, parser.epilog = DESCRIPTION, LIMITS
     parser.add_argument("run", type=Path, help="the run folder, already exported")
     parser.add_argument("--output", type=Path, help="where it was exported to (default: RUN)")
     parser.add_argument(
@@ -30,16 +29,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"allowed to int8 (default: {MAX_AUROC_DROP})",
     )
     add_source_flags(parser)
-    return parser.parse_args(arguments)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.verify") -> int:
     """The command."""
-    flags = parse()
+    parser = argparse.ArgumentParser(
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    configure(parser)
+    flags = parser.parse_args(arguments)
     folder = flags.output or flags.run
     if not (folder / "export.json").is_file():
         raise ArtefactError(
-            f"{folder}: expected an exported run (python -m export {flags.run}). "
+            f"{folder}: expected an exported run ({command_name('export')} {flags.run}). "
             "Received: no export.json"
         )
     files = read_json(folder / "export.json")["formats"]
@@ -47,7 +49,7 @@ def main() -> int:
     start_tensorflow()
     detector, splits = load_run(flags.run, flags)
     # Imported late: usage errors should not wait for TensorFlow and ONNX Runtime.
-    from export.parity import compare, failures, table
+    from .parity import compare, failures, table
 
     rows = compare(detector, splits.test.images, splits.test.is_anomaly, folder, files)
     print(table(rows))

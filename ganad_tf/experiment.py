@@ -1,4 +1,4 @@
-"""One experiment: load, plan, train, fit, evaluate, report. What `train.py` calls."""
+"""One experiment: load, plan, train, fit, evaluate, report. What `ganad train` calls."""
 
 import dataclasses
 import logging
@@ -14,6 +14,7 @@ import numpy as np
 
 from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines
+from ganad_tf.command_names import command_name
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
@@ -136,7 +137,8 @@ def run_experiment(
         try:
             return folder, _run(config, plan, splits, encoder, execution, folder, command)
         except KeyboardInterrupt:
-            advice = f"stopped; go on with: python train.py --resume {shlex.quote(str(folder))}"
+            resume_command = f"{command_name('train')} --resume {shlex.quote(str(folder))}"
+            advice = f"stopped; go on with: {resume_command}"
             if again := [flag for flag in NOT_KEPT if flag in command]:
                 advice += f" and the same {' '.join(again)}"
             raise Interrupted(advice) from None

@@ -3,10 +3,13 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.runtime import (
+from ganad_tf.errors import ArtefactError, DataError, Interrupted, UsageError, run_cli
+
+from ..runtime import (
     Progress,
     Scorer,
     ScoringError,
@@ -15,14 +18,14 @@ from export.runtime import (
     available_cores,
     check_threshold,
 )
-from ganad_tf.errors import ArtefactError, DataError, Interrupted, UsageError, run_cli
 
+DESCRIPTION = "Scores millions of images on many cores or machines."
 EPILOG = """\
 examples:
-  python -m export.batch model.onnx photos/ --output scores
-  python -m export.batch model.onnx photos.parquet --output scores --image-column jpeg
-  python -m export.batch model.int8.onnx records/ --output scores --max-false-alarms 0.01
-  python -m export.batch /shared/model.onnx /shared/photos --output /shared/scores \\
+  %(prog)s model.onnx photos/ --output scores
+  %(prog)s model.onnx photos.parquet --output scores --image-column jpeg
+  %(prog)s model.int8.onnx records/ --output scores --max-false-alarms 0.01
+  %(prog)s /shared/model.onnx /shared/photos --output /shared/scores \\
       --address 10.0.0.5:6379 --workers 64
 
 SOURCE holds files of one kind, at any depth: images, Parquet (a column of encoded images) or
@@ -30,7 +33,7 @@ TFRecord (tf.train.Example with a feature of encoded images). DIR receives part-
 on, with the columns
   source       the file, relative to SOURCE; of Parquet and TFRecord, file#row
   score, probability, is_anomaly
-               as from export/runtime.py
+               as from `ganad score`
   error        why there is no score; null where there is one
 and _summary.json at the end. Read all of it with pandas.read_parquet("DIR").
 
@@ -45,15 +48,9 @@ exit codes: 0 all scored; 1 an image has an error, or something could not be use
 """
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.batch",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the flags."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("model", type=Path, metavar="MODEL", help="model.onnx or model.int8.onnx")
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or one file")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")
@@ -82,6 +79,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add_max_pixels_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    configure(parser)
     flags = parser.parse_args(arguments)
     for name in ("workers", "shard_size", "max_pixels"):
         value = getattr(flags, name)
@@ -118,9 +123,9 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
     Raises:
         DataError: if shards could not be scored, with the reason for the first.
     """
-    from export.batch import job as job_folder
-    from export.batch import worker
-    from export.batch.sources import Source
+    from . import job as job_folder
+    from . import worker
+    from .sources import Source
 
     worker.import_ray(alone=flags.address is None)
     scorer, threshold = load_model(flags)
@@ -150,7 +155,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _score(flags: argparse.Namespace, job: dict, tasks: list, manifest: dict) -> None:
-    from export.batch import worker
+    from . import worker
 
     left, shards = sum(task.rows for task in tasks), manifest["source"]["shards"]
     if not flags.quiet:
@@ -177,12 +182,12 @@ def _counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.batch") -> int:
     """The command."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    flags = parse(arguments)
+    flags = parse(arguments, prog)
     began = time.monotonic()
     try:
         summary = run(flags)

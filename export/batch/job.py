@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.batch.sources import Source
 from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.errors import ArtefactError, UsageError
+
+from .sources import Source
 
 MANIFEST, PLAN, SUMMARY, LOCK = "_manifest.json", "_plan.jsonl", "_summary.json", ".lock"
 OURS = re.compile(r"part-\d+\.parquet|_manifest\.json|_plan\.jsonl|_summary\.json|\.writing-.*")

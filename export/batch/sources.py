@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from export.batch.tfrecord import count_records, image_of, read_records
-from export.runtime import BATCH, SUFFIXES, UNREAD_SUFFIXES, ScoringError, is_litter, is_scored
 from ganad_tf.errors import DataError
+
+from ..runtime import BATCH, SUFFIXES, UNREAD_SUFFIXES, ScoringError, is_litter, is_scored
+from .tfrecord import count_records, image_of, read_records
 
 IMAGES, PARQUET, TFRECORD = "images", "parquet", "tfrecord"
 # One file of a set is often called name.tfrecord-00003-of-00010.

@@ -10,8 +10,9 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from export.runtime import ScoringError
 from ganad_tf.errors import DataError
+
+from ..runtime import ScoringError
 
 HEADER, CHECKSUM = struct.Struct("<QI"), struct.Struct("<I")
 

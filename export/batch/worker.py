@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from export.batch.job import Task, part_name, read_pieces
-from export.batch.sources import read_rows
-from export.runtime import BATCH, Scorer, describe
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.errors import GanadError, UsageError
+
+from ..runtime import BATCH, Scorer, describe
+from .job import Task, part_name, read_pieces
+from .sources import read_rows
 
 FIELDS = ("source", "score", "probability", "is_anomaly", "error")
 # Rows that are written at once, so that no shard size fills the memory.

@@ -22,7 +22,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from export.runtime import (
+from ganad_tf.errors import UsageError, run_cli
+
+from ..runtime import (
     BIT_DEPTHS,
     RESIZE_MODES,
     SettingError,
@@ -35,8 +37,7 @@ from export.runtime import (
     open_image,
     prepare,
 )
-from export.serving.transports import OUTPUTS, Grpc, Rest, ServingError, Unavailable
-from ganad_tf.errors import UsageError, run_cli
+from .transports import OUTPUTS, Grpc, Rest, ServingError, Unavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -197,13 +198,9 @@ class Client:
         )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.serving.client",
-        allow_abbrev=False,
-        description="Scores images with a model on TensorFlow Serving, one JSON line per image.",
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the flags."""
+    parser.description = "Scores images with a model on TensorFlow Serving, one JSON line each."
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
     parser.add_argument("--server", default="127.0.0.1:8500", help="(default: 127.0.0.1:8500)")
     parser.add_argument("--rest", action="store_true", help="REST instead of gRPC (port 8501)")
@@ -229,6 +226,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--concurrency", type=int, default=4, help="requests at once (default: 4)")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds (default: 10)")
     parser.add_argument("--attempts", type=int, default=5, help="(default: 5)")
+
+
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "python -m export.serving.client"
+) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog=prog, allow_abbrev=False)
+    configure(parser)
     flags = parser.parse_args(arguments)
     if flags.batch_size < 1 or flags.concurrency < 1:
         parser.error(

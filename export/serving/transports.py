@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from export.runtime import describe
 from ganad_tf.errors import GanadError, UsageError
+
+from ..runtime import describe
 
 OUTPUTS = ("score", "probability", "is_anomaly")
 MAX_MESSAGE_BYTES = 256 * 2**20

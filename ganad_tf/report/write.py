@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+import shlex
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ganad_tf import __version__
 from ganad_tf.atomic_files import replace_file
+from ganad_tf.command_names import command_name
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.false_alarms import expected_alarms, is_one_of
 from ganad_tf.evaluation.test_set import OUR_MODEL
@@ -121,6 +123,7 @@ def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
 
 def _threshold_changes(folder: Path) -> list[tuple[str, str]]:
     """(what for, command) pairs: how to set another threshold afterwards."""
+    score = f"{command_name('score')} {shlex.quote(str(folder / 'model.onnx'))}"
     return [
         (
             "train again with a promised false-alarm rate",
@@ -130,7 +133,10 @@ def _threshold_changes(folder: Path) -> list[tuple[str, str]]:
             "in this run, before export",
             f"{folder / 'detector' / 'scorer.json'}, field threshold",
         ),
-        ("at scoring time, on the exported model", "export/runtime.py --threshold T"),
+        (
+            "at scoring time, on the exported model",
+            f"{score} IMAGES --threshold T",
+        ),
     ]
 
 

@@ -31,7 +31,7 @@ def test_wrong_flags_are_usage_errors(monkeypatch, capsys, flags):
 
 def test_a_missing_run_is_named(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, command.main, tmp_path / "no") == 1
-    assert "no: expected a run folder of train.py" in capsys.readouterr().err
+    assert "no: expected a run folder, as python train.py makes" in capsys.readouterr().err
 
 
 def test_an_unfinished_run_is_refused(monkeypatch, capsys, tmp_path):

@@ -1,0 +1,1 @@
+"""The command `ganad` and those of its subcommands that are not part of `export`."""

@@ -1,0 +1,100 @@
+"""Trains and reports an anomaly detector: `ganad train --normal 7`."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganad_tf.console import log_to_console
+from ganad_tf.environment import start_tensorflow
+from ganad_tf.settings.flags import add_flags, config_from_flags
+
+DESCRIPTION = """\
+Trains a dual-discriminator GAN to tell normal images from anomalous ones: one class of
+Fashion-MNIST from all others, or your own images. Fits its anomaly score and threshold on
+validation images, and writes metrics, plots and report.html.
+"""
+
+EXAMPLES = """\
+examples:
+  %(prog)s --normal 7                      sneakers are normal, the rest anomalous
+  %(prog)s --normal shirt --baselines      beside the autoencoder and random baselines
+  %(prog)s --normal 7 --protocol unseen    one kind of anomaly is known, eight are not
+  %(prog)s --normal 7 --max-false-alarms 0.01
+  %(prog)s --data photos --image-size 64   photos/normal, and photos/anomaly if any
+  %(prog)s --resume runs/fashion_mnist-sneaker
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the flags; every setting of `RunConfig` is one."""
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    add_flags(parser)
+    files = parser.add_argument_group("files and devices")
+    files.add_argument(
+        "--output", type=Path, help="new run's folder (default: runs/fashion_mnist-CLASS...)"
+    )
+    again = files.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with a stopped run, with its settings"
+    )
+    again.add_argument("--overwrite", action="store_true", help="replace an earlier run")
+    files.add_argument("--data-dir", type=Path, help="where TFDS keeps prepared data")
+    files.add_argument("--idx-dir", type=Path, help="folder with Fashion-MNIST's four IDX files")
+    files.add_argument(
+        "--devices", default="auto", help="auto, cpu, gpu (all) or gpu:N (default: auto)"
+    )
+
+
+def parse(arguments: Sequence[str], prog: str) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    configure(parser)
+    flags = parser.parse_args(arguments)
+    if flags.resume and flags.output:
+        parser.error("--resume goes on in the run's own folder; --output cannot be given with it")
+    return flags
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") -> None:
+    """The command."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    flags = parse(arguments, prog)
+    log_to_console()
+    start_tensorflow()
+    # Imported late: --help and usage errors should not wait for TensorFlow.
+    from ganad_tf.data.load import Source
+    from ganad_tf.experiment import run_experiment
+    from ganad_tf.run_folder import resumed_config
+    from ganad_tf.training.devices import choose_execution
+
+    if flags.resume:
+        config = resumed_config(flags.resume, vars(flags))
+    else:
+        config = config_from_flags(vars(flags))
+        print(f"preset {config.preset}", flush=True)
+    execution = choose_execution(config.precision, flags.devices)
+    print(execution.reason, flush=True)
+    folder, metrics = run_experiment(
+        config,
+        execution,
+        Source(flags.data_dir, flags.idx_dir),
+        shlex.join([*prog.split(), *arguments]),
+        flags.output,
+        flags.resume,
+        flags.overwrite,
+    )
+    if not metrics:
+        return  # a helping worker
+    rate, found = metrics["false_alarm_rate"], metrics["recall"]
+    if found is None:
+        print(f"no anomaly to test with; at the threshold {rate:.1%} false alarms")
+    else:
+        print(
+            f"test AUROC {metrics['auroc']:.4f}; at the threshold {found:.1%} of the anomalies are "
+            f"found, with {rate:.1%} false alarms"
+        )
+    print(f"report: {folder / 'report.html'}")
