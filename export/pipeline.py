@@ -10,9 +10,10 @@ from typing import Any
 
 import onnx
 
-from ganad_tf.atomic_files import write_json
+from ganad_tf.atomic_files import remove_unfinished, write_json
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.folder_lock import locked
 from ganad_tf.scoring import Detector
 
 from . import onnx_model, saved_model
@@ -29,6 +30,7 @@ from .parity import Row, compare, failures
 from .quantize import Quantized, quantize
 from .runtime import Scorer
 
+DESCRIPTION = "export.json"
 PATHS = {"onnx": "model.onnx", "int8": "model.int8.onnx"}
 
 _LOGGER = logging.getLogger(__name__)
@@ -113,16 +115,31 @@ def export(
         options: see `Options`.
 
     Raises:
-        UsageError: if the version exists; servers rely on its never changing.
+        UsageError: if the version exists, since servers rely on its never changing; or if another
+            process writes to `output`.
         ArtefactError: if formats disagree; nothing is left behind then.
     """
-    options = options or Options()
+    existed = output.exists()
+    try:
+        with locked(output):
+            remove_unfinished(output)  # of killed exports
+            return _export(detector, splits, output, formats, options or Options())
+    finally:
+        if not existed and output.is_dir() and not any(output.iterdir()):
+            output.rmdir()
+
+
+def _export(
+    detector: Detector,
+    splits: Splits,
+    output: Path,
+    formats: tuple[str, ...] | None,
+    options: Options,
+) -> Exported:
     wanted = FORMATS if formats is None else formats
     version = options.version or _next_version(output)
     if "saved_model" in wanted and (output / "saved_model" / str(version)).exists():
         raise UsageError(f"--version must be a new one. Received: {version}, which exists")
-    existed = output.exists()
-    output.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=output, prefix=".writing-"))
     try:
         staged = _Staged(temporary, {}, {})
@@ -133,12 +150,12 @@ def export(
             (temporary / PATHS["onnx"]).unlink(missing_ok=True)
         rows = _agreeing(detector, splits, staged, options, optional=formats is None)
         description = _describe(detector, splits, staged, version, options, rows)
+        # It comes back last, so that it never describes files of two exports.
+        (output / DESCRIPTION).unlink(missing_ok=True)
         _move(staged, output)
-        write_json(output / "export.json", description)
+        write_json(output / DESCRIPTION, description)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if not existed and not any(output.iterdir()):
-            output.rmdir()
     return Exported(staged.files, rows, staged.left_out)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from ganad_tf.errors import ArtefactError
 
+_WRITING, _REPLACED = ".writing-", ".replaced-"
+
 
 @contextmanager
 def replace_file(path: str | os.PathLike) -> Iterator[Path]:
@@ -20,7 +22,7 @@ def replace_file(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_WRITING, suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -39,12 +41,12 @@ def replace_dir(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; it takes `path`'s place if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-"))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_WRITING}{path.name}-"))
     temporary.chmod(0o755)
     try:
         yield temporary
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=".replaced-"))
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_REPLACED}{path.name}-"))
             os.replace(path, old / path.name)
             os.replace(temporary, path)
             shutil.rmtree(old)
@@ -52,6 +54,28 @@ def replace_dir(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file or folder of this name holds what a process is writing, or was when killed."""
+    return name.startswith((_WRITING, _REPLACED))
+
+
+def remove_unfinished(folder: Path, of: str = "") -> None:
+    """Removes what killed processes were writing into a folder.
+
+    Args:
+        folder: into which no other process writes now; need not exist.
+        of: only what was to become the folder of this name.
+    """
+    for name in os.listdir(folder) if folder.is_dir() else ():
+        path = folder / name
+        if not name.startswith((f"{_WRITING}{of}", f"{_REPLACED}{of}")):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

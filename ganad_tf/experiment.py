@@ -46,6 +46,7 @@ from ganad_tf.run_folder import (
     check_same_split,
     create_run,
     is_finished,
+    remove_left_over,
     with_own_split,
 )
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
@@ -130,6 +131,7 @@ def run_experiment(
     with locked(folder):
         if not resume:
             create_run(folder, config, overwrite)
+        remove_left_over(folder)
         _LOGGER.info("run folder %s", folder)
         if is_finished(folder):
             _LOGGER.info("this run is finished already")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.atomic_files import read_json, write_json
+from ganad_tf.atomic_files import is_unfinished, read_json, remove_unfinished, write_json
 from ganad_tf.errors import ArtefactError, GanadError, UsageError
 from ganad_tf.folder_lock import LOCK
 from ganad_tf.settings.flags import given_settings
@@ -40,13 +40,13 @@ def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
         UsageError: if the folder holds something that may not be removed.
     """
     check_new(folder, overwrite)
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name == LOCK:
-            continue
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    # The settings go last: killed in between, the rest is still known to be a run's.
+    for path in (folder / name for name in (*sorted(names - {LOCK, CONFIG}), CONFIG)):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
     write_json(folder / CONFIG, config.to_dict())
 
 
@@ -58,11 +58,21 @@ def check_new(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output must be a folder. Received: {folder}, a file")
-    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+    if folder.is_dir() and not all(_is_left_over(path.name) for path in folder.iterdir()):
         is_run = _is_run(folder)
         if not (overwrite and is_run):
             hint = f"add --overwrite, or use --resume {folder}" if is_run else "holds other files"
             raise UsageError(f"--output must be a new or empty folder. Received: {folder} ({hint})")
+
+
+def remove_left_over(folder: Path) -> None:
+    """Removes what a killed process was writing into a run folder, locked by this process."""
+    for place in (folder, folder / PLOTS):
+        remove_unfinished(place)
+
+
+def _is_left_over(name: str) -> bool:
+    return name == LOCK or is_unfinished(name)
 
 
 def _is_run(folder: Path) -> bool:

@@ -5,7 +5,13 @@ import os
 
 import pytest
 
-from ganad_tf.atomic_files import read_json, replace_dir, replace_file, write_json
+from ganad_tf.atomic_files import (
+    read_json,
+    remove_unfinished,
+    replace_dir,
+    replace_file,
+    write_json,
+)
 from ganad_tf.errors import ArtefactError
 
 
@@ -18,6 +24,18 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
         assert not path.exists()
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    for name in (".writing-x7.json", ".replaced-detector-q/a", ".writing-kept-1/b", "kept/c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path, of="kept")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {".writing-x7.json", ".replaced-detector-q", "kept"}
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    remove_unfinished(tmp_path / "nowhere")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

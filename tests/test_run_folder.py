@@ -1,5 +1,7 @@
 """What may be overwritten, and what not."""
 
+from pathlib import Path
+
 import pytest
 
 from ganad_tf.errors import UsageError
@@ -23,6 +25,30 @@ def test_an_earlier_run_is_replaced_if_that_is_wanted(tmp_path):
     create_run(tmp_path, RunConfig(seed=2), overwrite=True)
     assert load_config(tmp_path).seed == 2
     assert not (tmp_path / "history.csv").exists()
+
+
+def test_a_run_killed_while_it_was_replaced_can_be_replaced_again(tmp_path, monkeypatch):
+    create_run(tmp_path, RunConfig(seed=1), overwrite=False)
+    for name in ("history.csv", "metrics.json"):
+        (tmp_path / name).write_text("")
+    remove = Path.unlink
+
+    def killed_after_one(path, **kwargs):
+        remove(path, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed_after_one)
+        with pytest.raises(KeyboardInterrupt):
+            create_run(tmp_path, RunConfig(seed=2), overwrite=True)
+    (tmp_path / ".writing-x.json").write_text("{")
+    create_run(tmp_path, RunConfig(seed=3), overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == [CONFIG]
+
+
+def test_what_a_killed_run_was_writing_first_is_no_other_file(tmp_path):
+    (tmp_path / ".writing-x.json").write_text("{")
+    create_run(tmp_path, RunConfig(), overwrite=False)
 
 
 def test_a_run_on_own_images_is_split_by_its_own_file(tmp_path):

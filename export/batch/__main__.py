@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganad_tf.errors import ArtefactError, DataError, Interrupted, UsageError, run_cli
+from ganad_tf.folder_lock import locked
 
 from ..runtime import (
     Progress,
@@ -136,7 +137,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
         "shard_size": flags.shard_size,
         "max_pixels": flags.max_pixels,
     }
-    with job_folder.locked(flags.output):
+    with locked(flags.output):
         manifest = job_folder.open_job(flags.output, source, settings, flags.overwrite)
         tasks = job_folder.open_tasks(flags.output)
         if tasks:

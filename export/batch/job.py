@@ -8,23 +8,21 @@ dies, and a second call scores those that are not. `_summary.json` is written la
 Names that begin with an underscore or a dot are skipped by what reads folders of Parquet.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.atomic_files import read_json, replace_file, write_json
+from ganad_tf.atomic_files import read_json, remove_unfinished, replace_file, write_json
 from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.folder_lock import LOCK
 
 from .sources import Source
 
-MANIFEST, PLAN, SUMMARY, LOCK = "_manifest.json", "_plan.jsonl", "_summary.json", ".lock"
+MANIFEST, PLAN, SUMMARY = "_manifest.json", "_plan.jsonl", "_summary.json"
 OURS = re.compile(r"part-\d+\.parquet|_manifest\.json|_plan\.jsonl|_summary\.json|\.writing-.*")
 
 
@@ -46,29 +44,11 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Makes `folder` and keeps other jobs on this machine out of it; ends with the process."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--output must be a folder. Received: the file {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"{folder}: expected no other job that writes there. Received: one at work"
-            ) from None
-        except OSError:
-            pass  # some network disks know no locks
-        yield
-
-
 def open_job(folder: Path, source: Source, settings: dict[str, Any], overwrite: bool) -> dict:
     """Starts a job in `folder`, or goes on with the one there if it is the same.
 
     Args:
-        folder: as made by `locked`.
+        folder: locked by this process.
         source: where the rows come from.
         settings: whatever else decides what the rows will be, `shard_size` among it.
         overwrite: replace another job.
@@ -87,10 +67,7 @@ def open_job(folder: Path, source: Source, settings: dict[str, Any], overwrite: 
             "--output must be a new or empty folder, or one of an earlier job. "
             f"Received: {folder} with {foreign[0]}{more}"
         )
-    # What a killed job was writing. None of it is in use: the folder is locked.
-    for name in names:
-        if name.startswith(".writing-"):
-            (folder / name).unlink()
+    remove_unfinished(folder)
     with replace_file(folder / PLAN) as temporary:
         with temporary.open("w", encoding="ascii") as file:
             planned = source.plan(settings["shard_size"], file)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from ganad_tf.atomic_files import replace_dir
+from ganad_tf.atomic_files import remove_unfinished, replace_dir
 from ganad_tf.data.folder.cache_folder import cache_error, default_cache, one_writer
 from ganad_tf.data.folder.decoding import (
     BIT_DEPTHS,
@@ -109,6 +109,7 @@ def decode_files(
         return kept
     try:
         with one_writer(folder):
+            remove_unfinished(folder.parent, of=folder.name)
             # Another process may have written it in the meantime.
             kept = _load(folder, files)
             if kept is None:

@@ -58,40 +58,6 @@ def _others(listing: Listing) -> str:
     return f" ({'; '.join(texts)})" if texts else ""
 
 
-def parts_from(entries: Sequence[SplitEntry], listing: Listing, split_file: Path) -> dict[str, str]:
-    """The part of each image that a split file names: path -> part.
-
-    Raises:
-        DataError: if it names an image that is not there, or gives it another kind or label.
-    """
-    found = {image.path: image for image in listing.images}
-    missing = [
-        entry.path for entry in entries if entry.path not in found and entry.part != "unused"
-    ]
-    if missing:
-        raise DataError(
-            f"{split_file}: expected paths of images in {listing.root}. "
-            f"Received: {_few(missing)}, not there"
-        )
-    for entry in entries:
-        image = found.get(entry.path)
-        if image is None:
-            continue
-        if (entry.kind, entry.is_anomaly) != (image.kind, image.is_anomaly):
-            raise DataError(
-                f"{split_file}: expected {entry.path!r} to be of kind {image.kind!r}, "
-                f"{_label(image.is_anomaly)}, as its folder says. "
-                f"Received: {entry.kind!r}, {_label(entry.is_anomaly)}"
-            )
-    others = set(found) - {entry.path for entry in entries}
-    if others:
-        _LOGGER.warning(
-            "%s does not name %d images of %s, which are not used: %s",
-            *(split_file, len(others), listing.root, _few(sorted(others))),
-        )
-    return {entry.path: entry.part for entry in entries if entry.path in found}
-
-
 def contradictions(images: Sequence[FoundImage], digests: Mapping[str, str]) -> list[BadFile]:
     """Files with one content that are both among the normal images and among the anomalies.
 
@@ -266,10 +232,6 @@ def notes_on_depth(decoded: DecodedImages, rows: np.ndarray) -> tuple[str, ...]:
             "the camera has fewer bits, --bit-depth keeps more of them"
         )
     return tuple(notes)
-
-
-def _label(is_anomaly: bool) -> str:
-    return "anomaly" if is_anomaly else "normal"
 
 
 def _broken(bad: Sequence[BadFile]) -> str:

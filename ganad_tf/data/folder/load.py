@@ -2,8 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,18 @@ from ganad_tf.data.folder.checks import (
     equal_images,
     notes_on,
     notes_on_depth,
-    parts_from,
     report_bad,
     without,
 )
 from ganad_tf.data.folder.decoding import MAX_PIXELS
+from ganad_tf.data.folder.given_split import GivenSplit, given_split
 from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layouts import list_folder
 from ganad_tf.data.folder.listing import BadFile, FoundImage, Listing, describe_use
 from ganad_tf.data.folder.masks import match_masks
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.parallel import digest_files
-from ganad_tf.data.folder.split_file import SplitEntry, draw_parts, read_split
+from ganad_tf.data.folder.split_file import SplitEntry, draw_parts
 from ganad_tf.data.folder.usable import Usable, fingerprint
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
@@ -65,8 +64,8 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
     listing = list_folder(path)
     given = None
     if options.split_file:
-        entries = read_split(options.split_file)
-        given = _Given(tuple(entries), parts_from(entries, listing, options.split_file))
+        given = given_split(options.split_file, listing)
+        listing = given.listing
     usable = _read(listing, given, options, cache_dir)
     for line in describe_use(listing, usable.masks.folders, usable.bad):
         _LOGGER.info("%s", line)
@@ -87,22 +86,9 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
     return splits
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What a split file says.
-
-    Args:
-        entries: its lines.
-        parts: path -> part, of the images that are there.
-    """
-
-    entries: tuple[SplitEntry, ...]
-    parts: Mapping[str, str]
-
-
 def _read(
     listing: Listing,
-    given: _Given | None,
+    given: GivenSplit | None,
     options: FolderOptions,
     cache_dir: Path | None,
 ) -> Usable:
@@ -116,8 +102,7 @@ def _read(
     """
     root, images, bad = listing.root, listing.images, list(listing.bad)
     if given is not None:
-        # Files that the split file does not name, or does not use, need not be readable.
-        images, bad = [image for image in images if image.path in given.parts], []
+        bad = []  # files that the split file does not name, or does not use, need not be readable
     if options.image_size is None:
         size = natural_size([root / image.path for image in images], options.max_pixels)
         options = dataclasses.replace(options, image_size=size)
@@ -170,7 +155,7 @@ def _splits(
     listing: Listing,
     usable: Usable,
     parts: np.ndarray,
-    given: _Given | None,
+    given: GivenSplit | None,
     options: FolderOptions,
 ) -> Splits:
     """The splits in which image i is in `parts[i]`."""
@@ -180,7 +165,10 @@ def _splits(
         data.subset(np.flatnonzero(used == part)) for part in ("train", "validation", "test")
     )
     entries = tuple(
-        SplitEntry(image.path, image.kind, image.is_anomaly, str(part))
+        SplitEntry(
+            *(image.path, image.kind, image.is_anomaly, str(part)),
+            masks=usable.masks.of.get(image.path, ()),
+        )
         for image, part in zip(usable.images, parts, strict=True)
     )
     if given:  # all its lines, so that a run's split file stays as it was
@@ -222,7 +210,7 @@ def _labelled(
     listing: Listing,
     usable: Usable,
     parts: np.ndarray,
-    given: _Given | None,
+    given: GivenSplit | None,
     options: FolderOptions,
 ) -> LabelledImages:
     """All images that are in one of the three parts."""

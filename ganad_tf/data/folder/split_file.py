@@ -1,6 +1,7 @@
-"""Drawing the parts of a folder's images, and the file that stores the part of each image."""
+"""Drawing the parts of a folder's images, and the file that stores part and masks of each image."""
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from ganad_tf.atomic_files import replace_file
 from ganad_tf.errors import DataError
 
 PARTS = ("train", "validation", "test", "unused")
-_COLUMNS = ["path", "kind", "label", "part"]
+_COLUMNS = ["path", "kind", "label", "part", "mask"]
+_WITHOUT_MASKS = _COLUMNS[:-1]  # as earlier versions wrote it
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,15 @@ class SplitEntry:
         kind: the name of its kind, as in `ganad_tf.data.folder.listing`.
         is_anomaly: its label.
         part: `train`, `validation`, `test` or `unused`.
+        masks: paths of its masks, relative to the data folder; None if the file does not say it,
+            which means all that are found.
     """
 
     path: str
     kind: str
     is_anomaly: bool
     part: str
+    masks: tuple[str, ...] | None = None
 
 
 def draw_parts(
@@ -105,17 +110,23 @@ def _interleaved(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_split(entries: Sequence[SplitEntry], path: Path) -> None:
-    """Writes a split file: CSV in UTF-8 with the columns path, kind, label and part."""
+    """Writes a split file: CSV in UTF-8 with the columns path, kind, label, part and mask.
+
+    The last column is left out if no entry says anything about masks. Several masks of one image
+    are a line of CSV themselves.
+    """
+    columns = _WITHOUT_MASKS if all(entry.masks is None for entry in entries) else _COLUMNS
     with (
         replace_file(path) as temporary,
         # File names need not be valid UTF-8.
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
+        writer.writerow(columns)
         for entry in entries:
             label = "anomaly" if entry.is_anomaly else "normal"
-            writer.writerow([entry.path, entry.kind, label, entry.part])
+            values = [entry.path, entry.kind, label, entry.part, _joined(entry.masks or ())]
+            writer.writerow(values[: len(columns)])
 
 
 def read_split(path: Path) -> list[SplitEntry]:
@@ -131,14 +142,14 @@ def read_split(path: Path) -> list[SplitEntry]:
         raise DataError(f"{path}: expected a split file. Received: {error.strerror}") from None
     except csv.Error as error:
         raise DataError(f"{path}: expected a split file (CSV). Received: {error}") from None
-    if not lines or lines[0] != _COLUMNS:
+    if not lines or lines[0] not in (_COLUMNS, _WITHOUT_MASKS):
         raise DataError(
-            f"{path}: expected a split file, which begins {','.join(_COLUMNS)}. "
+            f"{path}: expected a split file, which begins {','.join(_WITHOUT_MASKS)}. "
             f"Received: {','.join(lines[0])[:80] if lines else 'an empty file'!r}"
         )
     entries: dict[str, SplitEntry] = {}
     for number, values in enumerate(lines[1:], 2):
-        if len(values) != 4 or values[2] not in ("normal", "anomaly") or values[3] not in PARTS:
+        if not _is_entry(values, len(lines[0])):
             raise DataError(
                 f"{path}: expected in row {number} a path, a kind, normal or anomaly, and one of "
                 f"{', '.join(PARTS)}. Received: {','.join(values)[:200]!r}"
@@ -147,5 +158,22 @@ def read_split(path: Path) -> list[SplitEntry]:
             raise DataError(
                 f"{path}: expected every image once. Received: {values[0]!r} again in row {number}"
             )
-        entries[values[0]] = SplitEntry(values[0], values[1], values[2] == "anomaly", values[3])
+        masks = _separated(values[4]) if len(values) == len(_COLUMNS) else None
+        entries[values[0]] = SplitEntry(
+            values[0], values[1], values[2] == "anomaly", values[3], masks
+        )
     return list(entries.values())
+
+
+def _is_entry(values: list[str], length: int) -> bool:
+    return len(values) == length and values[2] in ("normal", "anomaly") and values[3] in PARTS
+
+
+def _joined(paths: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(paths)
+    return line.getvalue().removesuffix("\r\n")
+
+
+def _separated(line: str) -> tuple[str, ...]:
+    return tuple(next(csv.reader([line]), ()))

@@ -416,6 +416,38 @@ def test_a_split_file_is_followed_when_the_folder_has_grown_or_unused_files_are_
     assert again.train.paths == first.train.paths
 
 
+def test_masks_that_were_added_or_tested_with_do_not_change_a_run(
+    mvtec, load, save, tmp_path, caplog
+):
+    for number in range(4):
+        save(mvtec / "train" / "crack" / f"{number}.png")
+    mask = np.ones((5, 6), np.uint8)
+    save(mvtec / "ground_truth" / "crack" / "0_mask.png", mask)
+    first = load(mvtec)
+    write_split(first.folder.entries, tmp_path / "split.csv")
+    for number in range(1, 4):
+        save(mvtec / "ground_truth" / "crack" / f"{number}_mask.png", mask)
+    (mvtec / "ground_truth" / "hole" / "001_mask.png").unlink()
+    again = load(mvtec, split_file=tmp_path / "split.csv")
+    assert again.fingerprint == first.fingerprint
+    assert again.n_masked == first.n_masked
+    assert "split.csv does not name 3 masks of " in caplog.text
+    assert "ignored, not named in split.csv: ground_truth/crack/1_mask.png" in "".join(
+        again.folder.uses
+    )
+
+
+def test_a_mask_that_was_learnt_from_and_is_gone_is_named(own, load, save, tmp_path):
+    for number in range(10):
+        save(own / "ground_truth" / "hole" / f"{number}_mask.png", np.ones((5, 6), np.uint8))
+    first = load(own)
+    write_split(first.folder.entries, tmp_path / "split.csv")
+    learnt = next(e for e in first.folder.entries if e.part == "train" and e.masks)
+    (own / learnt.masks[0]).unlink()
+    with pytest.raises(DataError, match=f"masks of training images.*{learnt.masks[0]}, not there"):
+        load(own, split_file=tmp_path / "split.csv")
+
+
 def test_a_used_file_that_is_gone_is_named(own, load, tmp_path):
     first = load(own)
     write_split(first.folder.entries, tmp_path / "split.csv")

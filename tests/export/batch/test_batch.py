@@ -21,6 +21,7 @@ from export.batch.sources import Source, list_files
 from export.batch.tfrecord import count_records
 from export.runtime import Scorer
 from ganad_tf.errors import DataError, run_cli
+from ganad_tf.folder_lock import locked
 
 COUNT = 40
 
@@ -355,7 +356,7 @@ def wrong(tmp_path, files, model_path):
         "no parquet": (None, "bad.parquet", (), 1, "bad.parquet: expected a Parquet file"),
         "feature": (None, "x.tfrecord", (), 1, "in feature 'image'. Received: features jpeg"),
         "gzip": (None, "gzip.tfrecord", (), 1, "Received: gzip"),
-        "output is a file": (None, files, ("--output", "file"), 2, "--output must be a folder"),
+        "output is a file": (None, files, ("--output", "file"), 2, "file: expected a folder"),
         "output is full": (None, files, ("--output", "full"), 2, "full with thesis.doc"),
         "output inside": (None, "empty", ("--output", "empty/out"), 2, "outside SOURCE"),
         "workers": (None, files, ("--workers", "0"), 2, "--workers must be at least 1"),
@@ -393,9 +394,9 @@ def test_an_address_without_a_cluster_is_refused_at_once(model_path, files, tmp_
 
 
 def test_two_jobs_in_one_folder_are_refused(score_here, files, tmp_path, capsys):
-    with batch_job.locked(tmp_path / "out"):
+    with locked(tmp_path / "out"):
         assert score_here(files, tmp_path / "out") == 2
-    assert "Received: one at work" in capsys.readouterr().err
+    assert "Received: one in use by process" in capsys.readouterr().err
 
 
 def test_a_missing_ray_names_the_extra(files, model_path, tmp_path, capsys, monkeypatch):
