@@ -50,10 +50,11 @@ def finish(
         normal_name: the normal kind.
     """
     model = speed_up(copy.deepcopy(plain))
-    scorer = detector.scorer
+    scorer, ranges = detector.scorer, detector.image_ranges
     set_metadata(
         model,
         {
+            **({} if ranges is None else {"image_ranges": json.dumps(ranges)}),
             "ganad_version": ganad_tf.__version__,
             "threshold": as_float32(scorer.threshold),
             "normal_name": normal_name,

@@ -173,7 +173,7 @@ def _write_floats(
         saved_model.write(
             detector,
             staged.folder / staged.files["saved_model"],
-            describe_threshold(detector, splits),
+            {**describe_threshold(detector, splits), "image_ranges": detector.image_ranges},
             options.model_name,
         )
     if {"onnx", "int8"} & set(wanted):

@@ -41,6 +41,7 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
         ArtefactError: if the run is missing or unfinished, or the images are not the run's.
         UsageError: if `--data` is given for a run on Fashion-MNIST.
     """
+    from ganad_tf.data.image_statistics import fit_ranges
     from ganad_tf.data.load import Source, load_splits
     from ganad_tf.run_folder import check_same_split, is_finished, load_config
     from ganad_tf.scoring import Detector
@@ -66,6 +67,8 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
         config = dataclasses.replace(config, image_size=size, channels=channels)
     splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
     check_same_split(run, splits.fingerprint)
+    if detector.image_ranges is None:  # a run of an earlier version
+        detector.image_ranges = fit_ranges(splits.train)
     return detector, splits
 
 

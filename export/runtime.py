@@ -21,10 +21,11 @@ import itertools
 import json
 import math
 import os
+import random
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,24 @@ SWAPPED = {
     for mode in ("RGB", "RGBA")
     for order, other in (("B", "L"), ("L", "B"), ("N", FOREIGN))
 }
+# name -> (words, relative margin, absolute margin). A median that differs from training's by less
+# than the larger margin does not matter, however sure the difference is. The relative margin is a
+# share of the training median, the absolute one has the statistic's unit.
+STATISTICS = {
+    "brightness": ("brightness", 0.05, 2.0),
+    "contrast": ("contrast", 0.10, 1.0),
+    "sharpness": ("sharpness", 0.10, 0.02),
+    "red": ("red / brightness", 0.03, 0.01),
+    "blue": ("blue / brightness", 0.03, 0.01),
+    "size": ("longer side in pixels", 0.10, 1.0),
+    "aspect": ("width / height", 0.05, 0.01),
+    "saturation": ("saturation", 0.10, 2.0),
+}
+FILE_STATISTICS = ("size", "aspect", "saturation")
+# Standard deviations of the rank sum: by chance more in 6 of 10 million comparisons.
+MAX_DEVIATION = 5.0
+# Fewer training images do not show how far normal images spread.
+MIN_TRAINING = 20
 FIELDS = ("path", "score", "probability", "is_anomaly", "map", "error")
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
@@ -360,6 +379,192 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER
 
 
+def measure_pixels(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Statistics of images as the model gets them.
+
+    Args:
+        images: uint8 [N, h, w, C], C = 1 (grey) or 3 (RGB).
+
+    Returns:
+        Name -> float64 [N], rounded to 4 decimals: `brightness`, the mean over all pixels and
+        channels, 0 to 255; `contrast`, the standard deviation of the grey pixels; `sharpness`, the
+        root mean square of the steps between neighbouring grey pixels, divided by the contrast;
+        and of coloured images `red` and `blue`, the means of these channels divided by the
+        brightness. Of a uniform image the sharpness is 0, of a black one `red` and `blue` are 1.
+    """
+    columns: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(images), 16):  # as floats, images take four times the memory
+        part = images[start : start + 16].astype(np.float32)
+        means = part.mean(axis=(1, 2), dtype=np.float64)
+        grey = part[..., 0] if part.shape[-1] == 1 else part.mean(axis=-1)
+        brightness, contrast = means.mean(axis=-1), grey.std(axis=(1, 2), dtype=np.float64)
+        across, down = np.diff(grey, axis=2), np.diff(grey, axis=1)
+        count = max(1, across[0].size + down[0].size)
+        energy = sum(
+            np.square(steps).sum(axis=(1, 2), dtype=np.float64) for steps in (across, down)
+        )
+        sharpness = np.sqrt(energy / count) / np.maximum(contrast, 1e-9) * (contrast > 1e-3)
+        measured = {"brightness": brightness, "contrast": contrast, "sharpness": sharpness}
+        if part.shape[-1] == 3:
+            for name, channel in (("red", 0), ("blue", 2)):
+                bright = np.maximum(brightness, 1e-9)
+                measured[name] = np.where(brightness > 0, means[:, channel] / bright, 1.0)
+        for name, column in measured.items():
+            columns.setdefault(name, []).append(column)
+    return {name: np.round(np.concatenate(parts), 4) for name, parts in columns.items()}
+
+
+def measure_file(image: "Image.Image") -> tuple[float, float, float]:
+    """Statistics of an image file before it is brought to the model's size.
+
+    Args:
+        image: an opened image; it is loaded.
+
+    Returns:
+        `size`, the longer side in pixels; `aspect`, width / height as it is shown; `saturation`,
+        the mean difference between the largest and the smallest channel of 1024 evenly spaced
+        pixels, 0 (grey) to 255.
+    """
+    width, height = image.size[::-1] if orientation(image) >= 5 else image.size
+    saturation = 0.0
+    if image.mode[0] not in "1LIF":
+        sample = image.resize((32, 32), 0)  # the nearest pixels, in the image's own mode
+        sample = sample.convert("RGBA") if sample.mode == "RGBa" else sample
+        channels = np.asarray(sample.convert("RGB"), np.int16)
+        saturation = float((channels.max(axis=-1) - channels.min(axis=-1)).mean())
+    return max(width, height), round(width / height, 4), round(saturation, 4)
+
+
+def rank_among(values: np.ndarray, percentiles: np.ndarray) -> np.ndarray:
+    """The share of training images below each value, in [0, 1]; half of the equal ones count.
+
+    Args:
+        values: float [N].
+        percentiles: float [101], ascending; the 0th, 1st ... 100th of the training images.
+    """
+    below, up_to = (np.searchsorted(percentiles, values, side) for side in ("left", "right"))
+    return (below + up_to) / (2 * len(percentiles))
+
+
+def find_shifts(
+    ranges: Mapping[str, Any], values: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Which statistics of some images differ from those of the normal training images.
+
+    A statistic is shifted if its median differs from the training median by more than its margin
+    (see `STATISTICS`), and at least one of these holds:
+
+    - The ranks of the images among the training images are higher or lower than chance allows:
+      their mean is more than 5 standard deviations from one half (rank sum test of Wilcoxon, Mann
+      and Whitney). That takes at least 9 images.
+    - The median lies outside of all training images, by more than they are apart.
+
+    Args:
+        ranges: of the training images, see `fit_ranges`.
+        values: name -> float [N], from `measure_pixels` and `measure_file`.
+
+    Returns:
+        For each shifted statistic its `name`, the `median` of the images, the `training` median,
+        `low` and `high`, the 1st and 99th percentile in training, and `outside`, the number of
+        images that are not between those two.
+    """
+    shifts = []
+    known = ranges["images"]
+    for name, percentiles in ranges["percentiles"].items():
+        if name not in STATISTICS or not len(values.get(name, ())):
+            continue
+        usual, new = np.asarray(percentiles, np.float64), np.asarray(values[name], np.float64)
+        median, training = float(np.median(new)), float(usual[50])
+        _, relative, absolute = STATISTICS[name]
+        margin = max(relative * abs(training), absolute)
+        if abs(median - training) <= margin:
+            continue
+        deviation = math.sqrt((known + len(new) + 1) / (12 * known * len(new)))
+        is_sure = abs(rank_among(new, usual).mean() - 0.5) > MAX_DEVIATION * deviation
+        beyond = max(usual[0] - median, median - usual[-1])
+        is_far = known >= MIN_TRAINING and beyond > max(usual[-1] - usual[0], margin)
+        if is_sure or is_far:
+            low, high = float(usual[1]), float(usual[99])
+            outside = int(np.count_nonzero((new < low) | (new > high)))
+            found = {"name": name, "median": median, "training": training, "outside": outside}
+            shifts.append({**found, "low": low, "high": high})
+    return shifts
+
+
+def describe_shifts(shifts: list[dict[str, Any]], images: int, known: int) -> str:
+    """One line for a person, empty if nothing is shifted.
+
+    Args:
+        shifts: what `find_shifts` returned.
+        images: how many images were compared.
+        known: the number of training images.
+    """
+    if not shifts:
+        return ""
+    parts = [
+        f"{STATISTICS[shift['name']][0]} {shift['median']:.4g} ({shift['training']:.4g}; "
+        f"{shift['low']:.4g} to {shift['high']:.4g}; {shift['outside']:,} outside)"
+        for shift in shifts
+    ]
+    which = "1 image differs" if images == 1 else f"{images:,} images differ"
+    return (
+        f"{which} from the {known:,} normal training images: {', '.join(parts)}. Medians, in "
+        "brackets those of the training images, their middle 98 %, and how many images lie outside "
+        "of it. Expect other rates of false alarms and misses than in training, unless most of the "
+        "images are anomalies"
+    )
+
+
+class InputShift:
+    """Compares the images that are scored with the normal training images, in constant memory.
+
+    Args:
+        ranges: of the training images, `Scorer.ranges`; None if the model does not have them.
+        limit: statistics of so many images are kept, drawn evenly from all.
+
+    Attributes:
+        rows: the statistics of the images that are kept, in the order of the model's ranges; NaN
+            where one is not known.
+        seen: the number of images.
+    """
+
+    def __init__(self, ranges: Mapping[str, Any] | None, limit: int = 10_000):
+        self.ranges, self.limit = ranges, limit
+        self.rows: list[Sequence[float]] = []
+        self.seen = 0
+        self._random = random.Random(0)
+
+    def add(self, rows: Iterable[Sequence[float]]) -> None:
+        """Adds images.
+
+        Args:
+            rows: of each image its statistics.
+        """
+        for row in rows:
+            self.seen += 1
+            place = len(self.rows)
+            if place < self.limit:
+                self.rows.append(row)
+            elif (place := self._random.randrange(self.seen)) < self.limit:
+                self.rows[place] = row
+
+    def find(self) -> list[dict[str, Any]]:
+        """Which statistics are shifted; see `find_shifts`."""
+        if self.ranges is None or not self.rows:
+            return []
+        columns = zip(self.ranges["percentiles"], np.asarray(self.rows).T, strict=True)
+        known = {name: column[~np.isnan(column)] for name, column in columns}
+        return find_shifts(self.ranges, known)
+
+    def describe(self) -> str:
+        """One line that says what is shifted, with the numbers; empty if nothing is."""
+        known = 0 if self.ranges is None else self.ranges["images"]
+        text = describe_shifts(self.find(), len(self.rows), known)
+        if text and self.seen > len(self.rows):
+            text += f" ({len(self.rows):,} of {self.seen:,} images were compared)"
+        return text
+
+
 class Scorer:
     """An exported model.
 
@@ -380,6 +585,8 @@ class Scorer:
         resize: how files of other shapes are brought to (h, w); see `prepare`.
         bit_depth: how many bits of 16-bit files are in use; see `prepare`.
         max_pixels: image files of more pixels are refused.
+        ranges: of simple statistics of the normal training images, see `find_shifts`; None in files
+            of earlier versions.
         metadata: everything stored in the file, as strings.
 
     Raises:
@@ -417,6 +624,7 @@ class Scorer:
             depth = int(self.metadata.get("bit_depth", 16))
             self.bit_depth = BIT_DEPTHS[BIT_DEPTHS.index(depth)]
             self.max_pixels = max_pixels or int(self.metadata.get("max_pixels", MAX_PIXELS))
+            self.ranges = _parse_ranges(self.metadata.get("image_ranges", "null"))
         except (KeyError, ValueError) as error:
             raise ScoringError(
                 f"{path}: expected a model written by `python -m export`, with its metadata. "
@@ -465,6 +673,7 @@ class Scorer:
         paths: Iterable[PathName | tuple[PathName | bytes, str]],
         threshold: float | None = None,
         maps: PathName | None = None,
+        shift: "InputShift | None" = None,
     ) -> Iterator[dict[str, Any]]:
         """Scores image files, yielding one record each, in order, in constant memory.
 
@@ -473,6 +682,7 @@ class Scorer:
                 any iterable.
             threshold: as for `score`.
             maps: folder for overlays (PNG, at the input's resolution) of the anomaly maps.
+            shift: receives statistics of the images that were scored.
 
         Yields:
             dicts with `path` (of bytes: the name) and either `score`, `probability`, `is_anomaly`
@@ -484,12 +694,20 @@ class Scorer:
         pending: collections.deque = collections.deque()
         # A bounded queue of batches: reading, decoding and scoring one is one task, so that cores
         # stay busy and memory does not grow with the folder.
+        measured = [] if shift is None or shift.ranges is None else [*shift.ranges["percentiles"]]
+
+        def finished() -> list[dict[str, Any]]:
+            records, rows = pending.popleft().result()
+            if shift is not None:
+                shift.add(rows)
+            return records
+
         while batch := list(itertools.islice(pairs, BATCH)):
-            pending.append(self._pool.submit(self._score_batch, batch, threshold, maps))
+            pending.append(self._pool.submit(self._score_batch, batch, threshold, maps, measured))
             if len(pending) > self.threads:
-                yield from pending.popleft().result()
+                yield from finished()
         while pending:
-            yield from pending.popleft().result()
+            yield from finished()
 
     def read(self, file: PathName | bytes) -> np.ndarray:
         """Reads an image file, given by name or as bytes, as the model takes it: uint8 [h, w, C].
@@ -498,8 +716,29 @@ class Scorer:
             ScoringError: if it is no image that can be read.
             Exception: of many types, which Pillow raises for damaged files.
         """
+        return self._read(file, measured=False)[0]
+
+    def describe_shift(self, images: np.ndarray) -> str:
+        """How images differ from the normal training images; see `describe_shifts`.
+
+        Args:
+            images: as for `score`.
+
+        Returns:
+            One line with the numbers, empty if nothing is shifted or the model has no ranges.
+        """
+        images = self._check(images)
+        if self.ranges is None:
+            return ""
+        shifts = find_shifts(self.ranges, measure_pixels(images))
+        return describe_shifts(shifts, len(images), self.ranges["images"])
+
+    def _read(self, file: PathName | bytes, measured: bool) -> tuple[np.ndarray, Sequence[float]]:
+        """The image, and the statistics of its file if they are asked for."""
         with open_image(file, self.max_pixels) as image:
-            return prepare(image, self.image_shape, self.resize, self.bit_depth, self.max_pixels)
+            rest = (self.resize, self.bit_depth, self.max_pixels)
+            pixels = prepare(image, self.image_shape, *rest)
+            return pixels, measure_file(image) if measured else ()
 
     def _run(self, names: list[str], images: np.ndarray) -> list[np.ndarray]:
         return self._session.run(names, {"images": images})
@@ -509,19 +748,25 @@ class Scorer:
         batch: Sequence[tuple[PathName | bytes, str]],
         threshold: float | None,
         maps: PathName | None,
-    ) -> list[dict[str, Any]]:
+        measured: Sequence[str],
+    ) -> tuple[list[dict[str, Any]], list[Sequence[float]]]:
+        """One record for each file, and a row of the statistics in `measured` for each image."""
         records: list[dict[str, Any]] = []
         images: list[np.ndarray] = []
+        files: list[Sequence[float]] = []
         for path, name in batch:
             record: dict[str, Any] = {"path": name if isinstance(path, bytes) else path}
             records.append(record)
             try:
-                images.append(self.read(path))
+                image, file = self._read(path, bool(measured))
+                images.append(image)
+                files.append(file)
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
                 record["error"] = describe(error)
         if not images:
-            return records
+            return records, []
+        rows = _rows(measured, np.stack(images), files) if measured else []
         images += images[-1:] * (-len(images) % MULTIPLE)
         names = ["score", "probability", "is_anomaly"] + (["anomaly_map"] if maps else [])
         results = iter(zip(*self._run(names, np.stack(images)), strict=True))
@@ -540,7 +785,7 @@ class Scorer:
                     self._write_overlay(path, heat[0], record["map"])
                 except Exception as error:
                     record["error"] = f"{record.pop('map')}: {describe(error)}"
-        return records
+        return records, rows
 
     def _write_overlay(self, path: PathName | bytes, heat: np.ndarray, destination: str) -> None:
         # The file is read again rather than kept: a batch of large photos would fill the memory.
@@ -570,6 +815,34 @@ class Scorer:
         if images.ndim != 4 or images.shape[1:] != self.image_shape or not len(images):
             raise ScoringError(f"{expected}. Received: uint8 {list(images.shape)}")
         return np.ascontiguousarray(images)
+
+
+def _rows(
+    names: Sequence[str], images: np.ndarray, files: Sequence[Sequence[float]]
+) -> list[Sequence[float]]:
+    """The statistics `names` of each image; NaN for names that this version does not know."""
+    columns = measure_pixels(images)
+    columns.update(zip(FILE_STATISTICS, np.asarray(files, np.float64).T, strict=True))
+    unknown = np.full(len(images), np.nan)
+    return np.stack([columns.get(name, unknown) for name in names], axis=1).tolist()
+
+
+def _parse_ranges(text: str) -> dict[str, Any] | None:
+    """The ranges in a model's metadata; None if there are none.
+
+    Raises:
+        ValueError: if they are not what `find_shifts` takes.
+    """
+    ranges = json.loads(text)
+    if ranges is None:
+        return None
+    try:
+        table = np.array(list(ranges["percentiles"].values()), np.float64)
+        if table.shape[1:] == (101,) and int(ranges["images"]) > 0:
+            return ranges
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise ValueError("image_ranges that are damaged")
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range: tuple[float, float]) -> np.ndarray:
@@ -764,15 +1037,18 @@ def run(arguments: argparse.Namespace) -> int:
     problems: list[dict[str, Any]] = []
     skipped: collections.Counter[str] = collections.Counter()
     total = sum(1 for _ in find_images(arguments.images, []))
+    shift = InputShift(scorer.ranges)
     with Progress(total, arguments.quiet) as progress, Output(arguments) as output:
         found = find_images(arguments.images, problems, skipped)
-        for record in scorer.score_files(found, threshold, arguments.maps):
+        for record in scorer.score_files(found, threshold, arguments.maps, shift):
             output.write(record)
             progress.step()
         for record in problems:
             output.write(record)
     if skipped and not arguments.quiet:
         print(f"not scored: {describe_skipped(skipped)}", file=sys.stderr)
+    if warning := shift.describe():
+        print(f"warning: {warning}", file=sys.stderr)
     return 1 if output.failures else 0
 
 

@@ -16,6 +16,7 @@ from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines
 from ganad_tf.command_names import command_name
 from ganad_tf.data.folder.split_file import write_split
+from ganad_tf.data.image_statistics import describe_shift
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import Interrupted, UsageError
@@ -227,6 +228,9 @@ def _report(
     _LOGGER.info("scoring %d test images", len(splits.test))
     results, per_second = score_test_set(detector, splits.test)
     write_scores(folder / SCORES, splits.test, results)
+    shift = describe_shift(detector.image_ranges, splits.test)
+    if shift:
+        _LOGGER.warning("normal test images: %s", shift)
     models = {OUR_MODEL: Scored(results["score"], detector.scorer.threshold)}
     if config.baselines:
         models |= score_baselines(config, plan, splits)
@@ -234,6 +238,7 @@ def _report(
     metrics = {
         **evaluate_models(models, detector, splits.test),
         "scorer": detector.scorer.explanation,
+        "input_shift": shift or None,
         "normal": splits.normal_name,
         "protocol": splits.protocol,
         "fingerprint": splits.fingerprint,

@@ -1,6 +1,7 @@
 """Scores millions of images on many cores or machines: `python -m export.batch`."""
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from ganad_tf.errors import ArtefactError, DataError, Interrupted, UsageError, r
 from ganad_tf.folder_lock import locked
 
 from ..runtime import (
+    InputShift,
     Progress,
     Scorer,
     ScoringError,
@@ -36,7 +38,8 @@ on, with the columns
   score, probability, is_anomaly
                as from `ganad score`
   error        why there is no score; null where there is one
-and _summary.json at the end. Read all of it with pandas.read_parquet("DIR").
+and _summary.json at the end. Its `input_shift` says how the images that this call scored differ
+from the normal training images. Read all of it with pandas.read_parquet("DIR").
 
 Stopped or killed, the same command goes on with the shards that are missing. No row is lost or
 there twice. The number of workers may change; the model, the source and the settings may not.
@@ -130,6 +133,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
 
     worker.import_ray(alone=flags.address is None)
     scorer, threshold = load_model(flags)
+    shift = InputShift(scorer.ranges)
     source = Source(flags.source, flags.image_column)
     settings = {
         "model": job_folder.hash_file(flags.model),
@@ -150,12 +154,14 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
                 "threshold": threshold,
                 "max_pixels": flags.max_pixels,
             }
-            _score(flags, job, tasks, manifest)
+            _score(flags, job, tasks, manifest, shift)
         used = scorer.threshold if threshold is None else threshold
-        return job_folder.finish(flags.output, manifest, used)
+        return job_folder.finish(flags.output, manifest, used, shift.describe())
 
 
-def _score(flags: argparse.Namespace, job: dict, tasks: list, manifest: dict) -> None:
+def _score(
+    flags: argparse.Namespace, job: dict, tasks: list, manifest: dict, shift: InputShift
+) -> None:
     from . import worker
 
     left, shards = sum(task.rows for task in tasks), manifest["source"]["shards"]
@@ -170,6 +176,7 @@ def _score(flags: argparse.Namespace, job: dict, tasks: list, manifest: dict) ->
             for answer in worker.score_shards(job, tasks, workers):
                 if answer["failure"]:
                     failures.append(answer)
+                shift.add(json.loads(answer["sample"]))
                 progress.step(answer["rows"])
     if failures:
         first = min(failures, key=lambda answer: answer["shard"])
@@ -201,6 +208,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.b
         f"{_counted(summary['errors'], 'error')}; {_counted(summary['shards'], 'shard')} "
         f"in {flags.output} after {time.monotonic() - began:.0f} s"
     )
+    if summary["input_shift"]:
+        print(f"warning: {summary['input_shift']}", file=sys.stderr)
     return 1 if summary["errors"] else 0
 
 

@@ -143,8 +143,14 @@ def count_part(folder: Path, shard: int) -> dict[str, int]:
     return counts
 
 
-def finish(folder: Path, manifest: dict, threshold: float) -> dict[str, Any]:
+def finish(folder: Path, manifest: dict, threshold: float, shift: str) -> dict[str, Any]:
     """Counts every row in the folder, and writes the summary.
+
+    Args:
+        folder: of the job.
+        manifest: from `open_job`.
+        threshold: that decided.
+        shift: how the images differ from training's; empty if they do not.
 
     Raises:
         ArtefactError: if they are not as many as were planned.
@@ -158,6 +164,7 @@ def finish(folder: Path, manifest: dict, threshold: float) -> dict[str, Any]:
             f"{folder}: expected {manifest['source']['rows']:,} rows (the same command goes on). "
             f"Received: {totals['rows']:,}"
         )
-    summary = {**totals, "shards": manifest["source"]["shards"], "threshold": threshold}
+    shards = manifest["source"]["shards"]
+    summary = {**totals, "shards": shards, "threshold": threshold, "input_shift": shift or None}
     write_json(folder / SUMMARY, summary)
     return summary

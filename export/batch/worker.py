@@ -1,6 +1,7 @@
 """What runs on Ray for `export.batch`: actors that each score whole shards."""
 
 import itertools
+import json
 import logging
 import os
 import socket
@@ -14,22 +15,33 @@ from typing import Any
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.errors import GanadError, UsageError
 
-from ..runtime import BATCH, Scorer, describe
+from ..runtime import BATCH, InputShift, Scorer, describe
 from .job import Task, part_name, read_pieces
 from .sources import read_rows
 
 FIELDS = ("source", "score", "probability", "is_anomaly", "error")
 # Rows that are written at once, so that no shard size fills the memory.
 ROW_GROUP = 1 << 16
+# Images of each shard whose statistics are compared with training's.
+SAMPLE = 200
 MIB = 1 << 20
 
 
-def score_rows(scorer: Scorer, rows: Iterable, threshold: float | None) -> Iterator[tuple]:
-    """Turns (name, image) from `read_rows` into rows of the output, in order."""
+def score_rows(
+    scorer: Scorer, rows: Iterable, threshold: float | None, shift: InputShift
+) -> Iterator[tuple]:
+    """Turns (name, image) from `read_rows` into rows of the output, in order.
+
+    Args:
+        scorer: the model.
+        rows: the images.
+        threshold: as for `Scorer.score_files`.
+        shift: receives statistics of the images that were scored.
+    """
     rows = iter(rows)
     while batch := list(itertools.islice(rows, BATCH)):
         good = [(image, name) for name, image in batch if not isinstance(image, Exception)]
-        records = scorer.score_files(good, threshold)
+        records = scorer.score_files(good, threshold, shift=shift)
         for name, image in batch:
             failed = isinstance(image, Exception)
             record = {"error": describe(image)} if failed else next(records)
@@ -62,7 +74,7 @@ def _text(text: str | None) -> str | None:
 class ShardWorker:
     """One process with one session on one core, that scores one shard after the other.
 
-    It answers with a few bytes for each shard. A shard that fails is an answer too, so that the
+    It answers with a few kilobytes for each shard. A shard that fails is an answer too, so that the
     others go on.
     """
 
@@ -73,14 +85,16 @@ class ShardWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list]:
         job, shard = self.job, int(batch["shard"][0])
         rows, failure = 0, ""
+        shift = InputShift(self.scorer.ranges, SAMPLE)
         try:
             pieces = read_pieces(job["output"], int(batch["offset"][0]))
             images = read_rows(job["root"], job["kind"], job["column"], pieces)
-            scored = score_rows(self.scorer, images, job["threshold"])
+            scored = score_rows(self.scorer, images, job["threshold"], shift)
             rows = write_part(Path(job["output"], part_name(shard)), scored)
         except Exception as error:
             failure = str(error) if isinstance(error, GanadError) else describe(error)
-        return {"shard": [shard], "rows": [rows], "failure": [failure]}
+        sample = json.dumps(shift.rows)
+        return {"shard": [shard], "rows": [rows], "failure": [failure], "sample": [sample]}
 
 
 def import_ray(alone: bool) -> None:
@@ -165,7 +179,11 @@ def _silent() -> Iterator[None]:
 
 
 def score_shards(job: dict[str, Any], tasks: list[Task], workers: int) -> Iterator[dict[str, Any]]:
-    """Scores shards on an actor pool and yields each one's `shard`, `rows` and `failure`.
+    """Scores shards on an actor pool and yields the answer for each.
+
+    Yields:
+        `shard`, its number; `rows`, how many were written; `failure`, the reason why not, or "";
+        `sample`, statistics of some of its images as JSON, for `InputShift.add`.
 
     Raises:
         GanadError: if workers die again and again.

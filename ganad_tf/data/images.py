@@ -23,6 +23,8 @@ class LabelledImages:
         paths: the image files, relative to the data folder, one per image; empty if the images
             do not come from image files.
         masks: the defective pixels, one mask per image; None if no mask is known.
+        file_statistics: float64 [N, 3], of the image files before they were brought to one size;
+            see `ganad_tf.data.image_statistics.measure_file`. None if they are not known.
 
     Raises:
         DataError: if shapes, types or ranges are not as above.
@@ -34,6 +36,7 @@ class LabelledImages:
     normal_kinds: frozenset[int] = frozenset()
     paths: tuple[str, ...] = ()
     masks: Masks | None = None
+    file_statistics: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         images, kinds = self.images, self.kinds
@@ -65,6 +68,11 @@ class LabelledImages:
             raise DataError(
                 f"masks must be {len(images)}, one per image, or None. Received: {len(self.masks)}"
             )
+        files = self.file_statistics
+        if files is not None and files.shape != (len(images), 3):
+            raise DataError(
+                f"file_statistics must be [{len(images)}, 3]. Received: {list(files.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -83,7 +91,7 @@ class LabelledImages:
             indices: int [n], or bool [N].
         """
         chosen = np.arange(len(self))[indices]
-        images, masks = self.images, self.masks
+        images, masks, files = self.images, self.masks, self.file_statistics
         if masks is not None:
             masks = masks.subset(chosen)
         return replace(
@@ -92,6 +100,7 @@ class LabelledImages:
             kinds=self.kinds[chosen],
             paths=tuple(self.paths[index] for index in chosen) if self.paths else (),
             masks=masks if masks is not None and masks.known.any() else None,
+            file_statistics=None if files is None else files[chosen],
         )
 
     def with_normal(self, *kinds: int) -> "LabelledImages":

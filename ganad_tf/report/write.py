@@ -183,6 +183,8 @@ def _outlook(scorer: Scorer, metrics: dict) -> str:
             "The test images seem to differ from the validation images, or the threshold is "
             "overfitted to them."
         )
+    if metrics.get("input_shift"):
+        sentences.append(f"Of the normal test images, {metrics['input_shift']}.")
     if not is_one_of(scorer.normal_scores, scorer.threshold):
         sentences.append(
             "The threshold was chosen on the same validation images, which the interval does not "

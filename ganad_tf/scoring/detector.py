@@ -20,6 +20,7 @@ from ganad_tf.scoring.scorer import Scorer
 
 # Fixed for all images, so that a normal image never glows: few normal pixels pass 1.
 MAP_COLOUR_RANGE = (0.0, 2.0)
+RANGES = "image_ranges.json"
 
 
 class Detector:
@@ -33,6 +34,8 @@ class Detector:
             `ganad_tf.data.folder.decoding.prepare`.
         bit_depth: how many bits of 16-bit image files are in use; see there.
         max_pixels: the most pixels that an image file may have.
+        image_ranges: ranges of simple statistics of the normal training images; see
+            `ganad_tf.data.image_statistics.fit_ranges`. None if they are not known.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class Detector:
         resize: str = "stretch",
         bit_depth: int = 16,
         max_pixels: int = MAX_PIXELS,
+        image_ranges: Mapping[str, Any] | None = None,
     ):
         self.measurer, self.scorer = measurer, scorer
         self.image_shape, self.resize = tuple(image_shape), resize
         self.bit_depth, self.max_pixels = bit_depth, max_pixels
+        self.image_ranges = image_ranges
         self._compiled = tf.function(
             self.graph, input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)]
         )
@@ -124,7 +129,7 @@ class Detector:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Writes generator.keras, scorer.json and scorer.npz, all or nothing.
+        """Writes generator.keras, scorer.json, scorer.npz and image_ranges.json, all or nothing.
 
         With a pretrained encoder also encoder.keras and encoder.npz, so that the run can be
         exported where the package with its weights is not installed.
@@ -146,6 +151,8 @@ class Detector:
                 },
             )
             _save_arrays(temporary / "scorer.npz", self.measurer.distances.to_arrays())
+            if self.image_ranges is not None:
+                write_json(temporary / RANGES, self.image_ranges)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Detector":
@@ -165,6 +172,8 @@ class Detector:
                 f"{folder}: expected the folder of a finished run. Received: no such folder"
             )
         values = read_json(folder / "scorer.json")
+        # Runs of earlier versions do not have it.
+        ranges = read_json(folder / RANGES) if (folder / RANGES).exists() else None
         try:
             shape = tuple(values.pop("image_shape"))
             # Format 1 called it `fit`, and left it out before images could be padded.
@@ -184,9 +193,8 @@ class Detector:
                 f"{folder}: expected generator.keras, scorer.json and scorer.npz of a finished "
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
-        return cls(
-            Measurer(generator, distances, encoder), scorer, shape, resize, bit_depth, max_pixels
-        )
+        measurer = Measurer(generator, distances, encoder)
+        return cls(measurer, scorer, shape, resize, bit_depth, max_pixels, ranges)
 
 
 def batch_size_for(measurer: Measurer) -> int:

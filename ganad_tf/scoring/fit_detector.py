@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf.data.image_statistics import fit_ranges
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
@@ -77,7 +78,13 @@ def fit_detector(
     else:
         scorer = _fit_with_encoder(measurer, values, scales, validation, plan)
     return Detector(
-        measurer, scorer, splits.image_shape, splits.resize, splits.bit_depth, splits.max_pixels
+        measurer,
+        scorer,
+        splits.image_shape,
+        splits.resize,
+        splits.bit_depth,
+        splits.max_pixels,
+        fit_ranges(train),
     )
 
 

@@ -23,14 +23,18 @@ from ganad_tf.data.folder.decoding import (
     prepare,
 )
 from ganad_tf.data.folder.parallel import in_threads
+from ganad_tf.data.image_statistics import measure_file
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
 # Raise it when decoding or the stored record changes, so that older entries are not used.
-_VERSION = 3
+_VERSION = 4
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_RECORD = ("pixel_digests", "is_grey", "reasons", "readings", "spans", "bit_depth")
+_RECORD = (
+    *("pixel_digests", "is_grey", "reasons", "readings", "spans", "file_statistics"),
+    "bit_depth",  # the only one that is not a column
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class DecodedImages:
             EXIF data, in `deep colours`, by a `bit depth` below 16. Empty for others.
         spans: int [M], how many of the 256 grey levels lie between the darkest and the brightest
             pixel; 0 for 8-bit files.
+        file_statistics: float64 [M, 3]; see `ganad_tf.data.image_statistics.measure_file`.
         bit_depth: of 16-bit files; 16 if there are none.
     """
 
@@ -77,6 +82,7 @@ class DecodedImages:
     is_grey: np.ndarray
     readings: np.ndarray
     spans: np.ndarray
+    file_statistics: np.ndarray
     bit_depth: int
 
 
@@ -170,6 +176,7 @@ class _Decoded:
     reason: str = ""
     reading: str = ""
     span: int = 0
+    statistics: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def _decode_one(path: Path, reading: Reading) -> _Decoded:
@@ -188,6 +195,7 @@ def _decode_one(path: Path, reading: Reading) -> _Decoded:
                 raise _DeepFoundError
             pixels = prepare(image, shape, *rest)
             turned = image.format != "TIFF" and orientation(image) > 1
+            statistics = measure_file(image)
         if not is_grey:
             colours = pixels
             if reading.channels == 1:
@@ -212,6 +220,7 @@ def _decode_one(path: Path, reading: Reading) -> _Decoded:
         is_grey or not is_colour,
         reading=", ".join(name for name, holds in changes.items() if holds),
         span=int(pixels.max()) - int(pixels.min()) + 1 if deep else 0,
+        statistics=statistics,
     )
 
 
@@ -245,6 +254,7 @@ def _decode(folder: Path, files: Mapping[str, Path], reading: Reading, all_grey:
         reasons=[one.reason for one in decoded],
         readings=[one.reading for one in decoded],
         spans=[one.span for one in decoded],
+        file_statistics=[one.statistics for one in decoded],
         bit_depth=reading.bit_depth or 16,
     )
 

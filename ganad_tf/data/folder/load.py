@@ -232,6 +232,7 @@ def _labelled(
             usable.decoded.images.shape[1],
             options.resize,
         ),
+        usable.decoded.file_statistics[usable.rows[used]],
     )
 
 

@@ -412,3 +412,14 @@ def test_a_limit_of_pixels_is_the_jobs(score_here, encoded, tmp_path):
     assert score_here(tmp_path / "in", tmp_path / "out", "--max-pixels", "100") == 1
     (row,) = rows_of(tmp_path / "out")
     assert row["error"].startswith("expected at most 100 pixels (--max-pixels allows more)")
+
+
+def test_images_unlike_the_training_images_are_reported(score_here, images, tmp_path, capsys):
+    for i, image in enumerate(images[:60:2]):
+        path = tmp_path / "bright" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image[..., 0]).point(lambda value: value * 1.3).save(path)
+    assert score_here(tmp_path / "bright", tmp_path / "out", "--shard-size", "7") == 0
+    assert "warning: 30 images differ from the 60 normal" in capsys.readouterr().err
+    summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
+    assert "brightness" in summary["input_shift"]
