@@ -29,6 +29,9 @@ MAX_GENERATOR_SIZE = 128
 # The encoder was trained on images of 224 pixels. Images of at most 64 pixels are shown to it at
 # 128, which costs a quarter of the time.
 ENCODER_SIZE, SMALL_IMAGES, SMALL_ENCODER_SIZE = 224, 64, 128
+# Epochs on own images, and where no component of the generator has a share in the score. Then it
+# still draws the reconstruction for the report.
+EPOCHS, EPOCHS_WITHOUT_SHARE = 20, 5
 # Share of synthetic anomalies when only one of many kinds is labelled; see benchmarks/README.md,
 # the mixtures.
 SYNTHETIC_UNDER_UNSEEN = 0.9
@@ -52,9 +55,13 @@ class Plan:
         all_kinds_known: whether the labelled anomalies stand for those to come.
         max_false_alarms: the promised false-alarm rate; None for the rule of `choose_threshold`.
         seed: of every draw.
+        epochs: of the generator's training.
         generator_size: G, the generator's square input; larger images are reduced to it.
         encoder: the pretrained network, or `none`.
         encoder_size: E, the square that it sees.
+        layout_auroc: how well each component notices a destroyed layout; empty without an encoder.
+            See `ganad_tf.scoring.object_or_texture`.
+        shares: component -> share in the recipe `pretrained`, which follow from it.
         reasons: decision -> why, one sentence each, for the report.
     """
 
@@ -71,9 +78,12 @@ class Plan:
     all_kinds_known: bool = True
     max_false_alarms: float | None = None
     seed: int = 0
+    epochs: int = EPOCHS
     generator_size: int = 32
     encoder: str = NO_ENCODER
     encoder_size: int = 224
+    layout_auroc: dict[str, float] = dataclasses.field(default_factory=dict)
+    shares: dict[str, float] = dataclasses.field(default_factory=dict)
     reasons: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,6 +122,7 @@ def make_plan(config: RunConfig, splits: Splits) -> Plan:
         all_kinds_known=all_kinds_known,
         max_false_alarms=config.max_false_alarms,
         seed=config.seed,
+        epochs=EPOCHS if config.epochs == AUTO else int(config.epochs),
         generator_size=_generator_size(config.image_size or splits.image_shape[0]),
         encoder=config.encoder,
         encoder_size=_encoder_size(splits.image_shape[0]),

@@ -29,7 +29,7 @@ def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, n
     inputs = keras.Input((size, size, channels))
     generator = Generator(size, channels, config.width, config.refine)
     model = keras.Model(inputs, generator(inputs)[0])
-    steps = config.epochs * config.steps_per_epoch
+    steps = int(config.epochs) * config.steps_per_epoch
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     model.compile(
         keras.optimizers.Adam(schedule, beta_1=config.beta_1), loss="mae", jit_compile=False

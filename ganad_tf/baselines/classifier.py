@@ -38,7 +38,7 @@ def classifier_scores(config: RunConfig, splits: Splits) -> tuple[np.ndarray, np
     model = keras.Sequential(
         [keras.Input(shape), *trunk, keras.layers.Flatten(), keras.layers.Dense(1)]
     )
-    steps = config.epochs * config.steps_per_epoch
+    steps = int(config.epochs) * config.steps_per_epoch
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     model.compile(
         keras.optimizers.Adam(schedule, use_ema=True, ema_momentum=config.average_momentum),

@@ -1,7 +1,8 @@
-"""Makes a detector of a trained generator: fits distances, the scorer and the map scales."""
+"""Fits a detector: first what the encoder measures, after the training everything else."""
 
 import dataclasses
 import logging
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,18 +17,22 @@ from ganad_tf.preprocessing import to_network
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.feature_distance import (
     LOCAL_LEVEL,
+    PIXEL_SHRINKAGE,
+    FeatureDistance,
     FeatureDistances,
     averaged_pixels,
     local_features,
     pooled_features,
 )
+from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
-from ganad_tf.scoring.object_or_texture import explain_layout, layout_aurocs, pretrained_shares
+from ganad_tf.scoring.object_or_texture import layout_aurocs, with_layout
 from ganad_tf.scoring.scorer import MapScale, Scorer
 from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
+from ganad_tf.settings.run_config import RunConfig
 
 # Of the pixels of normal validation images, this share lies below a map value of 1.
 MAP_QUANTILE = 0.999
@@ -41,42 +46,62 @@ BATCH = 256
 _LOGGER = logging.getLogger(__name__)
 
 
+def fit_encoder(
+    config: RunConfig, plan: Plan, splits: Splits, encoder: EfficientNetLite0 | None
+) -> tuple[Plan, EncoderFeatures | None]:
+    """Fits to the pretrained encoder's features, and settles what follows from them.
+
+    It needs no trained generator. What it finds decides how long the generator is trained.
+
+    Args:
+        config: the run's settings.
+        plan: of the run.
+        splits: its TRAINING images are fitted to, its normal VALIDATION images are tested.
+        encoder: frozen, with ImageNet weights; None for a score of the generator alone.
+
+    Returns:
+        The plan with shares and epochs, and what was fitted; the same plan and None without an
+        encoder.
+    """
+    if encoder is None:
+        return plan, None
+    normals = _normals(splits.train, plan.seed)
+    _LOGGER.info("measuring %s normal images with %s", f"{len(normals):,}", plan.encoder)
+    features = fit_encoder_features(encoder, splits.train, normals, plan.encoder_size, plan.seed)
+    pixels = _fit_pixels(splits.train.images, normals, plan)
+    plan = with_layout(config, plan, layout_aurocs(features, pixels, splits.validation, plan))
+    for decision in ("shares", "epochs"):
+        if decision in plan.reasons:
+            _LOGGER.info("%s", plan.reasons[decision])
+    return plan, features
+
+
 def fit_detector(
     generator: Generator,
     splits: Splits,
     plan: Plan,
-    encoder: EfficientNetLite0 | None = None,
+    encoder: EncoderFeatures | None = None,
 ) -> Detector:
     """Fits distances on TRAINING images, everything else on VALIDATION images.
 
     Args:
         generator: the trained (averaged) generator, float32.
         splits: its training images, and validation images it was not trained on.
-        plan: of the run.
-        encoder: frozen, with ImageNet weights; None for a score of the generator alone.
+        plan: of the run, as settled by `fit_encoder`.
+        encoder: of `fit_encoder`; None for a score of the generator alone.
 
     Raises:
         DataError: if a part has no normal images.
         UsageError: if the false-alarm rate cannot be promised with so few images.
     """
     train, validation = splits.train, splits.validation
-    normals = np.flatnonzero(~train.is_anomaly)
-    if len(normals) > MAX_NORMALS:
-        normals = np.random.default_rng(plan.seed).choice(normals, MAX_NORMALS, replace=False)
-    normals = np.sort(normals)
-    measurer = Measurer(
-        generator,
-        _fit_distances(generator, train.images, normals, plan.seed),
-        None
-        if encoder is None
-        else fit_encoder_features(encoder, train, normals, plan.encoder_size, plan.seed),
-    )
-    values = _measure(measurer, validation)
-    scales = _fit_map_scales(measurer, validation)
-    if measurer.encoder is None:
-        scorer = fit_scorer(values, validation.is_anomaly, scales, plan)
-    else:
-        scorer = _fit_with_encoder(measurer, values, scales, validation, plan)
+    distances = _fit_distances(generator, train.images, _normals(train, plan.seed), plan.seed)
+    measurer = Measurer(generator, distances, encoder)
+    values, scales = _measure(measurer, validation)
+    recipes = RECIPES if encoder is None or not plan.shares else {**RECIPES, PRETRAINED: plan.shares}
+    scorer = fit_scorer(values, validation.is_anomaly, scales, plan, recipes)
+    if scorer.explanation["score"] == PRETRAINED and plan.shares:
+        scorer = dataclasses.replace(scorer, explanation=_with_shares(scorer, plan))
     return Detector(
         measurer,
         scorer,
@@ -88,54 +113,62 @@ def fit_detector(
     )
 
 
-def _fit_with_encoder(
-    measurer: Measurer,
-    values: dict[str, np.ndarray],
-    scales: dict[str, MapScale],
-    validation: LabelledImages,
-    plan: Plan,
-) -> Scorer:
-    """Fits the scorer with the shares that follow from the layout test, and says so."""
-    aurocs = layout_aurocs(measurer, validation, plan.seed)
-    shares = pretrained_shares(plan, aurocs)
-    found = explain_layout(aurocs)
-    _LOGGER.info("%s", found)
-    recipes = {**RECIPES, PRETRAINED: shares}
-    scorer = fit_scorer(values, validation.is_anomaly, scales, plan, recipes)
-    if scorer.explanation["score"] != PRETRAINED:
-        return scorer
-    parts = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
-    why = f"{scorer.explanation['why']}; {found}; shares: {parts}"
-    explanation = {**scorer.explanation, "why": why, "layout_auroc": aurocs}
-    return dataclasses.replace(scorer, explanation=explanation)
+def _normals(train: LabelledImages, seed: int) -> np.ndarray:
+    """The normal training images that distances are fitted to, int [n]."""
+    normals = np.flatnonzero(~train.is_anomaly)
+    if len(normals) > MAX_NORMALS:
+        normals = np.random.default_rng(seed).choice(normals, MAX_NORMALS, replace=False)
+    return np.sort(normals)
 
 
-def _measure(measurer: Measurer, part: LabelledImages) -> dict[str, np.ndarray]:
-    """Every component of every image, [N] each."""
-
-    def values(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return measurer(images, measurer.components).values
-
-    return map_batches(values, part.images, np.arange(len(part)), batch_size_for(measurer))
+def _with_shares(scorer: Scorer, plan: Plan) -> dict[str, Any]:
+    """The scorer's explanation with the shares and their reason."""
+    parts = ", ".join(f"{name} {share:.2g}" for name, share in plan.shares.items())
+    why = f"{scorer.explanation['why']}; {plan.reasons['shares']}; shares: {parts}"
+    return {**scorer.explanation, "why": why, "layout_auroc": plan.layout_auroc}
 
 
-def _fit_map_scales(measurer: Measurer, validation: LabelledImages) -> dict[str, MapScale]:
-    """Quantiles over the pixels of normal validation images."""
+def _measure(
+    measurer: Measurer, part: LabelledImages
+) -> tuple[dict[str, np.ndarray], dict[str, MapScale]]:
+    """Every component of every image, [N] each, and the scale of every map.
 
-    def maps(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return measurer(images, measurer.components).maps
+    Scales are quantiles over the pixels of normal images, at most `MAX_PIXELS`.
+    """
 
-    pixels_each = validation.images.shape[1] * validation.images.shape[2]
-    some = np.flatnonzero(~validation.is_anomaly)[: MAX_PIXELS // pixels_each]
-    pixels = map_batches(maps, validation.images, some, batch_size_for(measurer))
-    return {
-        kind: MapScale(
-            # Errors of normal images are near 0 already.
-            0.0 if kind == MAX_ERROR else float(np.median(values)),
-            float(np.quantile(values, MAP_QUANTILE)),
-        )
-        for kind, values in pixels.items()
-    }
+    def measure(images: tf.Tensor, with_maps: bool) -> dict[str, tf.Tensor]:
+        measured = measurer(images, measurer.components)
+        maps = {f"map {kind}": pixels for kind, pixels in measured.maps.items()}
+        return {**measured.values, **(maps if with_maps else {})}
+
+    size = batch_size_for(measurer)
+    pixels_each = part.images.shape[1] * part.images.shape[2]
+    first = np.flatnonzero(~part.is_anomaly)[: max(1, MAX_PIXELS // pixels_each)]
+    rest = np.setdiff1d(np.arange(len(part)), first)
+    found = map_batches(lambda x: measure(x, True), part.images, first, size)
+    maps = {name: found.pop(name) for name in list(found) if name.startswith("map ")}
+    if len(rest):
+        others = map_batches(lambda x: measure(x, False), part.images, rest, size)
+        found = {name: np.concatenate([found[name], others[name]]) for name in found}
+    order = np.argsort(np.concatenate([first, rest]))
+    scales = {name.removeprefix("map "): _map_scale(name, values) for name, values in maps.items()}
+    return {name: values[order] for name, values in found.items()}, scales
+
+
+def _map_scale(name: str, values: np.ndarray) -> MapScale:
+    # Errors of normal images are near 0 already.
+    low = 0.0 if name.endswith(MAX_ERROR) else float(np.median(values))
+    return MapScale(low, float(np.quantile(values, MAP_QUANTILE)))
+
+
+def _fit_pixels(images: np.ndarray | ImageView, indices: np.ndarray, plan: Plan) -> FeatureDistance:
+    """The distance of averaged pixels, which needs no generator."""
+
+    def averaged(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"pixels": averaged_pixels(to_network(batch, plan.generator_size))}
+
+    rows = map_batches(averaged, images, indices, BATCH)["pixels"]
+    return FeatureDistance.fit(rows, plan.seed, shrinkage=PIXEL_SHRINKAGE)
 
 
 def _fit_distances(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ganad_tf.settings.loss_weights import LossWeights
-from ganad_tf.settings.names import EFFICIENTNET_LITE0, NO_ENCODER
+from ganad_tf.settings.names import AUTO, EFFICIENTNET_LITE0, NO_ENCODER
 
 SMALL, PAPER = "small", "paper"
 # `small` is what two CPU cores learn in minutes, with everything that was found to help. `paper`
@@ -38,8 +38,8 @@ FASHION_MNIST: dict[str, Any] = {
 OWN_IMAGES: dict[str, Any] = {
     "batch_size": 16,
     "average_momentum": 0.98,
-    "epochs": 20,
-    "clusters": "auto",
+    "epochs": AUTO,
+    "clusters": AUTO,
     "synthetic_kinds": "local_defect",
     "encoder": EFFICIENTNET_LITE0,
 }

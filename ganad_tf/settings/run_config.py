@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ganad_tf.errors import ArtefactError, UsageError
@@ -28,10 +28,13 @@ def _setting(default: Any, group: str, help: str, **metadata: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def _cluster_count(text: str) -> int | str:
-    if text != AUTO and not text.isdecimal():
-        raise UsageError(f"--clusters must be a number or auto. Received: {text!r}")
-    return text if text == AUTO else int(text)
+def _number_or_auto(flag: str) -> Callable[[str], int | str]:
+    def parse(text: str) -> int | str:
+        if text != AUTO and not text.isdecimal():
+            raise UsageError(f"{flag} must be a number or auto. Received: {text!r}")
+        return text if text == AUTO else int(text)
+
+    return parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,7 @@ class RunConfig:
 
     A setting that is not given takes the default of the preset or, with `data`, the one for own
     images; `RunConfig(data="photos")` and `--data photos` mean the same. After construction no
-    such setting is None.
+    such setting is None; what follows from the data is `auto` (see `ganad_tf.plan`).
 
     Raises:
         UsageError: when a value is out of its range or two values contradict each other.
@@ -77,7 +80,7 @@ class RunConfig:
         "number of k-means clusters (Ferrari and Enneifer: 3), or auto: the one with the best "
         "silhouette",
         minimum=1,
-        parse=_cluster_count,
+        parse=_number_or_auto("--clusters"),
         metavar="INT|auto",
     )
 
@@ -158,11 +161,14 @@ class RunConfig:
         None, "networks", "residual 3x3 convolutions deep in the encoder (not in the paper)"
     )
 
-    epochs: int = _setting(
+    epochs: int | str = _setting(
         None,
         "training",
-        "number of epochs; an epoch is --steps-per-epoch batches",
+        "number of epochs, each of --steps-per-epoch batches; auto trains 20, or 5 where the "
+        "generator has no part in the score",
         minimum=1,
+        metavar="INT|auto",
+        parse=_number_or_auto("--epochs"),
     )
     steps_per_epoch: int = _setting(100, "training", "batches in an epoch", minimum=1)
     batch_size: int = _setting(

@@ -45,7 +45,7 @@ def build_model(
         seed=config.seed,
         dtype=precision,
     )
-    steps = config.epochs * config.steps_per_epoch
+    steps = plan.epochs * config.steps_per_epoch
 
     def adam(learning_rate: float) -> keras.optimizers.Optimizer:
         # Warm-up: Adam's first steps are large, and a GAN does not recover from them.

@@ -9,6 +9,7 @@ import numpy as np
 from ganad_tf.atomic_files import write_json
 from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.data.clusters import find_groups
+from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
 from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY
@@ -60,8 +61,8 @@ def train(
     done = _epochs_done(model, config)
     if done:
         _LOGGER.info("resuming after epoch %d", done)
-    if done < config.epochs:
-        _fit(model, batches, config, splits, execution, run, resumed)
+    if done < plan.epochs:
+        _fit(model, batches, config, plan, splits.validation, execution, (run, resumed))
     best = run / BEST if (run / BEST).exists() else resumed / BEST
     load_weights(model.averaged_generator, best)
     return model
@@ -92,17 +93,18 @@ def _fit(
     model: DualDiscriminatorGAN,
     batches: BalancedBatches,
     config: RunConfig,
-    splits: Splits,
+    plan: Plan,
+    validation: LabelledImages,
     execution: Execution,
-    run: Path,
-    resumed: Path,
+    folders: tuple[Path, Path],
 ) -> None:
-    """Trains the epochs that are left."""
+    """Trains the epochs that are left; `folders` are the run's and the one to go on from."""
+    run, resumed = folders
     done = _epochs_done(model, config)
     history = History(
         run / HISTORY,
         run / BEST,
-        splits.validation,
+        validation,
         config.batch_size * config.steps_per_epoch,
         read_history(resumed / HISTORY)[:done],
     )
@@ -117,11 +119,11 @@ def _fit(
     ]
     with execution.strategy.scope():
         if worker_index()[1] > 1:
-            fit_on_workers(model, batches, config.epochs, done, callbacks)
+            fit_on_workers(model, batches, plan.epochs, done, callbacks)
         else:
             model.fit(
                 batches.dataset(),
-                epochs=config.epochs,
+                epochs=plan.epochs,
                 initial_epoch=done,
                 shuffle=False,  # the batches come in their own, replayable order
                 callbacks=callbacks,
