@@ -17,6 +17,7 @@ _PUBLIC = {
     "RunConfig": "ganad_tf.settings.run_config",
     "Splits": "ganad_tf.data.splits",
     "fit_detector": "ganad_tf.scoring.fit_detector",
+    "fit_encoder": "ganad_tf.scoring.fit_detector",
     "load_splits": "ganad_tf.data.load",
     "make_plan": "ganad_tf.plan",
     "run_experiment": "ganad_tf.experiment",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.atomic_files import read_json, replace_file, write_json
-from ganad_tf.baselines import score_baselines
+from ganad_tf.baselines import score_baselines, score_neighbours
 from ganad_tf.command_names import command_name
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.image_statistics import describe_shift
@@ -50,7 +50,7 @@ from ganad_tf.run_folder import (
     remove_left_over,
     with_own_split,
 )
-from ganad_tf.scoring import Detector, conformal_threshold, fit_detector
+from ganad_tf.scoring import Detector, conformal_threshold, fit_detector, fit_encoder
 from ganad_tf.settings.names import NO_ENCODER
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import scoring_generator
@@ -125,7 +125,7 @@ def run_experiment(
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
     if index:
-        _help_train(config, plan, splits, execution, folder, resume)
+        _help_train(config, plan, splits, encoder, execution, (folder, resume))
         return folder, {}
     if not resume:
         check_new(folder, overwrite)
@@ -163,12 +163,14 @@ def _help_train(
     config: RunConfig,
     plan: Plan,
     splits: Splits,
+    encoder: EfficientNetLite0 | None,
     execution: Execution,
-    folder: Path,
-    resume: Path | None,
+    folders: tuple[Path, Path | None],
 ) -> None:
     """What a worker other than the first does: it trains and discards its files."""
     index, workers = worker_index()
+    folder, resume = folders
+    plan, _ = fit_encoder(config, plan, splits, encoder)  # all workers train equally long
     with tempfile.TemporaryDirectory() as scratch:
         model = train(config, plan, splits, execution, Path(scratch), resume)
         model.save(Path(scratch) / MODEL)  # saving may need values from all workers
@@ -196,16 +198,17 @@ def _run(
             "counts": splits.summary(),
         },
     )
-    write_json(folder / PLAN, plan.to_dict())
     if splits.folder:
         write_split(splits.folder.entries, folder / SPLIT_TABLE)
+    plan, features = fit_encoder(config, plan, splits, encoder)
+    write_json(folder / PLAN, plan.to_dict())
     model = train(config, plan, splits, execution, folder)
     with replace_file(folder / MODEL) as temporary:
         model.save(temporary)
     if worker_index()[1] > 1:
         _LOGGER.info("worker 0 is done; weights %s", weights_digest(model))
     _LOGGER.info("fitting the scorer on validation images")
-    detector = fit_detector(scoring_generator(model), splits, plan, encoder)
+    detector = fit_detector(scoring_generator(model), splits, plan, features)
     detector.save(folder / DETECTOR)
     return _report(config, plan, splits, detector, execution, folder, command)
 
@@ -232,6 +235,8 @@ def _report(
     if shift:
         _LOGGER.warning("normal test images: %s", shift)
     models = {OUR_MODEL: Scored(results["score"], detector.scorer.threshold)}
+    if splits.folder:
+        models |= score_neighbours(plan, splits, detector.measurer.encoder)
     if config.baselines:
         models |= score_baselines(config, plan, splits)
     history = read_history(folder / HISTORY)

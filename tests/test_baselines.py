@@ -1,10 +1,15 @@
 """The detectors we are measured against."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from ganad_tf.baselines.classical import CLASSICAL, pixels
+from ganad_tf.baselines.neighbours import neighbours_on_pixels
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -26,3 +31,21 @@ def test_pixels_are_rows_in_unit_range():
     assert rows.shape == (2, 12)
     assert rows.dtype == np.float32
     assert rows.min() == rows.max() == 1
+
+
+def test_neighbours_notice_an_unusual_image_and_ignore_labels(rng):
+    splits = Splits(*(squares(rng, n, bad) for n, bad in ((20, 3), (8, 0), (12, 6))), "", "", "")
+    validation, test = neighbours_on_pixels(splits, 0)
+    assert validation.shape == (8,)
+    assert test[:6].min() > test[6:].max()
+    normal = splits.train.subset(np.flatnonzero(~splits.train.is_anomaly))
+    without = dataclasses.replace(splits, train=normal)
+    np.testing.assert_array_equal(neighbours_on_pixels(without, 0)[1], test)
+
+
+def squares(rng, count, anomalies):
+    """Grey noise; the first images have a bright square."""
+    images = rng.integers(60, 90, (count, 96, 96, 1), dtype=np.uint8)
+    images[:anomalies, 20:60, 20:60] = 250
+    kinds = (np.arange(count) < anomalies).astype(np.int64)
+    return LabelledImages(images, kinds, ("good", "bad"), frozenset({0}))

@@ -15,7 +15,8 @@ Detector = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 def nearest_neighbours(normal: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     """Mean distance to the 3 nearest normal images."""
-    return NearestNeighbors(n_neighbors=3).fit(normal).kneighbors(test)[0].mean(axis=1)
+    nearest = NearestNeighbors(n_neighbors=min(3, len(normal))).fit(normal)
+    return nearest.kneighbors(test)[0].mean(axis=1)
 
 
 def principal_components(normal: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:

@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     start_tensorflow()
     # Imported late: --help and usage errors should not wait for TensorFlow.
     from ganad_tf.data.load import Source
+    from ganad_tf.evaluation.test_set import better_baselines
     from ganad_tf.experiment import run_experiment
     from ganad_tf.run_folder import resumed_config
     from ganad_tf.training.devices import choose_execution
@@ -97,4 +98,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
             f"test AUROC {metrics['auroc']:.4f}; at the threshold {found:.1%} of the anomalies are "
             f"found, with {rate:.1%} false alarms"
         )
+    for sentence in better_baselines(metrics):
+        print(f"note: {sentence}")
     print(f"report: {folder / 'report.html'}")

@@ -64,6 +64,20 @@ def evaluate_models(
     }
 
 
+def better_baselines(metrics: Mapping[str, Any]) -> list[str]:
+    """One sentence for each baseline whose test AUROC is above ours.
+
+    Args:
+        metrics: of `evaluate_models`.
+    """
+    ours = metrics["auroc"]
+    return [
+        f"{name} has the higher test AUROC: {other['auroc']:.4f}, this model {ours:.4f}"
+        for name, other in metrics["baselines"].items()
+        if ours is not None and other["auroc"] > ours
+    ]
+
+
 def write_scores(path: Path, test: LabelledImages, results: Mapping[str, np.ndarray]) -> None:
     """Writes one row per test image: index, class, label, score, probability, decision, path.
 

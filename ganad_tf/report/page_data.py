@@ -118,6 +118,7 @@ class ReportData:
         facts: time, memory and hardware, e.g. `{"Training time": "4 min 10 s"}`.
         config: setting -> value.
         versions: package -> version.
+        better: one sentence for each model that has a higher AUROC than the first.
         outlook: the false alarms to expect at the threshold, in a sentence or two.
         own: about the folder of images; None for Fashion-MNIST.
     """
@@ -138,5 +139,6 @@ class ReportData:
     facts: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    better: Sequence[str] = ()
     outlook: str = ""
     own: OwnData | None = None

@@ -16,7 +16,7 @@ from ganad_tf.atomic_files import replace_file
 from ganad_tf.command_names import command_name
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.false_alarms import expected_alarms, is_one_of
-from ganad_tf.evaluation.test_set import OUR_MODEL
+from ganad_tf.evaluation.test_set import OUR_MODEL, better_baselines
 from ganad_tf.plan import Plan
 from ganad_tf.report.figures import draw_figures
 from ganad_tf.report.own_images import describe_own_data
@@ -100,6 +100,7 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
             **{package: version(package) for package in PACKAGES},
         },
         outlook=_outlook(run.detector.scorer, metrics),
+        better=better_baselines(metrics),
         own=own,
     )
     write_report(data, folder / REPORT)
@@ -109,8 +110,10 @@ def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
     """Decision -> what was decided, and why."""
     share = f"{plan.synthetic_share:.0%}, of the kinds {', '.join(plan.synthetic_kinds)}"
     clusters = "the best silhouette" if plan.n_clusters is None else f"{plan.n_clusters} clusters"
-    return {
+    epochs = (str(plan.epochs), plan.reasons.get("epochs", ""))
+    decisions = {
         "Learns from": (plan.reasons["learns_from"], ""),
+        "Epochs": epochs,
         "Synthetic share of the anomalies": (share, plan.reasons["synthetic_share"]),
         "Groups of labelled anomalies": (clusters, ""),
         "Score, if validation cannot compare": (
@@ -119,6 +122,10 @@ def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
         ),
         "Threshold": (plan.reasons["threshold"], ""),
     }
+    if plan.shares:
+        shares = ", ".join(f"{name} {share:.2g}" for name, share in plan.shares.items())
+        decisions["Shares of the pretrained score"] = (shares, plan.reasons["shares"])
+    return decisions
 
 
 def _threshold_changes(folder: Path) -> list[tuple[str, str]]:

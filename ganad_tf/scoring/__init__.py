@@ -1,7 +1,7 @@
 """Anomaly score, anomaly map, threshold and probability: one definition for every runtime."""
 
 from ganad_tf.scoring.detector import MAP_COLOUR_RANGE, Detector
-from ganad_tf.scoring.fit_detector import fit_detector
+from ganad_tf.scoring.fit_detector import fit_detector, fit_encoder
 from ganad_tf.scoring.scorer import Scorer
 from ganad_tf.scoring.thresholds import Threshold, choose_threshold, conformal_threshold
 
@@ -13,4 +13,5 @@ __all__ = [
     "choose_threshold",
     "conformal_threshold",
     "fit_detector",
+    "fit_encoder",
 ]

@@ -15,6 +15,7 @@ from ganad_tf.networks import EfficientNetLite0, Generator
 from ganad_tf.plan import Plan
 from ganad_tf.preprocessing import to_network
 from ganad_tf.scoring.detector import Detector, batch_size_for
+from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.feature_distance import (
     LOCAL_LEVEL,
     PIXEL_SHRINKAGE,
@@ -24,7 +25,6 @@ from ganad_tf.scoring.feature_distance import (
     local_features,
     pooled_features,
 )
-from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.map_batches import map_batches
@@ -98,7 +98,9 @@ def fit_detector(
     distances = _fit_distances(generator, train.images, _normals(train, plan.seed), plan.seed)
     measurer = Measurer(generator, distances, encoder)
     values, scales = _measure(measurer, validation)
-    recipes = RECIPES if encoder is None or not plan.shares else {**RECIPES, PRETRAINED: plan.shares}
+    recipes = (
+        RECIPES if encoder is None or not plan.shares else {**RECIPES, PRETRAINED: plan.shares}
+    )
     scorer = fit_scorer(values, validation.is_anomaly, scales, plan, recipes)
     if scorer.explanation["score"] == PRETRAINED and plan.shares:
         scorer = dataclasses.replace(scorer, explanation=_with_shares(scorer, plan))

@@ -10,9 +10,10 @@ from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator, load_efficientnet_lite0
 from ganad_tf.plan import Plan
-from ganad_tf.scoring import Detector, fit_detector
+from ganad_tf.scoring import Detector, fit_detector, fit_encoder
 from ganad_tf.scoring.encoder_features import Direction, Whitening, largest_mean
 from ganad_tf.scoring.feature_distance import nearest_distances
+from ganad_tf.settings.run_config import RunConfig
 
 
 def test_whitened_lengths_are_mahalanobis_distances_of_the_shrunk_correlation(rng):
@@ -84,7 +85,10 @@ def detector():
         n_labelled=2,
         generator_size=32,
     )
-    return fit_detector(generator, splits, plan, load_efficientnet_lite0()), splits
+    config = RunConfig(data="photos", score="pretrained")
+    plan, encoder = fit_encoder(config, plan, splits, load_efficientnet_lite0())
+    assert plan.shares
+    return fit_detector(generator, splits, plan, encoder), splits
 
 
 def test_unusual_images_score_higher(detector):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ganad_tf.plan import Plan
-from ganad_tf.scoring.object_or_texture import explain_layout, pretrained_shares
+from ganad_tf.plan import EPOCHS, EPOCHS_WITHOUT_SHARE, Plan
+from ganad_tf.scoring.object_or_texture import explain_layout, pretrained_shares, with_layout
+from ganad_tf.settings.run_config import RunConfig
 
 OBJECTS = {"encoder_features": 0.998, "encoder_patches": 0.997, "pixels": 0.91}
 SMALL_OBJECTS = {"encoder_features": 0.947, "encoder_patches": 0.896, "pixels": 0.953}
@@ -49,3 +50,18 @@ def test_the_way_from_textures_to_objects_has_no_jump():
 def test_the_report_says_what_was_found():
     assert "show objects" in explain_layout(OBJECTS)
     assert "are textures" in explain_layout(TEXTURE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "aurocs", "epochs"),
+    [
+        ({}, OBJECTS, EPOCHS_WITHOUT_SHARE),
+        ({}, SMALL_OBJECTS, EPOCHS_WITHOUT_SHARE),
+        ({}, TEXTURE, EPOCHS),
+        ({"epochs": EPOCHS}, OBJECTS, EPOCHS),
+        ({"score": "defects"}, OBJECTS, EPOCHS),
+    ],
+)
+def test_a_generator_without_a_part_in_the_score_is_trained_briefly(settings, aurocs, epochs):
+    config = RunConfig(data="photos", **settings)
+    assert with_layout(config, Plan(generator_recipe="defects"), aurocs).epochs == epochs

@@ -1,0 +1,90 @@
+"""Plain nearest neighbours on pixels and on frozen features, beside every run on own images.
+
+They learn from normal images only. A model that finds fewer anomalies is not worth its training.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from sklearn.preprocessing import StandardScaler
+
+from ganad_tf.baselines.classical import nearest_neighbours
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
+from ganad_tf.preprocessing import to_encoder
+from ganad_tf.scoring.encoder_features import EncoderFeatures
+from ganad_tf.scoring.map_batches import map_batches
+
+# More normal images would take minutes and hardly change the AUROC.
+MAX_NORMALS = 2000
+# Pixels are compared on images of this size, or their own if they are smaller.
+PIXEL_SIZE = 64
+# Of the encoder's maps, the strides 8 to 32.
+LEVELS = (1, 2, 3, 4)
+BATCH = 32
+
+Features = Callable[[LabelledImages, np.ndarray], np.ndarray]
+
+
+def neighbours_on_pixels(splits: Splits, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean distance to the 3 nearest normal images, at most 64x64 pixels large.
+
+    Args:
+        splits: the data.
+        seed: of the draw of normal images, where there are more than `MAX_NORMALS`.
+
+    Returns:
+        Scores of the validation and of the test images, float [N] each.
+    """
+    size = min(PIXEL_SIZE, splits.image_shape[0])
+
+    def rows(part: LabelledImages, indices: np.ndarray) -> np.ndarray:
+        def small(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            x = tf.image.resize(tf.cast(images, tf.float32) / 255, (size, size), antialias=True)
+            return {"rows": tf.reshape(x, [-1, size * size * images.shape[-1]])}
+
+        return map_batches(small, part.images, indices, BATCH)["rows"]
+
+    return _scores(splits, rows, seed)
+
+
+def neighbours_on_features(
+    splits: Splits, encoder: EncoderFeatures, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same on the mean of each feature, in units of its deviation over normal images.
+
+    Args:
+        splits: the data.
+        encoder: frozen.
+        seed: of the draw of normal images, where there are more than `MAX_NORMALS`.
+
+    Returns:
+        Scores of the validation and of the test images, float [N] each.
+    """
+
+    def rows(part: LabelledImages, indices: np.ndarray) -> np.ndarray:
+        def means(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            maps = encoder.encoder.feature_maps(to_encoder(images, encoder.image_size))
+            pooled = [tf.reduce_mean(maps[level], axis=[1, 2]) for level in LEVELS]
+            return {"rows": tf.concat(pooled, axis=1)}
+
+        return map_batches(means, part.images, indices, BATCH)["rows"]
+
+    return _scores(splits, rows, seed, scaled=True)
+
+
+def _scores(
+    splits: Splits, features: Features, seed: int, scaled: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of validation and test images to normal training images."""
+    normals = np.flatnonzero(~splits.train.is_anomaly)
+    if len(normals) > MAX_NORMALS:
+        normals = np.random.default_rng(seed).choice(normals, MAX_NORMALS, replace=False)
+    known = features(splits.train, np.sort(normals))
+    tested = [features(part, np.arange(len(part))) for part in (splits.validation, splits.test)]
+    if scaled:
+        scaler = StandardScaler().fit(known)
+        known, *tested = (scaler.transform(rows) for rows in (known, *tested))
+    validation, test = (nearest_neighbours(known, rows, seed) for rows in tested)
+    return validation, test
