@@ -18,6 +18,7 @@ REAL_METHODS = {
     "ours": "**ours, default** (EfficientNet-Lite0)",
     "feature-neighbours": "3 neighbours on the same frozen features",
     "logistic": "logistic regression on them",
+    "fine-tuned": "the same encoder, fine-tuned on the labels",
     "pixel-neighbours": "3 neighbours on pixels, 64x64",
 }
 # As reported by Zhu et al., CVPR 2024, and, for InCTRL, by its authors; other splits than ours.
