@@ -8,6 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmarks.own_images import CLASSES
 from benchmarks.quality_tables import load_cells, summary_table
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.atomic_files import read_json, replace_file
@@ -185,6 +186,10 @@ def _own_table() -> str:
         _own_row("sneakers, `--normal 7`", [kept.get("fashion-class")]),
         _own_row("sneakers, the same as PNG files", [kept.get("fashion-folder")]),
     ]
+    classes = {number: kept.get(f"class-{number}") for number in CLASSES}
+    for number, cell in classes.items():
+        rows.append(_own_row(f"Fashion-MNIST class {number} as PNG files, no label", [cell]))
+    rows.append(_own_row("*mean of the four*", list(classes.values())))
     textures = ("brick", "grass", "gravel")
     for count, known in (
         ("20m", "20 labelled defects with masks"),

@@ -7,6 +7,7 @@
 fashion-class, fashion-folder   sneakers by `--normal 7`, and the same images as PNG files
 texture-NAME-20m, -20, -0       SYNTHETIC defects on textures at 128x128: 20 labelled with masks
                                 that say where, 20 labelled without, none labelled
+class-NUMBER                    a class of Fashion-MNIST as PNG files, no label, default settings
 alarms-SEED                     sneakers in folders, split anew: is the false-alarm rate kept?
 
 Each finished cell is kept at once as benchmarks/results/own/CELL.json; a second call goes on with
@@ -32,6 +33,7 @@ from benchmarks.texture_data import TEXTURES, write_texture
 from ganad_tf.atomic_files import read_json
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.data.load import Source, load_splits
+from ganad_tf.data.splits import Splits
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_alarms, expected_rate
 from ganad_tf.run_folder import METRICS
@@ -41,6 +43,7 @@ ROOT = Path(__file__).parents[1]
 CLASS = "7"
 LABELLED = ("20m", "20", "0")
 SEEDS = range(10)
+CLASSES = ("0", "5", "6", "7")
 # Makes a folder the same experiment as a class: all anomalies labelled, none synthetic.
 SAME_AS_CLASS = ("--channels", "1", "--synthetic", "0", "--clusters", "9", "--batch-size", "128")
 SAME_AS_CLASS += ("--epochs", "30", "--average-momentum", "0.998", "--encoder", "none")
@@ -51,11 +54,13 @@ SHORT = ("--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "16")
 KEPT = (
     *("auroc", "auroc_by_kind", "pixel_auroc", "aupro", "false_alarm_rate", "recall", "n_normal"),
     *("expected_false_alarm_rate", "scorer", "clusters", "best_epoch", "training_seconds"),
+    *("peak_memory_mb", "baselines"),
 )
 
 CELLS = (
     *("fashion-class", "fashion-folder"),
     *(f"texture-{texture}-{count}" for texture in TEXTURES for count in LABELLED),
+    *(f"class-{number}" for number in CLASSES),
     *(f"alarms-{seed}" for seed in SEEDS),
 )
 
@@ -71,6 +76,10 @@ def run_cell(cell: str, source: Source, short: bool = False) -> dict:
             labelled = int(count.removesuffix("m"))
             write_texture(folder / "data", texture, 128, labelled, mask_labelled=masks)
             flags = ["--data", folder / "data", "--split", folder / "data" / "split.csv"]
+        elif what == "class":
+            unlabelled = load_splits(RunConfig(normal=rest[0], protocol="none"), source)
+            write_as_folder(folder / "data", unlabelled)
+            flags = ["--data", folder / "data", "--split", folder / "data" / "split.csv"]
         elif what == "alarms":
             write_sneakers(folder / "data", int(rest[0]), source)
             flags = ["--data", folder / "data", "--seed", rest[0], *ALARM_FLAGS]
@@ -78,7 +87,7 @@ def run_cell(cell: str, source: Source, short: bool = False) -> dict:
         elif rest == ["class"]:
             flags = ["--normal", CLASS, *_source_flags(source)]
         else:
-            write_as_folder(folder / "data", source)
+            write_as_folder(folder / "data", _load(source))
             flags = ["--data", folder / "data", "--split", folder / "data" / "split.csv"]
             flags += [*SAME_AS_CLASS, "--score", _score_of_class(short)]
         flags = [str(flag) for flag in (*flags, *(SHORT if short else ()))]
@@ -119,12 +128,16 @@ def _load(source: Source):
     return load_splits(RunConfig(normal=CLASS), source)
 
 
-def write_as_folder(output: Path, source: Source) -> None:
-    """Writes Fashion-MNIST as PNG files with `split.csv`: the same parts as `--normal 7` has.
+def write_as_folder(output: Path, splits: Splits) -> None:
+    """Writes Fashion-MNIST as PNG files with `split.csv`: the same parts as a run on it has.
 
     Images are padded to 32x32 here, as they are inside the networks there.
+
+    Args:
+        output: the new folder.
+        splits: of that run.
     """
-    splits, entries = _load(source), []
+    entries = []
     for part in ("train", "validation", "test"):
         images = getattr(splits, part)
         rows = zip(images.images, images.kinds, images.is_anomaly, strict=True)
