@@ -113,3 +113,10 @@ def test_without_labelled_anomalies_in_training_none_is_made_from_one():
     assert without.train.images[:][:, 0, 0, 0].tolist() == [0, 2, 4]
     assert not without.train.is_anomaly.any()
     assert without.validation is without.test is images
+
+
+def test_the_generator_is_trained_shorter_beside_a_pretrained_encoder():
+    assert plan(FASHION).epochs == 30
+    assert plan(OWN).epochs == 8
+    assert plan(RunConfig(data="photos", encoder="none")).epochs == 20
+    assert plan(RunConfig(data="photos", epochs=3)).epochs == 3

@@ -138,28 +138,33 @@ def _measure(
     Scales are quantiles over the pixels of normal images, at most `MAX_PIXELS`.
     """
 
-    def measure(images: tf.Tensor, with_maps: bool) -> dict[str, tf.Tensor]:
+    def values(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return measurer(images, measurer.components).values
+
+    def maps(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return measurer(images, measurer.components).maps
+
+    def both(images: tf.Tensor) -> dict[str, tf.Tensor]:
         measured = measurer(images, measurer.components)
-        maps = {f"map {kind}": pixels for kind, pixels in measured.maps.items()}
-        return {**measured.values, **(maps if with_maps else {})}
+        return {**measured.values, **{f"map {kind}": m for kind, m in measured.maps.items()}}
 
-    size = batch_size_for(measurer)
+    size, every = batch_size_for(measurer), np.arange(len(part))
+    normals = np.flatnonzero(~part.is_anomaly)
     pixels_each = part.images.shape[1] * part.images.shape[2]
-    first = np.flatnonzero(~part.is_anomaly)[: max(1, MAX_PIXELS // pixels_each)]
-    rest = np.setdiff1d(np.arange(len(part)), first)
-    found = map_batches(lambda x: measure(x, True), part.images, first, size)
-    maps = {name: found.pop(name) for name in list(found) if name.startswith("map ")}
-    if len(rest):
-        others = map_batches(lambda x: measure(x, False), part.images, rest, size)
-        found = {name: np.concatenate([found[name], others[name]]) for name in found}
-    order = np.argsort(np.concatenate([first, rest]))
-    scales = {name.removeprefix("map "): _map_scale(name, values) for name, values in maps.items()}
-    return {name: values[order] for name, values in found.items()}, scales
+    if len(part) * pixels_each <= MAX_PIXELS:  # one pass, as the maps of all images fit in memory
+        found = map_batches(both, part.images, every, size)
+        kinds = [name for name in found if name.startswith("map ")]
+        pixels = {name.removeprefix("map "): found.pop(name)[normals] for name in kinds}
+    else:
+        found = map_batches(values, part.images, every, size)
+        some = normals[: max(1, MAX_PIXELS // pixels_each)]
+        pixels = map_batches(maps, part.images, some, size)
+    return found, {kind: _map_scale(kind, pixels[kind]) for kind in pixels}
 
 
-def _map_scale(name: str, values: np.ndarray) -> MapScale:
+def _map_scale(kind: str, values: np.ndarray) -> MapScale:
     # Errors of normal images are near 0 already.
-    low = 0.0 if name.endswith(MAX_ERROR) else float(np.median(values))
+    low = 0.0 if kind == MAX_ERROR else float(np.median(values))
     return MapScale(low, float(np.quantile(values, MAP_QUANTILE)))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganad_tf.plan import EPOCHS, EPOCHS_WITHOUT_SHARE, Plan
+from ganad_tf.plan import EPOCHS_BESIDE_ENCODER, EPOCHS_WITHOUT_SHARE, Plan
 from ganad_tf.scoring.object_or_texture import explain_layout, pretrained_shares, with_layout
 from ganad_tf.settings.run_config import RunConfig
 
@@ -57,11 +57,13 @@ def test_the_report_says_what_was_found():
     [
         ({}, OBJECTS, EPOCHS_WITHOUT_SHARE),
         ({}, SMALL_OBJECTS, EPOCHS_WITHOUT_SHARE),
-        ({}, TEXTURE, EPOCHS),
-        ({"epochs": EPOCHS}, OBJECTS, EPOCHS),
-        ({"score": "defects"}, OBJECTS, EPOCHS),
+        ({}, TEXTURE, EPOCHS_BESIDE_ENCODER),
+        ({"epochs": 30}, OBJECTS, 30),
+        ({"score": "defects"}, OBJECTS, EPOCHS_BESIDE_ENCODER),
     ],
 )
 def test_a_generator_without_a_part_in_the_score_is_trained_briefly(settings, aurocs, epochs):
     config = RunConfig(data="photos", **settings)
-    assert with_layout(config, Plan(generator_recipe="defects"), aurocs).epochs == epochs
+    planned = 30 if "epochs" in settings else EPOCHS_BESIDE_ENCODER
+    plan = Plan(generator_recipe="defects", epochs=planned)
+    assert with_layout(config, plan, aurocs).epochs == epochs
