@@ -38,7 +38,7 @@ def format_scorers(
     """
 
     def keras(images: np.ndarray) -> Scored:
-        results = detector.predict(images, outputs=("score", "is_anomaly"))
+        results = detector.run(images, outputs=("score", "is_anomaly"))
         return results["score"], results["is_anomaly"]
 
     scorers: dict[str, FormatScorer] = {"Keras": keras}

@@ -119,8 +119,8 @@ def run_experiment(
         )
     plan = make_plan(config, splits)
     index, workers = worker_index()
-    _check_promises(config, splits, workers)
-    encoder = _encoder(config)  # fails now, not after training, if its weights are wrong
+    check_promises(config, splits, workers)
+    encoder = pretrained_encoder(config)  # fails now, not after training, if its weights are wrong
     folder = resume or output or default_folder(config, splits.normal_name)
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
@@ -147,7 +147,7 @@ def run_experiment(
             raise Interrupted(advice) from None
 
 
-def _check_promises(config: RunConfig, splits: Splits, workers: int) -> None:
+def check_promises(config: RunConfig, splits: Splits, workers: int) -> None:
     """Refuses now what would otherwise fail after training."""
     if config.max_false_alarms is not None:
         n_normal = np.count_nonzero(~splits.validation.is_anomaly)
@@ -213,7 +213,8 @@ def _run(
     return _report(config, plan, splits, detector, execution, folder, command)
 
 
-def _encoder(config: RunConfig) -> EfficientNetLite0 | None:
+def pretrained_encoder(config: RunConfig) -> EfficientNetLite0 | None:
+    """The network that the settings name, with its weights; None for a score without one."""
     if config.encoder == NO_ENCODER:
         return None
     return load_efficientnet_lite0(Path(config.encoder_weights) if config.encoder_weights else None)

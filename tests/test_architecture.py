@@ -20,6 +20,8 @@ LIBRARY = [name for name in FILES if name.split(".")[0] in ("ganad_tf", "export"
 LAYERS = (
     ("train", "ganad_tf.__main__"),
     ("ganad_tf.commands",),
+    ("ganad_tf.estimator",),
+    ("ganad_tf.api",),
     ("ganad_tf.experiment",),
     ("ganad_tf.report",),
     ("ganad_tf.baselines",),

@@ -130,6 +130,11 @@ def read_mask(
     """
     paths = path if isinstance(path, tuple) else (path,)
     defective = functools.reduce(np.logical_or, (defective_pixels(p, max_pixels) for p in paths))
+    return scaled_mask(defective, image_size, resize)
+
+
+def scaled_mask(defective: np.ndarray, image_size: int, resize: str = "stretch") -> np.ndarray:
+    """Scales defective pixels, bool [H, W] with at least one, by the rule of `read_mask`."""
     share = Image.fromarray(defective.astype(np.float32))
     left, top, wide, high = placed(share.size, (image_size, image_size), resize)
     shares = np.asarray(share.resize((wide, high), Image.Resampling.BOX))

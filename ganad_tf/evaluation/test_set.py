@@ -30,10 +30,10 @@ def score_test_set(detector: Detector, test: LabelledImages) -> tuple[dict[str, 
     """Scores the test images.
 
     Returns:
-        The outputs of `Detector.predict`, and how many images were scored per second.
+        The outputs of `Detector.run`, and how many images were scored per second.
     """
     began = time.monotonic()
-    results = detector.predict(test.images)
+    results = detector.run(test.images)
     return results, len(test) / (time.monotonic() - began)
 
 
@@ -114,7 +114,7 @@ def _localisation(detector: Detector, test: LabelledImages) -> dict[str, float |
         return {"pixel_auroc": None, "aupro": None}
 
     def maps_of(images: np.ndarray) -> np.ndarray:
-        return detector.predict(images, outputs=("anomaly_map",))["anomaly_map"]
+        return detector.run(images, outputs=("anomaly_map",))["anomaly_map"]
 
     measured = localise(maps_of, test.images, test.masks)
     return {"pixel_auroc": measured.pixel_auroc(), "aupro": measured.aupro()}

@@ -107,7 +107,7 @@ def _samples(
     test = splits.test
     normal, anomalous = image_plots.pick_examples(test.is_anomaly, test.kinds, EXAMPLES)
     drawn = np.concatenate([normal, anomalous])
-    shown = detector.predict(test.images[drawn], outputs=("anomaly_map", "reconstruction"))
+    shown = detector.run(test.images[drawn], outputs=("anomaly_map", "reconstruction"))
 
     def samples(part: slice) -> image_plots.Samples:
         indices = drawn[part]

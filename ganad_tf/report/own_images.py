@@ -38,7 +38,7 @@ def describe_own_data(
         root=str(account.root),
         layout=account.layout,
         kinds=kind_results(splits, scores, threshold, aurocs),
-        suspects=find_suspects(splits, detector.predict, scores, threshold),
+        suspects=find_suspects(splits, detector.run, scores, threshold),
         duplicates=[[(path, where[path]) for path in group] for group in account.duplicates],
         left_out=[(file.path, file.reason) for file in account.bad],
         notes=[note[:1].upper() + note[1:] + "." for note in account.notes],
@@ -84,7 +84,7 @@ def find_suspects(
 
     Args:
         splits: the folder.
-        predict: `Detector.predict`.
+        predict: `Detector.run`.
         test_scores: scores of the test images, which are not computed again.
         threshold: of the detector.
         count: how many, at most.

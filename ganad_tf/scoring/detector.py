@@ -1,14 +1,17 @@
 """The detector: images in, named results out. The ONE definition that every runtime repeats."""
 
-from collections.abc import Mapping
+import importlib
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
+from ganad_tf.data.arrays import prepare_images
 from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.errors import ArtefactError, DataError
@@ -23,8 +26,28 @@ MAP_COLOUR_RANGE = (0.0, 2.0)
 RANGES = "image_ranges.json"
 
 
+Images = np.ndarray | ImageView | Sequence[np.ndarray]
+
+
+class Explanation(NamedTuple):
+    """Where images look anomalous; see `Detector.explain`.
+
+    Args:
+        anomaly_map: float32 [N, h, w]; a value of 1 is the 99.9th percentile over normal validation
+            pixels, the same for all images.
+        reconstruction: uint8 [N, h, w, C], the images as the generator repeats them.
+    """
+
+    anomaly_map: np.ndarray
+    reconstruction: np.ndarray
+
+
 class Detector:
     """A trained, fitted anomaly detector.
+
+    `score_samples`, `decision_function` and `predict` follow scikit-learn, and higher always means
+    more anomalous. They take uint8 images of any size: [N, H, W, C], [N, H, W] if they are grey, or
+    a sequence of [H, W, C] and [H, W]. Images are brought to `image_shape` as image files are.
 
     Args:
         measurer: the moving-average generator and what was fitted on training images.
@@ -89,13 +112,57 @@ class Detector:
             "reconstruction": measured.reconstruction,
         }
 
-    def predict(
+    def score_samples(self, images: Images) -> np.ndarray:
+        """The anomaly score float32 [N], which every exported format gives, too."""
+        return self.run(self._in_shape(images), outputs=("score",))["score"]
+
+    def decision_function(self, images: Images) -> np.ndarray:
+        """The score minus the threshold, float32 [N]: above 0 where `predict` gives 1."""
+        return self.score_samples(images) - np.float32(self.scorer.threshold)
+
+    def predict(self, images: Images) -> np.ndarray:
+        """The decision by the threshold, int64 [N]: 1 for an anomaly, 0 for a normal image."""
+        return (self.decision_function(images) > 0).astype(np.int64)
+
+    def probability(self, images: Images) -> np.ndarray:
+        """The probability of an anomaly where both are equally frequent, float32 [N]."""
+        return self.run(self._in_shape(images), outputs=("probability",))["probability"]
+
+    def explain(self, images: Images) -> Explanation:
+        """The anomaly map and the reconstruction of each image, at the size of `image_shape`."""
+        results = self.run(self._in_shape(images), outputs=Explanation._fields)
+        return Explanation(**results)
+
+    def export(self, path: str | os.PathLike[str], images: Images | None = None) -> None:
+        """Writes the detector for other runtimes, if they give its scores and decisions.
+
+        Args:
+            path: a file `*.onnx` for ONNX Runtime, or a folder that gets `model.onnx` and
+                `saved_model/1/`. An int8 model needs the run's images: `ganad export`.
+            images: which images both must agree on (default: some that are made up).
+
+        Raises:
+            ArtefactError: if a format disagrees; nothing is written then.
+        """
+        # `export` imports this module, so it is imported when it is needed.
+        write = importlib.import_module("ganad_tf.export.without_run").write
+        write(self, Path(path), None if images is None else self._in_shape(images))
+
+    def _in_shape(self, images: Images) -> np.ndarray | ImageView:
+        """Images as `run` takes them."""
+        if isinstance(images, np.ndarray | ImageView) and (
+            images.dtype == np.uint8 and images.shape[1:] == self.image_shape and len(images)
+        ):
+            return images
+        return prepare_images(images, self.image_shape, self.resize)
+
+    def run(
         self,
         images: np.ndarray | ImageView,
         batch_size: int | None = None,
         outputs: tuple[str, ...] = ("score", "probability", "is_anomaly"),
     ) -> dict[str, np.ndarray]:
-        """Scores images in batches.
+        """Runs the scoring graph in batches.
 
         Args:
             images: uint8 [N, h, w, C], N at least 1; of a view, one batch at a time is read.

@@ -42,7 +42,7 @@ def test_the_runtime_pads(onnx, padding, wide):
     scorer = Scorer(onnx)
     assert scorer.resize == "pad"
     (record,) = scorer.score_files([str(path)])
-    expected = padding.predict(pixels[None])["score"][0]
+    expected = padding.run(pixels[None])["score"][0]
     assert record["score"] == pytest.approx(float(expected), abs=1e-4)
 
 
@@ -52,7 +52,7 @@ def test_the_served_model_pads(padding, wide, tmp_path):
     serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serve_encoded"]
     answer = serve(encoded=tf.constant([path.read_bytes()]))
     # Resized pixels may differ by one level from Pillow's.
-    expected = padding.predict(pixels[None], outputs=("anomaly_map",))["anomaly_map"]
+    expected = padding.run(pixels[None], outputs=("anomaly_map",))["anomaly_map"]
     np.testing.assert_allclose(answer["anomaly_map"], expected, atol=0.2)
     assert np.abs(answer["reconstruction"][0].numpy().astype(int)).shape == (28, 28, 1)
 

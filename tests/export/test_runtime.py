@@ -40,7 +40,7 @@ def folder(tmp_path, images):
 
 def test_it_scores_as_keras_does(scorer, detector, images):
     ours = scorer.score(images, outputs=("score", "is_anomaly", "anomaly_map"))
-    theirs = detector.predict(images, outputs=("score", "is_anomaly", "anomaly_map"))
+    theirs = detector.run(images, outputs=("score", "is_anomaly", "anomaly_map"))
     np.testing.assert_allclose(ours["score"], theirs["score"], atol=1e-5)
     assert np.array_equal(ours["is_anomaly"], theirs["is_anomaly"])
     np.testing.assert_allclose(ours["anomaly_map"], theirs["anomaly_map"], atol=1e-4)

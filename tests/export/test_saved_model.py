@@ -14,7 +14,7 @@ def loaded(saved_model_path):
 
 
 def test_arrays_and_file_bytes_give_keras_scores(loaded, detector, images):
-    expected = detector.predict(images)
+    expected = detector.run(images)
     files = [png_bytes(image) for image in images]
     answers = (
         loaded.signatures["serve"](images=tf.constant(images)),

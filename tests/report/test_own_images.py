@@ -22,7 +22,7 @@ def predict(images, outputs=("score",)):
 
 
 # All of a detector that `describe_own_data` uses.
-DETECTOR = SimpleNamespace(predict=predict, scorer=SimpleNamespace(threshold=THRESHOLD))
+DETECTOR = SimpleNamespace(run=predict, scorer=SimpleNamespace(threshold=THRESHOLD))
 
 
 @pytest.fixture

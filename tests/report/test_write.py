@@ -60,7 +60,7 @@ def evaluated(threshold=188.0, test_scores=None, **settings):
         },
     }
     scorer = SimpleNamespace(threshold=threshold, normal_scores=NORMAL_SCORES)
-    detector = SimpleNamespace(predict=predict, scorer=scorer)
+    detector = SimpleNamespace(run=predict, scorer=scorer)
     plan = make_plan(config, splits)
     return EvaluatedRun(
         config, plan, splits, detector, metrics, {OUR_MODEL: scores}, "python train.py --normal 7"

@@ -32,8 +32,8 @@ def detector():
 @settings(max_examples=20, deadline=None)
 def test_scores_do_not_depend_on_the_other_images_nor_on_their_order(detector, order, size):
     images = labelled(np.random.default_rng(1), 12).images
-    together = detector.predict(images)["score"]
-    shuffled = detector.predict(images[order], batch_size=size)["score"]
+    together = detector.run(images)["score"]
+    shuffled = detector.run(images[order], batch_size=size)["score"]
     np.testing.assert_allclose(shuffled, together[order], atol=1e-6)
 
 
@@ -50,7 +50,7 @@ def test_outputs_have_the_promised_names_shapes_and_types(detector, rng):
 
 
 def test_decisions_follow_from_score_and_threshold(detector, rng):
-    results = detector.predict(labelled(rng, 40).images)
+    results = detector.run(labelled(rng, 40).images)
     decided = results["score"] > detector.scorer.threshold
     np.testing.assert_array_equal(results["is_anomaly"], decided)
 
@@ -59,7 +59,7 @@ def test_normal_images_stay_cool_on_the_anomaly_map(detector):
     rng = np.random.default_rng(0)
     labelled(rng, 80)  # those that it was fitted on, as in the fixture; the next are validation
     normal = labelled(rng, 60).images[::2]
-    maps = detector.predict(normal, outputs=("anomaly_map",))["anomaly_map"]
+    maps = detector.run(normal, outputs=("anomaly_map",))["anomaly_map"]
     assert 0.2 < np.quantile(maps, 0.999) < 1.1
     assert np.median(maps) < 0.8
 
@@ -69,9 +69,7 @@ def test_a_saved_detector_scores_the_same(detector, tmp_path, rng):
     images = labelled(rng, 20).images
     for folder in (tmp_path / "detector", tmp_path):
         loaded = Detector.load(folder)
-        np.testing.assert_array_equal(
-            loaded.predict(images)["score"], detector.predict(images)["score"]
-        )
+        np.testing.assert_array_equal(loaded.run(images)["score"], detector.run(images)["score"])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,7 @@ def test_a_saved_detector_scores_the_same(detector, tmp_path, rng):
 )
 def test_images_of_another_form_are_refused(detector, images):
     with pytest.raises(DataError, match=r"uint8 \[N, 28, 28, 1\].*Received: "):
-        detector.predict(images)
+        detector.run(images)
 
 
 @pytest.mark.parametrize("file", ["generator.keras", "scorer.json", "scorer.npz"])

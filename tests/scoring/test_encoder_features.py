@@ -93,13 +93,13 @@ def detector():
 
 def test_unusual_images_score_higher(detector):
     fitted, splits = detector
-    scores = fitted.predict(splits.test.images)["score"]
+    scores = fitted.run(splits.test.images)["score"]
     assert scores[:6].min() > scores[6:].max()
 
 
 def test_the_map_shows_the_place_at_full_resolution(detector):
     fitted, splits = detector
-    heat = fitted.predict(splits.test.images[:1], outputs=("anomaly_map",))["anomaly_map"][0]
+    heat = fitted.run(splits.test.images[:1], outputs=("anomaly_map",))["anomaly_map"][0]
     assert heat.shape == (64, 64)
     inside = np.zeros((64, 64), bool)
     inside[20:40, 20:40] = True
@@ -111,8 +111,8 @@ def test_the_map_shows_the_place_at_full_resolution(detector):
 def test_scores_do_not_depend_on_neighbours_not_even_those_of_training_images(detector):
     fitted, splits = detector
     images = np.concatenate([splits.train.images, np.zeros((2, 64, 64, 1), np.uint8)])
-    together = fitted.predict(images)["score"]
-    alone = np.concatenate([fitted.predict(image[None])["score"] for image in images])
+    together = fitted.run(images)["score"]
+    alone = np.concatenate([fitted.run(image[None])["score"] for image in images])
     np.testing.assert_allclose(alone, together, atol=1e-4)
 
 
@@ -121,7 +121,7 @@ def test_a_saved_detector_brings_its_encoder_along(detector, tmp_path):
     fitted.save(tmp_path / "detector")
     loaded = Detector.load(tmp_path)
     np.testing.assert_array_equal(
-        loaded.predict(splits.test.images)["score"], fitted.predict(splits.test.images)["score"]
+        loaded.run(splits.test.images)["score"], fitted.run(splits.test.images)["score"]
     )
 
 

@@ -28,8 +28,11 @@ def natural_size(paths: Sequence[Path], max_pixels: int | None = None) -> int:
     sides = [
         side for index in chosen if (side := _shorter_side(paths[index], max_pixels)) is not None
     ]
-    if not sides:
-        return MAX_SIZE
+    return size_for(sides) if sides else MAX_SIZE
+
+
+def size_for(sides: Sequence[int]) -> int:
+    """The size for images of these shorter sides, in pixels: a multiple of 32 from 32 to 224."""
     return int(np.clip(-(-np.median(sides) // STEP) * STEP, MIN_SIZE, MAX_SIZE))
 
 

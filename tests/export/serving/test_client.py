@@ -25,7 +25,7 @@ def folder(tmp_path, images):
 
 def test_arrays_and_bytes_are_scored_as_by_keras(service, detector, images):
     client = Client(service.address)
-    expected = detector.predict(images)
+    expected = detector.run(images)
     for given in (images, [png_bytes(image) for image in images]):
         results = client.score(given)
         np.testing.assert_allclose(results["score"], expected["score"], atol=1e-5)
@@ -34,7 +34,7 @@ def test_arrays_and_bytes_are_scored_as_by_keras(service, detector, images):
 
 def test_rest_scores_alike(rest_address, detector, images):
     results = Client(rest_address, rest=True).score(images)
-    np.testing.assert_allclose(results["score"], detector.predict(images)["score"], atol=1e-5)
+    np.testing.assert_allclose(results["score"], detector.run(images)["score"], atol=1e-5)
 
 
 def test_the_server_tells_the_image_shape(service, rest_address):
@@ -44,7 +44,7 @@ def test_the_server_tells_the_image_shape(service, rest_address):
 
 def test_eight_callers_lose_and_mix_up_nothing(service, detector, images):
     client = Client(service.address)
-    expected = detector.predict(images)["score"]
+    expected = detector.run(images)["score"]
     parts = [np.arange(start, len(images), 40) for start in range(40)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda part: client.score(images[part])["score"], parts))
@@ -101,7 +101,7 @@ def test_the_command_writes_a_line_per_image(service, folder, detector, images, 
     scores = {record["path"]: record.get("score") for record in records}
     assert len(records) == 101
     assert scores.pop(str(folder / "broken.png")) is None
-    expected = detector.predict(images[:100])["score"]
+    expected = detector.run(images[:100])["score"]
     for i, score in enumerate(expected):
         assert scores[str(folder / f"{i}.png")] == pytest.approx(float(score), abs=1e-5)
 
