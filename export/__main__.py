@@ -17,7 +17,7 @@ from .run import add_source_flags, load_run
 DESCRIPTION = "Exports a finished run, and checks that all files score alike."
 EPILOG = f"""\
 Written under the run: saved_model/VERSION/ for TensorFlow Serving, model.onnx and model.int8.onnx
-for ONNX Runtime (export/runtime.py), and export.json with hashes and the parity table. Nothing is
+for ONNX Runtime (`ganad score`), and export.json with hashes and the parity table. Nothing is
 written if a format does not agree with Keras on the test set. Without --formats, int8 is left out
 where it misses its limits, and export.json says why; asked for by name, it must keep them.
 

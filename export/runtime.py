@@ -569,7 +569,7 @@ class Scorer:
     """An exported model.
 
     Args:
-        path: `model.onnx` or `model.int8.onnx`, as written by `python -m export`.
+        path: `model.onnx` or `model.int8.onnx`, as written by `ganad export`.
         threads: images are scored in batches on this many threads; by default, one for each core
             that this process may use. Each batch runs on one thread: on small networks that is
             about 1.5 times as fast as several threads sharing each operator, and one image alone
@@ -627,7 +627,7 @@ class Scorer:
             self.ranges = _parse_ranges(self.metadata.get("image_ranges", "null"))
         except (KeyError, ValueError) as error:
             raise ScoringError(
-                f"{path}: expected a model written by `python -m export`, with its metadata. "
+                f"{path}: expected a model written by `ganad export`, with its metadata. "
                 f"Received: {type(error).__name__} {error}"
             ) from None
         self._pool = ThreadPoolExecutor(self.threads)

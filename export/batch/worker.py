@@ -119,7 +119,8 @@ def import_ray(alone: bool) -> None:
         import ray.data  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"batch scoring needs the extra `scale`: pip install '.[scale]'. Received: {error}"
+            f"batch scoring needs the extra `scale`: pip install 'ganad_tf[scale]'. "
+            f"Received: {error}"
         ) from None
 
 

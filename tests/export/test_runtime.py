@@ -161,7 +161,7 @@ def test_a_model_without_our_metadata_is_refused(tmp_path, model_path):
     model = onnx.load(model_path)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(ScoringError, match="written by `python -m export`, with its metadata"):
+    with pytest.raises(ScoringError, match="written by `ganad export`, with its metadata"):
         Scorer(tmp_path / "m.onnx")
 
 
