@@ -1,0 +1,1 @@
+"""A static site in which anyone can try an exported model in the browser."""

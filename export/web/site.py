@@ -1,0 +1,115 @@
+"""Writes the site: the page, the model with its metadata, and onnxruntime-web."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import ganad_tf
+from export import runtime
+from export.runtime import Scorer, ScoringError
+from export.web import runtime_files
+from ganad_tf.atomic_files import replace_dir
+from ganad_tf.errors import ArtefactError, UsageError
+
+STATIC = Path(__file__).parent / "static"
+TEMPLATE = "index.html.jinja"
+
+
+def write_site(source: Path, output: Path, runtime_source: Path | None = None) -> dict[str, Any]:
+    """Writes the site to a new folder, whole or not at all.
+
+    Args:
+        source: a run or export folder with model.onnx, or an ONNX file that was exported.
+        output: must not exist, or be an empty folder.
+        runtime_source: as for `runtime_files.find_runtime`.
+
+    Returns:
+        The contents of model.json.
+
+    Raises:
+        UsageError: if `output` is in use.
+        ArtefactError: if the model or onnxruntime-web cannot be used.
+    """
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        kind = "a folder that is not empty" if output.is_dir() else "a file"
+        raise UsageError(f"--output must be a new folder. Received: {output}, {kind}")
+    model_path = find_model(source)
+    description = describe(model_path)
+    runtime_folder = runtime_files.find_runtime(runtime_source)
+    with replace_dir(output) as folder:
+        for path in sorted(STATIC.iterdir()):
+            if path.suffix in (".js", ".css"):
+                shutil.copyfile(path, folder / path.name)
+        runtime_files.copy_runtime(runtime_folder, folder / "runtime")
+        shutil.copyfile(model_path, folder / description["files"]["model"]["path"])
+        for file in description["files"].values():
+            file["bytes"] = (folder / file["path"]).stat().st_size
+        text = json.dumps(description, indent=1) + "\n"
+        (folder / "model.json").write_text(text, encoding="utf-8")
+        (folder / "index.html").write_text(render(description), encoding="utf-8")
+    return description
+
+
+def find_model(source: Path) -> Path:
+    """The ONNX file that a command line names, itself or by its folder."""
+    path = source / "model.onnx" if source.is_dir() else source
+    if not path.is_file():
+        received = "a folder without it" if source.is_dir() else "no such file or folder"
+        raise ArtefactError(
+            f"{source}: expected an ONNX file, or a folder with model.onnx as written by "
+            f"`python -m export RUN`. Received: {received}"
+        )
+    return path
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """All that the page needs to know about a model, as in model.json.
+
+    Raises:
+        ArtefactError: if the file is no exported model.
+    """
+    try:
+        scorer = Scorer(path, threads=1)
+    except ScoringError as error:
+        raise ArtefactError(str(error)) from None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    version = scorer.metadata.get("ganad_version", "unknown")
+    files = {name: f"runtime/{file.name}" for name, file in runtime_files.FILES.items()}
+    # The name changes with the content, so that no cache serves an older model.
+    files["model"] = f"model-{digest[:12]}.onnx"
+    return {
+        "normal_name": scorer.normal_name,
+        "image_shape": list(scorer.image_shape),
+        "resize": scorer.resize,
+        "bit_depth": scorer.bit_depth,
+        "max_pixels": scorer.max_pixels,
+        "threshold": scorer.threshold,
+        "normal_scores": scorer.normal_scores.tolist(),
+        "map_colour_range": list(scorer.map_colour_range),
+        "heat_colours": [list(colour) for colour in runtime.HEAT],
+        "suffixes": list(runtime.SUFFIXES + runtime.UNREAD_SUFFIXES),
+        "litter": list(runtime.LITTER),
+        "sha256": digest,
+        "versions": {
+            "ganad_tf": ganad_tf.__version__,
+            "exported_by": version,
+            runtime_files.PACKAGE: runtime_files.VERSION,
+        },
+        "files": {name: {"path": file} for name, file in files.items()},
+    }
+
+
+def render(description: dict[str, Any]) -> str:
+    """The page itself."""
+    environment = Environment(
+        loader=FileSystemLoader(STATIC),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(model=description)
