@@ -1,26 +1,25 @@
-"""Writes a static site that scores images in the browser: `python -m export.web RUN --output site`.
-
-The site holds the exported model and onnxruntime-web. Images stay on the machine of whoever opens
-the page. Any file server will do, for example `python -m http.server -d site`.
-"""
+"""Writes a site that scores in the browser: `python -m export.web RUN --output site`."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from export.web.runtime_files import PACKAGE, VERSION
 from ganad_tf.console import log_to_console
 from ganad_tf.errors import run_cli
 
+from .runtime_files import PACKAGE, VERSION
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.web",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+DESCRIPTION = "Writes a static site in which anyone can try an exported model in the browser."
+EPILOG = f"""\
+The site holds the page, the model and {PACKAGE} {VERSION}, about 15 MB and the size of the model.
+Any file server will do; images are scored in the browser and are not sent anywhere.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the flags."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument(
         "source", metavar="RUN", type=Path, help="an exported run, or an exported ONNX file"
     )
@@ -32,14 +31,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"take {PACKAGE} {VERSION} from this folder or .tgz file (default: got once through "
         "npm, then from the cache)",
     )
-    return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.web") -> None:
     """The command."""
-    flags = parse(arguments)
+    parser = argparse.ArgumentParser(
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    configure(parser)
+    flags = parser.parse_args(arguments)
     # Imported late: --help should not wait for ONNX Runtime.
-    from export.web.site import write_site
+    from .site import write_site
 
     log_to_console()
     write_site(flags.source, flags.output, flags.runtime)

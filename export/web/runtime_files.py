@@ -17,7 +17,9 @@ from ganad_tf.errors import ArtefactError
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 # As npm lists it: the SHA-512 of the package, in base64.
-INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+INTEGRITY = (
+    "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+)
 NPM_TIMEOUT = 600  # seconds; the package has 33 MB
 
 _LOGGER = logging.getLogger(__name__)

@@ -9,11 +9,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import ganad_tf
-from export import runtime
-from export.runtime import Scorer, ScoringError
-from export.web import runtime_files
 from ganad_tf.atomic_files import replace_dir
+from ganad_tf.command_names import command_name
 from ganad_tf.errors import ArtefactError, UsageError
+
+from .. import runtime
+from ..runtime import Scorer, ScoringError
+from . import runtime_files
 
 STATIC = Path(__file__).parent / "static"
 TEMPLATE = "index.html.jinja"
@@ -61,7 +63,7 @@ def find_model(source: Path) -> Path:
         received = "a folder without it" if source.is_dir() else "no such file or folder"
         raise ArtefactError(
             f"{source}: expected an ONNX file, or a folder with model.onnx as written by "
-            f"`python -m export RUN`. Received: {received}"
+            f"`{command_name('export')} RUN`. Received: {received}"
         )
     return path
 

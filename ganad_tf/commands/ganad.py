@@ -48,7 +48,8 @@ COMMANDS = {
     "serve-client": Command(
         "ganad_tf.export.serving.client", "score images through TensorFlow Serving", "serving"
     ),
-    # Here `recalibrate` and `web` will stand: "web": Command("ganad_tf.export.web.__main__", ...)
+    "web": Command("ganad_tf.export.web.__main__", "write a site that scores in the browser"),
+    # Here `recalibrate` will stand.
     "completion": Command(
         "ganad_tf.commands.completion", "print the shell's completion script", "completion"
     ),

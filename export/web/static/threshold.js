@@ -19,9 +19,9 @@ export class Threshold {
     this.field = byId("threshold");
     this.slider.addEventListener("input", () => this.#set(this.#valueAt(this.slider.value / STEPS)));
     this.field.addEventListener("input", () => {
-      if (Number.isFinite(this.field.valueAsNumber)) this.#set(this.field.valueAsNumber, true);
+      if (Number.isFinite(this.field.valueAsNumber)) this.#set(this.field.valueAsNumber);
     });
-    this.field.addEventListener("change", () => this.#showValue());
+    this.field.addEventListener("blur", () => this.#showValue());
     byId("reset").addEventListener("click", () => this.#set(model.threshold));
     this.draw([]);
   }
@@ -49,19 +49,22 @@ export class Threshold {
     return Math.min(Math.max((value - this.low) / (this.high - this.low), 0), 1);
   }
 
-  #set(value, isTyped = false) {
+  #set(value) {
     this.value = value;
     this.#drawBars();
-    this.#showValue(isTyped);
+    this.#showValue();
     this.onChange();
   }
 
   /** A value that the slider cannot hold exactly, such as the model's own, stays what it is. */
-  #showValue(isTyped = false) {
+  #showValue() {
     const text = number(this.value);
     this.slider.value = Math.round(this.#shareOf(this.value) * STEPS);
     this.slider.setAttribute("aria-valuetext", text);
-    if (!isTyped) this.field.value = this.value === this.model.threshold ? this.value : text;
+    // Not while someone types in it.
+    if (document.activeElement !== this.field) {
+      this.field.value = this.value === this.model.threshold ? this.value : text;
+    }
     byId("reset").disabled = this.value === this.model.threshold;
     const normal = this.model.normal_scores;
     const above = normal.filter((score) => score > this.value).length;

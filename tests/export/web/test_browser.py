@@ -1,0 +1,190 @@
+"""The site in a real browser gives the scores, decisions and pixels of runtime.py."""
+
+import csv
+import io
+import json
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.runtime import HEAT, Scorer, find_images, open_image, overlay, prepare
+from tests.export.web import image_files as files
+
+
+@pytest.fixture(scope="module")
+def folder(images, tmp_path_factory):
+    """200 images of many kinds and sizes, and a broken one."""
+    folder = tmp_path_factory.mktemp("images")
+    kinds = files.readable()
+    for name, data in kinds.items():
+        (folder / name).write_bytes(data)
+    for number, pixels in enumerate(images[: 200 - len(kinds)]):
+        image, suffix = Image.fromarray(pixels[..., 0]), ("png", "jpg", "webp", "bmp")[number % 4]
+        image.resize((28 + number, 30)).save(folder / f"{number:03}.{suffix}")
+    (folder / "broken, truly.png").write_bytes(files.broken()["cut.png"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(page, address, folder):
+    """The downloaded table, by name, after all images were scored."""
+    page.open(address).score(sorted(folder.iterdir()))
+    return {row["path"]: row for row in csv.DictReader(io.StringIO(page.download()))}
+
+
+def test_200_images_get_the_scores_and_decisions_of_runtime_py(rows, folder, model_path):
+    records = list(Scorer(model_path).score_files(sorted(folder.glob("*.*"))))
+    expected = {record["path"].rsplit("/")[-1]: record for record in records if "score" in record}
+    assert len(expected) == 200
+    for name, record in expected.items():
+        assert float(rows[name]["score"]) == pytest.approx(record["score"], abs=1e-4)
+        assert float(rows[name]["probability"]) == pytest.approx(record["probability"], abs=1e-3)
+        assert rows[name]["is_anomaly"] == str(record["is_anomaly"])
+    assert 0 < sum(record["is_anomaly"] for record in expected.values()) < 200
+
+
+def test_a_broken_file_gets_a_message_beside_its_name(rows, page):
+    assert "cut off or damaged" in rows["broken, truly.png"]["error"]
+    shown = page.text("tr[data-kind=error]")
+    assert "broken, truly.png" in shown
+    assert "expected a PNG file" in shown
+    assert "200 images; 1 not scored" in page.text("#summary")
+
+
+def test_keys_move_the_threshold_and_decide_again(rows, page):
+    scores = [float(row["score"]) for row in rows.values() if row["score"]]
+    slider = page.find("#slider")
+    slider.send_keys("\ue011")  # Home
+    assert page.text("#summary").startswith("200 anomalies")
+    slider.send_keys("\ue014" * 3)  # right
+    value = float(page.find("#threshold").get_attribute("value"))
+    assert min(scores) - 1 < value < max(scores)
+    field = page.find("#threshold")
+    typed = sorted(set(scores))[-8]
+    field.send_keys("\ue009a\ue000" + repr(typed))  # over what is there
+    above = sum(score > typed for score in scores)
+    assert page.text("#summary").startswith(f"{above} anomalies")
+    table = csv.DictReader(io.StringIO(page.download()))
+    assert sum(row["is_anomaly"] == "True" for row in table) == above
+    page.find("#reset").click()
+    assert page.browser.execute_script("return document.getElementById('threshold').value") == repr(
+        json.loads(page.run("return await (await fetch('model.json')).text()"))["threshold"]
+    )
+
+
+def test_rows_are_walked_with_the_arrow_keys(rows, page):
+    first, second = page.browser.find_elements("css selector", "#rows th button")[:2]
+    first.send_keys("\ue007")  # Enter
+    first.send_keys("\ue015")  # down
+    page.wait(f"return document.getElementById('viewer-heading').textContent === {second.text!r}")
+    focused = page.browser.switch_to.active_element
+    assert (focused.text, focused.get_attribute("aria-pressed")) == (second.text, "true")
+    assert second.text in page.find("#picture").get_attribute("aria-label")
+
+
+def test_everything_can_be_reached_with_the_tab_key_and_has_a_name(rows, page):
+    page.browser.execute_script("document.querySelector('.skip').focus()")
+    seen = set()
+    for _ in range(16):
+        page.browser.switch_to.active_element.send_keys("\ue004")  # Tab
+        focused = page.browser.switch_to.active_element
+        assert focused.accessible_name
+        seen.add(focused.get_attribute("id"))
+    wanted = {"choose-files", "choose-folder", "camera", "slider", "threshold", "show-heat"}
+    assert wanted | {"order", "show", "download", "clear"} <= seen
+
+
+def test_the_camera_is_scored_and_a_frame_kept(rows, page):
+    page.find("#camera").click()
+    page.wait("return document.getElementById('viewer-heading').textContent === 'Camera'")
+    page.find("#keep").click()
+    page.wait("return document.getElementById('summary').textContent.includes('201 images')")
+    page.find("#camera").click()
+    assert not page.find("#keep").is_displayed()
+
+
+def test_the_console_stays_empty(rows, page):
+    assert not page.browser.get_log("browser")
+
+
+@pytest.mark.parametrize(
+    ("shape", "resize"), [((28, 28, 1), "stretch"), ((32, 48, 3), "pad"), ((200, 150, 3), "pad")]
+)
+def test_every_kind_of_file_is_prepared_bit_for_bit_as_by_runtime_py(page, address, shape, resize):
+    page.browser.get(address + "empty.html")
+    model = {"image_shape": shape, "resize": resize, "bit_depth": 12, "max_pixels": 500_000}
+    kinds = files.readable()
+    for name, found in page.prepare(kinds, model).items():
+        expected = prepare(open_image(kinds[name]), shape, resize, 12)
+        assert not isinstance(found, str), f"{name}: {found}"
+        np.testing.assert_array_equal(found, expected, name)
+
+
+def test_what_pillow_refuses_is_refused(page, address):
+    page.browser.get(address + "empty.html")
+    model = {"image_shape": (8, 8, 1), "resize": "stretch", "bit_depth": 16, "max_pixels": 90_000}
+    refused = {
+        **files.broken(),
+        "large.png": files.encode(files.picture(301, 300), "PNG"),
+        "large.jpg": files.encode(files.picture(301, 300), "JPEG"),
+        "large.webp": files.encode(files.picture(301, 300), "WEBP"),
+        # These two Pillow reads, but not every browser does in the same way.
+        "print.jpg": files.encode(files.picture(30, 30).convert("CMYK"), "JPEG"),
+        "page.tif": files.encode(files.picture(30, 30), "TIFF"),
+    }
+    for name, found in page.prepare(refused, model).items():
+        assert isinstance(found, str), f"{name} must be refused"
+        assert found.startswith("expected"), name
+        assert "Received: " in found, name
+
+
+def test_the_heat_map_is_drawn_as_by_runtime_py(page, address):
+    page.browser.get(address + "empty.html")
+    pixels = np.asarray(files.picture(40, 60))
+    heat = np.random.default_rng(0).uniform(-0.2, 2.4, (20, 30)).astype(np.float32)
+    model = {"image_shape": [20, 30, 3], "resize": "stretch", "map_colour_range": [0, 2]}
+    rgba = np.concatenate([pixels, np.full((40, 60, 1), 255, np.uint8)], -1)
+    script = """
+        const { draw } = await import("/overlay.js");
+        const image = { width: 60, height: 40, rgba: Uint8Array.from(a[0]) };
+        return [...draw(image, Float32Array.from(a[1]), a[2], 1024).overlay.data];"""
+    drawn = page.run(
+        script, rgba.ravel().tolist(), heat.ravel().tolist(), {**model, "heat_colours": HEAT}
+    )
+    found = np.reshape(drawn, (40, 60, 4))[..., :3]
+    assert np.abs(found - overlay(pixels, heat, (0, 2)).astype(int)).max() <= 1
+
+
+def test_a_folder_gives_the_images_that_runtime_py_finds(page, address, site, tmp_path):
+    page.browser.get(address + "empty.html")
+    names = (
+        "a.png b.JPG c.heic notes.txt .hidden.png d/e.png d/.git/f.png d/@eaDir/g.png d/Thumbs.db"
+    )
+    for name in names.split():
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).touch()
+    expected = [path for path, _ in find_images([str(tmp_path / "photos")], [])]
+    script = """
+        const { fromInput } = await import("/files.js");
+        const given = a[0].map((path) => ({ webkitRelativePath: path }));
+        return fromInput(given, a[1]).images.map(({ name }) => name);"""
+    model = json.loads((site / "model.json").read_text(encoding="utf-8"))
+    found = page.run(script, [f"photos/{name}" for name in names.split()], model)
+    assert sorted(found) == sorted(str(path).removeprefix(f"{tmp_path}/") for path in expected)
+
+
+def test_no_request_leaves_for_another_server(start_browser, address, folder, tmp_path):
+    page = start_browser(f"--log-net-log={tmp_path / 'net.json'}")
+    page.open(address).score([folder / "rgb.png"])
+    page.browser.quit()
+    log = json.loads((tmp_path / "net.json").read_text(encoding="utf-8"))
+    kind = log["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
+    requests = [
+        e["params"] for e in log["events"] if e["type"] == kind and "url" in e.get("params", {})
+    ]
+    own = address.rstrip("/")
+    asked = [r["url"] for r in requests if own in (r.get("initiator"), r["url"][: len(own)])]
+    assert any(url.endswith(".onnx") for url in asked)
+    assert {urlsplit(url).netloc for url in asked} == {urlsplit(address).netloc}
