@@ -1,7 +1,9 @@
 """What a command shows: the library's log as plain lines, warnings on stderr."""
 
+import io
 import logging
 import sys
+import warnings
 
 LOGGED = ("ganad_tf", "export")
 
@@ -17,8 +19,15 @@ class _Console(logging.Handler):
 def log_to_console() -> None:
     """Shows the log of `ganad_tf` and `export` on the console, from INFO on.
 
+    File names that are not valid UTF-8 are shown with escapes. Pillow's warnings are not shown: the
+    loader names the files that it cannot read.
+
     For commands only. A second call changes nothing, and other libraries' logs stay as they are.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     for name in LOGGED:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

@@ -1,6 +1,9 @@
 """What commands show of the log."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -47,3 +50,15 @@ def test_the_logs_of_other_libraries_stay_as_they_are(capsys):
     log_to_console()
     logging.getLogger("another").info("nothing")
     assert capsys.readouterr().out == ""
+
+
+def test_a_file_name_of_any_bytes_is_shown_with_escapes(tmp_path):
+    code = (
+        "import logging, os; from ganad_tf.console import log_to_console; log_to_console()\n"
+        "logging.getLogger('ganad_tf').info(os.fsdecode(b'\\xff.png'))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    shown = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+    )
+    assert shown.stdout == b"\\udcff.png\n"

@@ -44,7 +44,9 @@ def default_cache() -> Path:
             f"{folder}: expected a folder of your own for decoded images; {OVERRIDE} names "
             "another one. Received: another user's folder"
         )
-    _LOGGER.warning("decoded images go to %s, since %s", folder, reason)
+    _LOGGER.warning(
+        "decoded images go to %s (%s names another folder), since %s", folder, OVERRIDE, reason
+    )
     return folder
 
 

@@ -11,13 +11,14 @@ import numpy as np
 from ganad_tf.data.folder.cache import DecodedImages
 from ganad_tf.data.folder.listing import OWN, BadFile, FoundImage, Listing
 from ganad_tf.data.folder.split_file import SplitEntry
+from ganad_tf.data.folder.uses import notes_on_unused
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
 # Fewer grey levels between dark and bright than this are worth a note.
 MIN_SPAN = 32
-_MAX_NAMED = 20  # bad files named in one message
+_MAX_NAMED, _MAX_LEFT_OUT = 20, 6  # bad files named in an error and in a warning
 
 
 def check_any(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadFile]) -> None:
@@ -103,7 +104,7 @@ def report_bad(root: Path, bad: Sequence[BadFile], count: int, skip_bad: bool) -
             f"{root}: expected usable files; mend or remove the bad ones, or go on without them by "
             f"--skip-bad. Received: {count} usable images{_broken(bad)}"
         )
-    _LOGGER.warning("%s: leaving out %d bad files\n%s", root, len(bad), _named(bad))
+    _LOGGER.warning("%s: leaving out %d bad files\n%s", root, len(bad), _named(bad, _MAX_LEFT_OUT))
 
 
 def check_parts(
@@ -171,11 +172,7 @@ def notes_on(
         duplicates: groups of paths whose images have equal pixels.
         shape: (S, S, C) of the decoded images.
     """
-    notes: list[str] = []
-    for (folder, reason), names in sorted(listing.ignored.items()):
-        if "is not read" in reason:
-            notes.append(f"{len(names)} files in {folder or '.'}/ are not used: {reason}")
-    notes += listing.notes
+    notes = notes_on_unused(listing)
     if shape[-1] == 3 and is_grey.any():
         notes.append(
             f"{is_grey.sum()} of {len(is_grey)} images are grey, the others are coloured; if "
@@ -238,11 +235,11 @@ def _broken(bad: Sequence[BadFile]) -> str:
     return f" but {len(bad)} bad files\n{_named(bad)}" if bad else ""
 
 
-def _named(bad: Sequence[BadFile]) -> str:
+def _named(bad: Sequence[BadFile], most: int = _MAX_NAMED) -> str:
     """One line for each of the first files."""
-    lines = [f"  {file.path}: {file.reason}" for file in bad[:_MAX_NAMED]]
-    if len(bad) > _MAX_NAMED:
-        lines.append(f"  and {len(bad) - _MAX_NAMED} more")
+    lines = [f"  {file.path}: {file.reason}" for file in bad[:most]]
+    if len(bad) > most:
+        lines.append(f"  and {len(bad) - most} more")
     return "\n".join(lines)
 
 

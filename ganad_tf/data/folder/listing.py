@@ -3,8 +3,7 @@
 import os
 import re
 import stat
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +18,8 @@ OWN = "own"
 # Endings of a mask's name: `crack_mask.png`, `crack_GT.png`.
 _MASK_ENDING = re.compile(r"[-_. ](mask|gt|ground_?truth|seg|segmentation)$", re.IGNORECASE)
 _HIDDEN = "hidden or of the system"
+# What follows a file name's suffix.
+NOT_AN_IMAGE, NOT_READ = "is not an image", "is not read; save it as PNG or JPEG"
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,10 @@ class Listing:
 
     def _is_readable_image(self, entry: os.DirEntry[str], path: str) -> bool:
         if is_unread_image_name(entry.name):
-            self.ignore(path, f"{suffix_of(entry.name)} is not read; save it as PNG or JPEG")
+            self.ignore(path, f"{suffix_of(entry.name)} {NOT_READ}")
             return False
         if not is_image_name(entry.name):
-            self.ignore(path, f"{suffix_of(entry.name)} is not an image")
+            self.ignore(path, f"{suffix_of(entry.name)} {NOT_AN_IMAGE}")
             return False
         try:
             # Only regular files: opening a pipe or a device would wait for ever.
@@ -195,7 +196,12 @@ def without_mask_ending(key: str) -> str:
 
 
 def count_images(folder: Path) -> int:
-    """How many files in a folder, at any depth, are named like images."""
+    """How many files in a folder, at any depth, are named like images; none behind a link.
+
+    A link may lead to the whole disk.
+    """
+    if folder.is_symlink():
+        return 0
     return sum(
         is_image_name(name) or is_unread_image_name(name)
         for _, _, names in os.walk(folder)
@@ -217,60 +223,3 @@ def move_masks_beside_images(listing: Listing) -> None:
         else:
             listing.ignore(image.path, "a mask of a normal image")
     listing.images[:] = kept
-
-
-# Of the lines that tell what is used, and of those that tell what is not.
-_MAX_LINES = 14
-
-
-def describe_use(
-    listing: Listing, masks: Mapping[str, int], bad: Sequence[BadFile]
-) -> tuple[str, ...]:
-    """Lines that say how every file and folder is used, at most about thirty.
-
-    Args:
-        listing: of the folder.
-        masks: folder -> number of its mask files that belong to an image in use.
-        bad: files that cannot be used.
-    """
-    out_of_use = {file.path for file in bad}
-    used: Counter[tuple[str, str]] = Counter()
-    for image in listing.images:
-        if image.path not in out_of_use:
-            label = f"anomalies, kind {image.kind}" if image.is_anomaly else "normal images"
-            where = f", {image.official}" if image.official else ""
-            used[os.path.dirname(image.path), label + where] += 1
-    for folder, count in masks.items():
-        used[folder, "masks"] += count
-    lines = _used_lines(used)
-    reasons: dict[str, list[str]] = {}
-    for (folder, reason), names in listing.ignored.items():
-        reasons.setdefault(reason, []).extend(joined(folder, name) for name in names)
-    lines += [
-        f"ignored, {reason}: {_few(paths)}"
-        for reason, paths in sorted(reasons.items(), key=lambda item: -len(item[1]))[:_MAX_LINES]
-    ]
-    if bad:
-        lines.append(f"cannot be used: {_few([file.path for file in bad])}")
-    return tuple(lines)
-
-
-def _used_lines(used: Counter[tuple[str, str]]) -> list[str]:
-    """A line for each folder and use; folders are taken together until they are few."""
-    deepest = max((folder.count("/") + 1 for folder, _ in used), default=1)
-    lines: list[str] = []
-    for depth in range(deepest, 0, -1):
-        together: Counter[tuple[str, str]] = Counter()
-        for (folder, use), count in used.items():
-            together["/".join(folder.split("/")[:depth]), use] += count
-        lines = [f"{folder or '.'}/: {n} {use}" for (folder, use), n in sorted(together.items())]
-        if len(lines) <= _MAX_LINES:
-            break
-    if len(lines) > _MAX_LINES:
-        lines[_MAX_LINES:] = [f"and {len(lines) - _MAX_LINES} more of such lines"]
-    return lines
-
-
-def _few(paths: Sequence[str]) -> str:
-    shown = ", ".join(paths[:3])
-    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"

@@ -24,12 +24,13 @@ from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.folder.given_split import GivenSplit, given_split
 from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layouts import list_folder
-from ganad_tf.data.folder.listing import BadFile, FoundImage, Listing, describe_use
+from ganad_tf.data.folder.listing import BadFile, FoundImage, Listing
 from ganad_tf.data.folder.masks import match_masks
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.parallel import digest_files
 from ganad_tf.data.folder.split_file import SplitEntry, draw_parts
 from ganad_tf.data.folder.usable import Usable, fingerprint
+from ganad_tf.data.folder.uses import describe_use
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.masks import Masks
@@ -67,6 +68,7 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
         given = given_split(options.split_file, listing)
         listing = given.listing
     usable = _read(listing, given, options, cache_dir)
+    _LOGGER.info("%s: %s layout", path, listing.layout)
     for line in describe_use(listing, usable.masks.folders, usable.bad):
         _LOGGER.info("%s", line)
     report_bad(path, usable.bad, len(usable.images), options.skip_bad)

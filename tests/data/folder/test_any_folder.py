@@ -4,12 +4,13 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganad_tf.data.folder.layouts import list_folder
-from ganad_tf.data.folder.listing import describe_use
 from ganad_tf.data.folder.masks import match_masks
+from ganad_tf.data.folder.uses import describe_use
 from ganad_tf.errors import DataError
 
 FOLDERS = (
@@ -62,4 +63,21 @@ def test_any_folder_is_listed_or_refused(paths):
         assert not set(used) & {mask.path for mask in listing.masks}
         bad = [*listing.bad, *masks.bad]
         assert all("Received: " in file.reason for file in bad)
-        assert len(describe_use(listing, masks.folders, bad)) < 32
+        assert len(describe_use(listing, masks.folders, bad)) <= 24
+
+
+def test_a_folder_that_cannot_be_read_is_named(own, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(
+        DataError, match=r"own: expected a folder that can be read\. Received: Perm"
+    ):
+        list_folder(own)
+
+
+def test_links_to_folders_that_are_not_used_are_not_followed(own):
+    (own / "everything").symlink_to("/")  # counting its images would take hours
+    listing = list_folder(own)
+    assert listing.ignored["", "a folder that has no meaning in this layout"] == ["everything"]

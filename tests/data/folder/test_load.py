@@ -385,7 +385,7 @@ def test_every_file_and_folder_is_accounted_for(own, load, save, caplog):
         "anomaly/: 5 anomalies, kind anomaly",
         "anomaly/hole/: 10 anomalies, kind hole",
         "anomaly/scratch/: 5 anomalies, kind scratch",
-        "ground_truth/hole/: 1 masks",
+        "ground_truth/hole/: 1 mask",
         "normal/: 20 normal images",
         "ignored, hidden or of the system: .DS_Store",
         "ignored, a folder that has no meaning in this layout: anomaly2",

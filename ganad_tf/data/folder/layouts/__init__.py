@@ -1,5 +1,6 @@
 """The known layouts of data folders: one function and one entry here for each."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,18 @@ def list_folder(path: Path) -> Listing:
     Raises:
         DataError: if the folder is in no known layout, or in several.
     """
-    if not path.is_dir() and not table.is_table(path):
+    if not os.path.isdir(path) and not table.is_table(path):
         received, hint = "no such folder", "; --data says where it is now"
-        if path.exists():
+        if os.path.exists(path):
             received, hint = "a file", ""
         raise DataError(f"{path}: expected a folder of images{hint}. Received: {received}")
+    if os.path.isdir(path):
+        try:
+            os.listdir(path)
+        except OSError as error:
+            raise DataError(
+                f"{path}: expected a folder that can be read. Received: {error.strerror}"
+            ) from None
     found = [name for name, layout in LAYOUTS.items() if layout.recognises(path)]
     if not found:
         raise no_layout(path, {name: layout.example for name, layout in LAYOUTS.items()})

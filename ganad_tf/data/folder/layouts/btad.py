@@ -12,7 +12,8 @@ from ganad_tf.data.folder.listing import Listing
 
 def recognises(root: Path) -> bool:
     """Whether the folder has `train/ok`."""
-    return (root / "train" / "ok").is_dir()
+    good = mvtec.normal_of_train(root)
+    return good is not None and good.endswith("/" + mvtec.OK)
 
 
 def fill(listing: Listing) -> None:

@@ -19,7 +19,7 @@ _ENDING = "_GT"
 
 def recognises(root: Path) -> bool:
     """Whether there are masks with the ending `_GT` in `train`."""
-    train = folder_for(root, "train") if root.is_dir() else None
+    train = folder_for(root, "train")
     return train is not None and any((root / train).glob(f"*{_ENDING}.*"))
 
 

@@ -15,23 +15,23 @@ Localization*, IJCV 2022.
 import os
 from pathlib import Path
 
-from ganad_tf.data.folder.layouts.names import account_for_rest, folder_for, has_role
+from ganad_tf.data.folder.layouts.names import account_for_rest, folder_for, folders_in, has_role
 from ganad_tf.data.folder.layouts.own import add_masks, subfolders
 from ganad_tf.data.folder.listing import FoundMask, Listing, mask_key
 
 PARTS = ("train", "validation", "test")
-_OK = "ok"  # BTAD's name for good
+OK = "ok"  # BTAD's name for good
 
 
 def recognises(root: Path) -> bool:
     """Whether the folder has `train/good` in some spelling, but not LOCO's masks or BTAD's `ok`."""
-    good = _normal_of_train(root)
-    return good is not None and not good.endswith("/" + _OK) and not _has_loco_masks(root)
+    good = normal_of_train(root)
+    return good is not None and not good.endswith("/" + OK) and not _has_loco_masks(root)
 
 
 def recognises_loco(root: Path) -> bool:
     """Whether the folder has `train/good` and a folder of masks for each image."""
-    return _normal_of_train(root) is not None and _has_loco_masks(root)
+    return normal_of_train(root) is not None and _has_loco_masks(root)
 
 
 def fill(listing: Listing) -> None:
@@ -54,7 +54,7 @@ def fill_loco(listing: Listing) -> None:
 def fill_parts(listing: Listing) -> None:
     """Adds the images of `train`, `validation` and `test`, and accounts for the rest."""
     root = listing.root
-    good = _normal_of_train(root)
+    good = normal_of_train(root)
     assert good is not None
     listing.normal_name = os.path.basename(good).lower()
     folders = {part: folder_for(root, part) for part in PARTS}
@@ -76,8 +76,9 @@ def account_for_loose_files(listing: Listing, folder: str) -> None:
             listing.ignore(f"{folder}/{entry.name}", "a file outside the class folders")
 
 
-def _normal_of_train(root: Path) -> str | None:
-    train = folder_for(root, "train") if root.is_dir() else None
+def normal_of_train(root: Path) -> str | None:
+    """The folder of normal images to train on, relative to the root, in whatever spelling."""
+    train = folder_for(root, "train")
     return folder_for(root, "normal", train) if train else None
 
 
@@ -85,5 +86,4 @@ def _has_loco_masks(root: Path) -> bool:
     truth = folder_for(root, "ground_truth")
     if not truth:
         return False
-    kinds = [kind for kind in (root / truth).iterdir() if kind.is_dir()]
-    return any(image.is_dir() for kind in kinds for image in kind.iterdir())
+    return any(folders_in(root / truth / kind) for kind in folders_in(root / truth))

@@ -34,7 +34,7 @@ def folder_for(root: Path, role: str, below: str = "") -> str | None:
     Raises:
         DataError: if there are several.
     """
-    found = [joined(below, name) for name in _folders(root / below) if has_role(name, role)]
+    found = [joined(below, name) for name in folders_in(root / below) if has_role(name, role)]
     if len(found) > 1:
         raise DataError(
             f"{root}: expected one folder for {joined(below, role)}/; put all its files into one. "
@@ -79,8 +79,14 @@ def _closest(name: str) -> str | None:
     return spellings[found[0]] if found else None
 
 
-def _folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in a folder, and of links to folders, sorted; none if it is no folder.
+
+    None, too, if it cannot be read; `Listing.entries` says so of folders in use.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if os.path.isdir(entry.path)]
+    except OSError:
         return []
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not is_litter(e.name))
+    return sorted(name for name in names if not is_litter(name))

@@ -4,17 +4,15 @@ A mask has the name of its image, with or without `_mask` added. It may also lie
 with `_mask` added.
 """
 
-import os
 from pathlib import Path
 
-from ganad_tf.data.folder.file_names import is_litter
-from ganad_tf.data.folder.layouts.names import account_for_rest, folder_for, has_role
+from ganad_tf.data.folder.layouts.names import account_for_rest, folder_for, folders_in, has_role
 from ganad_tf.data.folder.listing import FoundMask, Listing, mask_key, without_mask_ending
 
 
 def recognises(root: Path) -> bool:
     """Whether the folder has normal images in a folder of their own."""
-    return root.is_dir() and folder_for(root, "normal") is not None
+    return folder_for(root, "normal") is not None
 
 
 def fill(listing: Listing) -> None:
@@ -55,9 +53,4 @@ def key_of_mask(path: str) -> str:
 
 def subfolders(listing: Listing, folder: str) -> list[str]:
     """Names of the folders in a folder, sorted."""
-    path = listing.root / folder
-    if not path.is_dir():
-        return []
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if os.path.isdir(entry.path)]
-    return sorted(name for name in names if not is_litter(name))
+    return folders_in(listing.root / folder)

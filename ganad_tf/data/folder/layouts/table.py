@@ -23,7 +23,7 @@ _NEEDED = ("path", "label")
 
 def is_table(path: Path) -> bool:
     """Whether a path is that of a CSV file."""
-    return path.suffix.lower() == ".csv" and path.is_file()
+    return path.suffix.lower() == ".csv" and os.path.isfile(path)
 
 
 def recognises(path: Path) -> bool:
@@ -50,8 +50,9 @@ def fill(listing: Listing) -> None:
         is_anomaly = label.lower() not in (*SPELLINGS["normal"], "0", "false")
         plain = label.lower() in (*SPELLINGS["anomaly"], "1", "true")
         kind = ("anomaly" if plain else label) if is_anomaly else listing.normal_name
-        if not (listing.root / name).is_file():
-            reason = "no such file" if not (listing.root / name).exists() else "something else"
+        if not os.path.isfile(listing.root / name):
+            is_there = os.path.lexists(listing.root / name)
+            reason = "something else" if is_there else "no such file"
             listing.bad.append(BadFile(name, f"expected a file. Received: {reason}"))
             continue
         listing.images.append(FoundImage(name, kind, is_anomaly, part, name))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ganad_tf.data.folder.file_names import is_image_name, is_litter
+from ganad_tf.data.folder.layouts.names import folders_in
 from ganad_tf.data.folder.listing import count_images
 from ganad_tf.errors import DataError
 
@@ -22,7 +23,7 @@ def no_layout(root: Path, examples: Mapping[str, str]) -> DataError:
     """
     inner = [
         name
-        for name in _folders(root)
+        for name in folders_in(root)
         if any(_names_of(example) & set(_tree(root / name)) for example in examples.values())
     ]
     if inner:
@@ -44,8 +45,8 @@ def _names_of(example: str) -> set[str]:
 
 def _tree(root: Path) -> list[str]:
     """Folders in a folder, two levels deep."""
-    first = _folders(root)
-    return [*first, *(f"{name}/{below}" for name in first for below in _folders(root / name))]
+    first = folders_in(root)
+    return [*first, *(f"{name}/{below}" for name in first for below in folders_in(root / name))]
 
 
 def _nearest(root: Path, examples: Mapping[str, str]) -> str:
@@ -64,28 +65,24 @@ def _nearest(root: Path, examples: Mapping[str, str]) -> str:
 
 def _held(root: Path) -> str:
     """What is in a folder, two levels deep."""
-    parts = [_described(root / name, name) for name in _folders(root)]
+    parts = [_described(root / name, name) for name in folders_in(root)]
     loose = sum(is_image_name(name) for name in os.listdir(root))
     if loose:
         parts.append(f"{loose} images")
-    others = [n for n in sorted(os.listdir(root)) if not is_litter(n) and not (root / n).is_dir()]
+    others = [
+        n for n in sorted(os.listdir(root)) if not is_litter(n) and not os.path.isdir(root / n)
+    ]
     parts += [name for name in others if not is_image_name(name)]
     return _few(parts) or "an empty folder"
 
 
 def _described(folder: Path, name: str) -> str:
-    below = [f"{inner}/ ({count_images(folder / inner)} images)" for inner in _folders(folder)]
+    below = [f"{inner}/ ({count_images(folder / inner)} images)" for inner in folders_in(folder)]
     if below:
         return f"{name}/ with {_few(below)}"
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return f"{name}/ (which cannot be read)"
     return f"{name}/ ({count_images(folder)} images)"
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    return [name for name in names if not is_litter(name) and (folder / name).is_dir()]
 
 
 def _few(texts: list[str]) -> str:

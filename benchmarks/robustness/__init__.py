@@ -1,0 +1,1 @@
+"""How the product answers damaged files, odd folders and kills."""
