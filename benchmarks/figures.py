@@ -1,4 +1,4 @@
-"""Keeps the results of finished runs, and writes the README's tables from them.
+"""Keeps the results of finished runs, and writes the tables of README and docs from them.
 
 python -m benchmarks.figures keep runs/fashion_mnist-sneaker ...
 python -m benchmarks.figures write
@@ -9,7 +9,9 @@ import json
 from pathlib import Path
 
 from benchmarks.own_images import CLASSES
+from benchmarks.published import ELPV
 from benchmarks.quality_tables import load_cells, summary_table
+from benchmarks.readme_tables import encoder_note, expected_table, results_table
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.atomic_files import read_json, replace_file
 from ganad_tf.errors import UsageError, run_cli
@@ -22,15 +24,7 @@ REAL_METHODS = {
     "fine-tuned": "the same encoder, fine-tuned on the labels",
     "pixel-neighbours": "3 neighbours on pixels, 64x64",
 }
-# As reported by Zhu et al., CVPR 2024, and, for InCTRL, by its authors; other splits than ours.
-PUBLISHED_ELPV = {
-    "AHL (ImageNet ResNet-18)": ["", "0.828", "0.850", "", ""],
-    "DRA (ImageNet ResNet-18)": ["", "0.675", "0.845", "", ""],
-    "DevNet (ImageNet ResNet-18)": ["", "", "0.846", "", ""],
-    "PatchCore (ImageNet WideResNet-50)": ["0.916", "", "", "", ""],
-    "InCTRL (CLIP), 8 normal images": ["0.872", "", "", "", ""],
-}
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
 def keep(runs: list[Path]) -> None:
@@ -267,7 +261,7 @@ def _real_table() -> str:
     for method, name in REAL_METHODS.items():
         cells = [_mean_of(kept.get((setting, method), [])) for setting in settings]
         rows.append(f"| {name} | {' | '.join(cells)} |")
-    rows += [f"| {name} | {' | '.join(cells)} |" for name, cells in PUBLISHED_ELPV.items()]
+    rows += [f"| {name} | {' | '.join(cells)} |" for name, cells in ELPV.items()]
     return "\n".join(rows)
 
 
@@ -304,31 +298,46 @@ def _batch_table() -> str:
     )
 
 
-def write() -> None:
-    """Replaces each table between its markers in the README."""
-    text = README.read_text(encoding="utf-8")
-    tables = {
-        "parity": _parity_table,
-        "speed": _speed_table,
-        "deployment": _deployment_table,
-        "batch": _batch_table,
-        "precision": _precision_table,
-        "devices": _devices_table,
+# Page -> the tables that it holds between markers.
+PAGES = {
+    "README.md": {"expected": expected_table, "results": results_table},
+    "docs/export_and_serving.md": {"parity": _parity_table, "deployment": _deployment_table},
+    "docs/batch_and_distributed.md": {"batch": _batch_table},
+    "docs/devices.md": {"precision": _precision_table, "devices": _devices_table},
+    "docs/benchmarks.md": {
+        "real": _real_table,
+        "own": lambda: encoder_note() + _own_table(),
         "protocols": lambda: summary_table(load_cells()),
         "quality": _quality_table,
         "baselines": _baseline_table,
         "step": _step_table,
-        "own": _own_table,
-        "real": _real_table,
-    }
-    for name, table in tables.items():
-        before, begin, rest = text.partition(f"<!-- {name} -->")
-        _, end, after = rest.partition(f"<!-- end {name} -->")
-        if not end:
-            raise UsageError(f"README.md must hold the markers of table {name!r}. Received: none")
-        text = f"{before}{begin}\n{table()}\n{end}{after}"
-    with replace_file(README) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        "speed": _speed_table,
+    },
+}
+
+
+def write(root: Path = ROOT) -> None:
+    """Replaces each table between its markers, in the README and in docs/.
+
+    Args:
+        root: the folder of the checkout.
+
+    Raises:
+        UsageError: if a page lacks the markers of a table; no page is changed then.
+    """
+    texts = {}
+    for name, tables in PAGES.items():
+        text = (root / name).read_text(encoding="utf-8")
+        for table, make in tables.items():
+            before, begin, rest = text.partition(f"<!-- {table} -->")
+            _, end, after = rest.partition(f"<!-- end {table} -->")
+            if not end:
+                raise UsageError(f"{name} must hold the markers of table {table!r}. Received: none")
+            text = f"{before}{begin}\n{make()}\n{end}{after}"
+        texts[name] = text
+    for name, text in texts.items():
+        with replace_file(root / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -338,7 +347,7 @@ def main() -> None:
     keeping.add_argument("runs", nargs="+", type=Path)
     exporting = commands.add_parser("keep-export", help="keep the parity figures of an export")
     exporting.add_argument("run", type=Path)
-    commands.add_parser("write", help="write the README's tables from what is kept")
+    commands.add_parser("write", help="write the tables of README and docs from what is kept")
     flags = parser.parse_args()
     if flags.command == "keep":
         keep(flags.runs)

@@ -30,7 +30,7 @@ def test_an_ablation_leaves_out_one_loss_and_the_abc_autoencoder_all_but_two():
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     monkeypatch.setattr(quality_tables, "RESULTS", tmp_path)
-    monkeypatch.setattr(quality_tables, "README", tmp_path / "README.md")
+    monkeypatch.setattr(quality_tables, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(quality_tables, "PLOTS", tmp_path / "plots")
     (tmp_path / "quality").mkdir()
     return tmp_path
@@ -48,7 +48,7 @@ def test_the_page_holds_means_of_whole_rows_only(kept):
     keep(kept, "knn", 6, 0, 0.8)
     keep(kept, "knn", 6, 1, 0.82)
     quality_tables.write()
-    page = (kept / "README.md").read_text()
+    page = (kept / "page.md").read_text()
     assert "0.9900 | 0.9450 |" in page
     knn = next(line for line in page.splitlines() if line.startswith("| knn"))
     assert knn.endswith("| 0.8000 |  |  |  |  |")

@@ -1,0 +1,243 @@
+"""The README's two tables: what to expect of one's own data, and results beside others'."""
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Mapping
+
+from benchmarks.published import ELPV, ELPV_SETTINGS, FASHION_MNIST
+from benchmarks.quality_tables import LABELLED, Cells, aurocs, load_cells, mean_auroc
+from benchmarks.results_file import RESULTS
+
+BASELINES = {
+    "cnn": "supervised CNN",
+    "knn": "3 nearest neighbours on pixels",
+    "pca": "PCA",
+    "iforest": "isolation forest",
+    "ocsvm": "one-class SVM",
+    "autoencoder": "autoencoder",
+}
+ELPV_BASELINES = {
+    "feature-neighbours": "3 nearest neighbours on the same frozen features",
+    "logistic": "logistic regression on them",
+    "pixel-neighbours": "3 nearest neighbours on pixels",
+}
+LABELS = {"none": "no label", "one": "1 label", "ten": "10 labels"}
+TEXTURES = ("brick", "grass", "gravel")
+DEFECTS = {
+    "0": "no labelled defect",
+    "20": "20 labelled defects",
+    "20m": "20 labelled defects with masks",
+}
+NOT_MEASURED = "not measured yet"
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """An AUROC and whose it is.
+
+    Args:
+        auroc: as measured or quoted.
+        text: as shown; digits follow the source.
+        name: of the method; empty for ours.
+    """
+
+    auroc: float
+    text: str
+    name: str = ""
+
+
+def results_table() -> str:
+    """Ours beside the best baseline that was run and the best published figure."""
+    rows = [
+        "| images | labelled in training | ganad_tf | best baseline, same images "
+        "| best published, other splits |",
+        "|---|---|---|---|---|",
+        *_fashion_rows(load_cells()),
+        *_solar_rows(),
+        *_texture_rows(),
+    ]
+    return "\n".join(rows)
+
+
+def expected_table() -> str:
+    """For each kind of data: the command, and a figure that it gave."""
+    solar, fashion = _solar(), _own("fashion-class")
+    files = _own("fashion-folder")
+    drawn = {count: _text(_textures(count)) + _without(count) for count in DEFECTS}
+    rows = [
+        (
+            "normal images only, in `photos/normal/`",
+            "`python train.py --data photos`",
+            f"solar cells {_of(solar, 'none')}; drawn defects on textures {drawn['0']}",
+        ),
+        (
+            "a few labelled anomalies too, in `photos/anomaly/KIND/`",
+            "the same",
+            f"solar cells {_of(solar, 'ten')} with 10 labels, {_of(solar, 'one')} with 1; "
+            f"drawn defects with 20 labels {drawn['20']}",
+        ),
+        (
+            "masks of them too, in `photos/ground_truth/KIND/`",
+            "the same",
+            f"drawn defects with 20 labels and masks {drawn['20m']}",
+        ),
+        (
+            "many labelled anomalies of every kind that will come",
+            f"`{_command(files)}`",
+            f"sneakers as PNG files {_text(files and files['auroc'])}",
+        ),
+        (
+            "Fashion-MNIST",
+            "`python train.py --normal 7`",
+            f"sneakers {_text(fashion and fashion['auroc'])}",
+        ),
+    ]
+    head = ["| you have | command | test AUROC that it gave |", "|---|---|---|"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _fashion_rows(cells: Cells) -> list[str]:
+    rows = []
+    for protocol, labelled in LABELLED.items():
+        classes = tuple(aurocs(cells, protocol, "ganad"))
+        means = {
+            method: mean_auroc(cells, protocol, method, classes) for method in ("ganad", *BASELINES)
+        }
+        ours = means.pop("ganad")
+        if ours is None:
+            continue
+        baselines = [
+            Figure(mean, f"{mean:.4f}", BASELINES[method])
+            for method, mean in means.items()
+            if mean is not None
+        ]
+        count = "ten" if len(classes) == 10 else str(len(classes))
+        rows.append(
+            _row(
+                f"Fashion-MNIST, {count} classes, `{protocol}`",
+                labelled,
+                Figure(ours, f"{ours:.4f}"),
+                baselines,
+                _quoted(FASHION_MNIST.get(protocol, "")),
+            )
+        )
+    return rows
+
+
+def _solar_rows() -> list[str]:
+    kept = _solar()
+    rows = []
+    for setting, label in LABELS.items():
+        column = ELPV_SETTINGS.index(setting)
+        published = [
+            Figure(float(values[column]), values[column], name)
+            for name, values in ELPV.items()
+            if values[column]
+        ]
+        baselines = [
+            dataclasses.replace(kept[setting, method], name=name)
+            for method, name in ELPV_BASELINES.items()
+            if (setting, method) in kept
+        ]
+        rows.append(
+            _row("solar cells (ELPV)", label, kept.get((setting, "ours")), baselines, published)
+        )
+    return rows
+
+
+def _texture_rows() -> list[str]:
+    rows = []
+    for count, label in DEFECTS.items():
+        mean = _textures(count)
+        ours = None if mean is None else Figure(mean, f"{mean:.4f}")
+        rows.append(_row(f"drawn defects on three textures{_without(count)}", label, ours, [], []))
+    return rows
+
+
+def _row(
+    images: str,
+    labelled: str,
+    ours: Figure | None,
+    baselines: list[Figure],
+    published: list[Figure],
+) -> str:
+    """One line; the highest is bold where there is something to compare."""
+    best = [max(some, key=lambda f: f.auroc, default=None) for some in (baselines, published)]
+    figures = [ours, *best]
+    known = [figure.auroc for figure in figures if figure]
+    highest = max(known) if len(known) > 1 else None
+    texts = []
+    for figure in figures:
+        if figure is None:
+            texts.append("" if texts else NOT_MEASURED)
+            continue
+        text = f"**{figure.text}**" if figure.auroc == highest else figure.text
+        texts.append(f"{text} {figure.name}".rstrip())
+    return f"| {images} | {labelled} | {' | '.join(texts)} |"
+
+
+def _quoted(text: str) -> list[Figure]:
+    """`Deep SAD 0.905, ESAD 0.956` as figures."""
+    figures = []
+    for part in filter(None, text.split(", ")):
+        name, _, value = part.rpartition(" ")
+        figures.append(Figure(float(value), value, name.rstrip(":")))
+    return figures
+
+
+def _solar() -> dict[tuple[str, str], Figure]:
+    """(setting, method) -> mean over the splits that are kept."""
+    kept: dict[tuple[str, str], list[float]] = {}
+    for path in sorted((RESULTS / "elpv").glob("*.json")):
+        cell = json.loads(path.read_text())
+        kept.setdefault((cell["setting"], cell["method"]), []).append(cell["auroc"])
+    means = {key: sum(values) / len(values) for key, values in kept.items()}
+    return {key: Figure(mean, f"{mean:.3f}") for key, mean in means.items()}
+
+
+def _of(solar: Mapping[tuple[str, str], Figure], setting: str) -> str:
+    figure = solar.get((setting, "ours"))
+    return NOT_MEASURED if figure is None else figure.text
+
+
+def _own(cell: str) -> dict | None:
+    path = RESULTS / "own" / f"{cell}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _textures(count: str) -> float | None:
+    """Mean over the textures, None unless all are kept."""
+    cells = [_own(f"texture-{texture}-{count}") for texture in TEXTURES]
+    return None if None in cells else sum(cell["auroc"] for cell in cells if cell) / len(cells)
+
+
+def _without(count: str) -> str:
+    """What to add to figures of textures that were measured without the pretrained encoder."""
+    cells = [_own(f"texture-{texture}-{count}") for texture in TEXTURES]
+    with_encoder = [cell is None or "layout_auroc" in cell["scorer"] for cell in cells]
+    return "" if all(with_encoder) else " (measured without the pretrained encoder)"
+
+
+def encoder_note() -> str:
+    """A paragraph for the tables of textures, while they are older than the encoder."""
+    if not any(map(_without, DEFECTS)):
+        return ""
+    return (
+        "Lines on textures were measured before the pretrained encoder joined the score (today "
+        "`--encoder none`).\n\n"
+    )
+
+
+def _text(auroc: float | None) -> str:
+    return NOT_MEASURED if auroc is None else f"{auroc:.4f}"
+
+
+def _command(cell: dict | None) -> str:
+    """The command of a kept cell, with the reader's folder in place of the benchmark's."""
+    flags = [] if cell is None else list(cell["flags"])
+    if "--split" in flags:
+        place = flags.index("--split")
+        del flags[place : place + 2]
+    flags = [flag.replace("DIR/data", "photos") for flag in flags]
+    return shlex.join(["python", "train.py", *flags])

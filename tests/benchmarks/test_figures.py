@@ -1,0 +1,47 @@
+"""Pages hold the tables of kept results."""
+
+import shutil
+
+import pytest
+
+from benchmarks import figures
+from benchmarks.readme_tables import Figure, _quoted, _row
+from ganad_tf.errors import UsageError
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The pages with tables, copied."""
+    for name in figures.PAGES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(figures.ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_pages_hold_what_the_kept_results_say(copy):
+    figures.write(copy)
+    for name in figures.PAGES:
+        assert (copy / name).read_text() == (figures.ROOT / name).read_text(), (
+            f"{name}: expected the tables of `python -m benchmarks.figures write`"
+        )
+
+
+def test_a_page_without_markers_changes_none(copy):
+    page = copy / "docs" / "devices.md"
+    page.write_text("# Devices\n")
+    readme = (copy / "README.md").read_text().replace("| Fashion-MNIST |", "| changed |")
+    (copy / "README.md").write_text(readme)
+    with pytest.raises(UsageError, match=r"docs/devices.md must hold the markers .*'precision'"):
+        figures.write(copy)
+    assert (copy / "README.md").read_text() == readme
+
+
+def test_the_best_of_a_line_is_bold_whoever_has_it():
+    ours, baseline = Figure(0.95, "0.9500"), Figure(0.9, "0.9000", "CNN")
+    published = _quoted("Kim et al. 2020: 0.986, ESAD 0.956")
+    assert _row("a", "b", ours, [baseline], published) == (
+        "| a | b | 0.9500 | 0.9000 CNN | **0.986** Kim et al. 2020 |"
+    )
+    assert _row("a", "b", ours, [baseline], []) == "| a | b | **0.9500** | 0.9000 CNN |  |"
+    assert _row("a", "b", ours, [], []) == "| a | b | 0.9500 |  |  |"
+    assert _row("a", "b", None, [], []) == "| a | b | not measured yet |  |  |"
