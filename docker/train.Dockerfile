@@ -7,7 +7,7 @@
 # writable by user 10001.
 FROM python:3.11-slim
 ARG EXTRAS=""
-COPY setup.cfg pyproject.toml README.md LICENSE train.py /src/
+COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE /src/
 COPY ganad_tf /src/ganad_tf
 COPY export /src/export
 RUN pip install --no-cache-dir "/src${EXTRAS}" \
@@ -17,5 +17,5 @@ USER ganad
 WORKDIR /runs
 ENV GANAD_CACHE_DIR=/home/ganad/cache
 # Runs go to /runs/runs/NAME unless --output says otherwise.
-ENTRYPOINT ["python", "/src/train.py"]
+ENTRYPOINT ["ganad", "train"]
 CMD ["--help"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ganad_tf.commands import ganad
 from ganad_tf.settings.flags import config_from_flags
 from ganad_tf.settings.names import COMPONENTS, RECIPES, SYNTHETIC_KINDS
 
@@ -22,7 +23,7 @@ PAGES = sorted(
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 # Commands that name what a reader has, and where it comes from in a checkout.
 COMMANDS = {
-    "train.py": "train",
+    "train.py": "ganad_tf.commands.train",
     "-m export": "export.__main__",
     "-m export.verify": "export.verify",
     "-m export.batch": "export.batch.__main__",
@@ -104,6 +105,10 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 def arguments_of(words: list[str]) -> tuple[str, list[str]] | None:
     """The module that a command of ours runs, and its arguments; None for other programs."""
+    if words[0] == "ganad":
+        command = ganad.COMMANDS.get(words[1]) if words[1:] else None
+        assert command or words[1:] in ([], ["--help"]), f"expected a subcommand: {words}"
+        return command and (command.module, words[2:])
     if Path(words[0]).name not in ("python", "python3") or len(words) < 2:
         return None
     count = 3 if words[1] == "-m" else 2
@@ -136,7 +141,7 @@ def test_commands_have_the_flags_that_they_show(module, words, monkeypatch, caps
     try:
         importlib.import_module(module).main()
     except Parsed as parsed:
-        if module == "train" and "RUN" not in words:
+        if module == COMMANDS["train.py"] and "RUN" not in words:
             config_from_flags(vars(parsed.args[0]))
     except SystemExit as stopped:
         if stopped.code:
