@@ -20,6 +20,7 @@ BASELINES = {
 ELPV_BASELINES = {
     "feature-neighbours": "3 nearest neighbours on the same frozen features",
     "logistic": "logistic regression on them",
+    "fine-tuned": "the same encoder, fine-tuned on the labels",
     "pixel-neighbours": "3 nearest neighbours on pixels",
 }
 LABELS = {"none": "no label", "one": "1 label", "ten": "10 labels"}
@@ -151,7 +152,8 @@ def _texture_rows() -> list[str]:
     for count, label in DEFECTS.items():
         mean = _textures(count)
         ours = None if mean is None else Figure(mean, f"{mean:.4f}")
-        rows.append(_row(f"drawn defects on three textures{_without(count)}", label, ours, [], []))
+        images = f"drawn defects on three textures{_without(count)}"
+        rows.append(_row(images, label, ours, _texture_baselines(count), []))
     return rows
 
 
@@ -210,6 +212,15 @@ def _textures(count: str) -> float | None:
     """Mean over the textures, None unless all are kept."""
     cells = [_own(f"texture-{texture}-{count}") for texture in TEXTURES]
     return None if None in cells else sum(cell["auroc"] for cell in cells if cell) / len(cells)
+
+
+def _texture_baselines(count: str) -> list[Figure]:
+    """Means over the textures of the baselines that every run on own images is compared with."""
+    cells = [_own(f"texture-{texture}-{count}") or {} for texture in TEXTURES]
+    kept = [cell.get("baselines", {}) for cell in cells]
+    names = [name for name in kept[0] if all(name in others for others in kept)]
+    means = {name: sum(cell[name]["auroc"] for cell in kept) / len(kept) for name in names}
+    return [Figure(mean, f"{mean:.4f}", name) for name, mean in means.items()]
 
 
 def _without(count: str) -> str:
