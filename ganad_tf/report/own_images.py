@@ -40,6 +40,10 @@ def describe_own_data(
         kinds=kind_results(splits, scores, threshold, aurocs),
         suspects=find_suspects(splits, detector.run, scores, threshold),
         duplicates=[[(path, where[path]) for path in group] for group in account.duplicates],
+        near_duplicates=[
+            ((one.path, where[one.path]), (one.original, where[one.original]), one.difference)
+            for one in account.near_duplicates
+        ],
         left_out=[(file.path, file.reason) for file in account.bad],
         notes=[note[:1].upper() + note[1:] + "." for note in account.notes],
         n_test_masks=n_known(splits.test),

@@ -59,6 +59,8 @@ class OwnData:
         kinds: kinds of anomaly in the test, the worst found first.
         suspects: the normal images of highest score over all parts, the highest first.
         duplicates: groups of equal pictures: (path, `kind, part`) of each.
+        near_duplicates: (path with part, the same of the original, difference) of images that are
+            nearly equal to one in another part.
         left_out: (path, reason) of files that cannot be used.
         notes: sentences about the data.
         uses: lines that say how every file and folder is used, or why it is not.
@@ -76,6 +78,7 @@ class OwnData:
     n_test_masks: int
     n_train_masks: int
     uses: Sequence[str] = ()
+    near_duplicates: Sequence[tuple[tuple[str, str], tuple[str, str], float]] = ()
 
 
 @dataclass(frozen=True)

@@ -13,48 +13,31 @@ import PIL
 
 from ganad_tf.atomic_files import remove_unfinished, replace_dir
 from ganad_tf.data.folder.cache_folder import cache_error, default_cache, one_writer
+from ganad_tf.data.folder.decode_file import (
+    ColourFoundError,
+    Decoded,
+    DeepFoundError,
+    Reading,
+    decode_one,
+)
 from ganad_tf.data.folder.decoding import (
     BIT_DEPTHS,
     deep_values,
-    describe,
     is_deep,
     open_image,
-    orientation,
-    prepare,
 )
 from ganad_tf.data.folder.parallel import in_threads
-from ganad_tf.data.image_statistics import measure_file
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
 # Raise it when decoding or the stored record changes, so that older entries are not used.
-_VERSION = 4
-_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_VERSION = 5
 _RECORD = (
     *("pixel_digests", "is_grey", "reasons", "readings", "spans", "file_statistics"),
+    *("thumbnails", "hashes", "has_more"),
     "bit_depth",  # the only one that is not a column
 )
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How image files are read; see `ganad_tf.data.folder.decoding.prepare`.
-
-    Args:
-        image_size: S.
-        channels: 1 (grey) or 3 (RGB); None for 1 if all images are grey, else 3.
-        resize: `stretch` or `pad`.
-        bit_depth: of 16-bit files; None for the smallest of 8, 10, 12, 14 and 16 bits that holds
-            all their values.
-        max_pixels: the most pixels that an image may have; None for the usual limit.
-    """
-
-    image_size: int
-    channels: int | None = None
-    resize: str = "stretch"
-    bit_depth: int | None = None
-    max_pixels: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +55,9 @@ class DecodedImages:
         spans: int [M], how many of the 256 grey levels lie between the darkest and the brightest
             pixel; 0 for 8-bit files.
         file_statistics: float64 [M, 3]; see `ganad_tf.data.image_statistics.measure_file`.
+        thumbnails: uint8 [M, 32, 32], small grey versions.
+        hashes: uint64 [M], perceptual hashes; see `ganad_tf.data.folder.thumbnails`.
+        has_more: bool [M], whether a file has several frames or pages.
         bit_depth: of 16-bit files; 16 if there are none.
     """
 
@@ -83,15 +69,10 @@ class DecodedImages:
     readings: np.ndarray
     spans: np.ndarray
     file_statistics: np.ndarray
+    thumbnails: np.ndarray
+    hashes: np.ndarray
+    has_more: np.ndarray
     bit_depth: int
-
-
-class _ColourFoundError(Exception):
-    """A coloured image was found while all images were decoded as grey."""
-
-
-class _DeepFoundError(Exception):
-    """A 16-bit image was found while the bit depth was not known yet."""
 
 
 def decode_files(
@@ -146,9 +127,9 @@ def _decode_as_needed(folder: Path, files: Mapping[str, Path], reading: Reading)
     while True:
         try:
             return _decode(folder, files, reading, all_grey)
-        except _ColourFoundError:
+        except ColourFoundError:
             reading, all_grey = replace(reading, channels=3), False
-        except _DeepFoundError:
+        except DeepFoundError:
             reading = replace(reading, bit_depth=_find_bit_depth(files, reading))
 
 
@@ -167,81 +148,24 @@ def _find_bit_depth(files: Mapping[str, Path], reading: Reading) -> int:
     return next(depth for depth in BIT_DEPTHS if largest < 2**depth)
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """What became of one file; see `DecodedImages`."""
-
-    pixels: np.ndarray | None
-    is_grey: bool = True
-    reason: str = ""
-    reading: str = ""
-    span: int = 0
-    statistics: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
-def _decode_one(path: Path, reading: Reading) -> _Decoded:
-    """Decodes one file.
-
-    Raises:
-        _DeepFoundError: if it has 16 bits and the bit depth is not known.
-        OSError: if the disk fails.
-    """
-    shape = (reading.image_size, reading.image_size, reading.channels or 1)
-    rest = (reading.resize, reading.bit_depth or 16, reading.max_pixels)
-    try:
-        with open_image(path, reading.max_pixels) as image:
-            is_grey, deep = image.mode in _GREY_MODES, is_deep(image)
-            if deep and reading.bit_depth is None:
-                raise _DeepFoundError
-            pixels = prepare(image, shape, *rest)
-            turned = image.format != "TIFF" and orientation(image) > 1
-            statistics = measure_file(image)
-        if not is_grey:
-            colours = pixels
-            if reading.channels == 1:
-                with open_image(path, reading.max_pixels) as image:
-                    colours = prepare(image, (*shape[:2], 3), *rest)
-            is_colour = (colours != colours[..., :1]).any()
-    except (MemoryError, _DeepFoundError):
-        raise
-    except Exception as error:  # Pillow's readers raise dozens of types on damaged files
-        # An error of the disk says nothing about the file and must not be cached. EINVAL comes
-        # from damaged files, in which Pillow seeks to impossible positions.
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise
-        return _Decoded(None, reason=describe(error))
-    changes = {
-        "turned": turned,
-        "deep colours": deep and not is_grey,
-        "bit depth": deep and reading.bit_depth != 16,
-    }
-    return _Decoded(
-        pixels,
-        is_grey or not is_colour,
-        reading=", ".join(name for name, holds in changes.items() if holds),
-        span=int(pixels.max()) - int(pixels.min()) + 1 if deep else 0,
-        statistics=statistics,
-    )
-
-
 def _decode(folder: Path, files: Mapping[str, Path], reading: Reading, all_grey: bool) -> None:
     """Writes images.npy and record.npz.
 
     Raises:
-        _ColourFoundError: if `all_grey` and an image is coloured.
-        _DeepFoundError: if an image has 16 bits and the bit depth is not known.
+        ColourFoundError: if `all_grey` and an image is coloured.
+        DeepFoundError: if an image has 16 bits and the bit depth is not known.
     """
     shape = (reading.image_size, reading.image_size, reading.channels or 1)
-    decoded: list[_Decoded] = []
+    decoded: list[Decoded] = []
     pixel_digests: list[str] = []
     with open(folder / "images.npy", "wb") as file:
         # Written as a stream: if the disk is full, a memory map would kill the process.
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}
         np.lib.format.write_array_header_1_0(file, header)
         paths = [files[digest] for digest in sorted(files)]
-        for one in in_threads(lambda path: _decode_one(path, reading), paths, "decoding"):
+        for one in in_threads(lambda path: decode_one(path, reading), paths, "decoding"):
             if all_grey and not one.is_grey:
-                raise _ColourFoundError
+                raise ColourFoundError
             failed = one.pixels is None
             stored = np.zeros(shape, np.uint8) if failed else np.ascontiguousarray(one.pixels)
             file.write(stored.data)
@@ -254,7 +178,10 @@ def _decode(folder: Path, files: Mapping[str, Path], reading: Reading, all_grey:
         reasons=[one.reason for one in decoded],
         readings=[one.reading for one in decoded],
         spans=[one.span for one in decoded],
-        file_statistics=[one.statistics for one in decoded],
+        file_statistics=[one.file_statistics for one in decoded],
+        thumbnails=np.stack([one.thumbnail for one in decoded]),
+        hashes=np.array([one.hash for one in decoded], np.uint64),
+        has_more=[one.has_more for one in decoded],
         bit_depth=reading.bit_depth or 16,
     )
 

@@ -231,6 +231,20 @@ def notes_on_depth(decoded: DecodedImages, rows: np.ndarray) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def notes_on_pages(images: Sequence[FoundImage], has_more: np.ndarray) -> tuple[str, ...]:
+    """What should be known about files of several frames or pages.
+
+    Args:
+        images: N images.
+        has_more: bool [N], whether the file has more than the one that is used.
+    """
+    paths = [image.path for image, more in zip(images, has_more, strict=True) if more]
+    if not paths:
+        return ()
+    files = "1 file has" if len(paths) == 1 else f"{len(paths)} files have"
+    return (f"{files} several frames or pages, of which the first is used: {_few(paths)}",)
+
+
 def _broken(bad: Sequence[BadFile]) -> str:
     return f" but {len(bad)} bad files\n{_named(bad)}" if bad else ""
 

@@ -17,6 +17,7 @@ from ganad_tf.data.folder.checks import (
     equal_images,
     notes_on,
     notes_on_depth,
+    notes_on_pages,
     report_bad,
     without,
 )
@@ -26,6 +27,10 @@ from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layouts import list_folder
 from ganad_tf.data.folder.listing import BadFile, FoundImage, Listing
 from ganad_tf.data.folder.masks import match_masks
+from ganad_tf.data.folder.near_duplicates import (
+    describe_near_duplicates,
+    find_near_duplicates,
+)
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.parallel import digest_files
 from ganad_tf.data.folder.split_file import SplitEntry, draw_parts
@@ -180,6 +185,7 @@ def _splits(
             for entry in sorted(given.entries, key=lambda entry: entry.path)
         )
     duplicates = equal_images(usable.images, usable.pixel_digests)
+    copies = find_near_duplicates(usable, parts)
     is_grey = usable.decoded.is_grey[usable.rows]
     shape = data.images.shape[1:]
     return Splits(
@@ -198,10 +204,13 @@ def _splits(
             entries=entries,
             bad=tuple(usable.bad),
             duplicates=duplicates,
+            near_duplicates=copies,
             notes=(
                 *notes_on(listing, entries, is_grey, duplicates, shape),
+                *describe_near_duplicates(copies),
                 *usable.masks.notes,
                 *notes_on_depth(usable.decoded, usable.rows),
+                *notes_on_pages(usable.images, usable.decoded.has_more[usable.rows]),
             ),
             uses=describe_use(listing, usable.masks.folders, usable.bad),
         ),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganad_tf.data.folder.cache import Reading
+from ganad_tf.data.folder.decode_file import Reading
 from ganad_tf.data.folder.decoding import BIT_DEPTHS, RESIZE_MODES
 from ganad_tf.errors import UsageError
 

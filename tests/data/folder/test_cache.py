@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganad_tf.data.folder import cache
-from ganad_tf.data.folder.cache import Reading, decode_files
+from ganad_tf.data.folder import decode_file
+from ganad_tf.data.folder.cache import decode_files
 from ganad_tf.data.folder.cache_folder import default_cache
+from ganad_tf.data.folder.decode_file import Reading
 from ganad_tf.data.folder.decoding import prepare
 from ganad_tf.data.folder.parallel import digest_files
 
@@ -28,7 +29,7 @@ def refuse_to_decode(monkeypatch):
     def fail(*_):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(cache, "open_image", fail)
+    monkeypatch.setattr(decode_file, "open_image", fail)
 
 
 def test_each_content_has_its_row(files, tmp_path):
@@ -110,7 +111,7 @@ def test_a_failing_disk_leaves_nothing_behind(files, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(cache, "open_image", fail)
+    monkeypatch.setattr(decode_file, "open_image", fail)
     with pytest.raises(OSError, match="Input/output"):
         decode_files(files, Reading(32), tmp_path / "kept")
     assert not list((tmp_path / "kept").iterdir())
