@@ -1,5 +1,7 @@
 """Frozen features: what is fitted to them, against numpy."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -131,3 +133,33 @@ def test_far_away_labels_still_give_finite_scores(rng):
     coordinates = direction(tf.constant(np.concatenate([normal, -normal + 1e4]))).numpy()
     assert np.isfinite(coordinates).all()
     assert coordinates[:24].std() == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize("n_labelled", [0, 1])
+def test_equal_normal_images_give_finite_scores_and_the_odd_one_stands_out(n_labelled):
+    images = np.full((8, 64, 64, 1), 90, np.uint8)
+    odd = images.copy()
+    odd[:4, 20:40, 20:40] = 250
+
+    def part(pixels, anomalies):
+        kinds = (np.arange(len(pixels)) < anomalies).astype(np.int64)
+        return LabelledImages(pixels[: len(kinds)], kinds, ("good", "bad"), frozenset({0}))
+
+    splits = Splits(part(odd[3:], n_labelled), part(images, 0), part(odd, 4), "good", "seen", "")
+    if not n_labelled:
+        splits = dataclasses.replace(splits, train=part(images, 0))
+    generator = Generator(32, 1, width=2)
+    generator.build()
+    plan = Plan(
+        encoder="efficientnet_lite0",
+        encoder_size=64,
+        fallback_score="pretrained",
+        all_kinds_known=False,
+        n_labelled=n_labelled,
+        generator_size=32,
+    )
+    config = RunConfig(data="photos")
+    plan, encoder = fit_encoder(config, plan, splits, load_efficientnet_lite0())
+    scores = fit_detector(generator, splits, plan, encoder).predict(splits.test.images)["score"]
+    assert np.isfinite(scores).all()
+    assert scores[:4].min() > scores[4:].max()
