@@ -24,6 +24,7 @@ from ganad_tf.report.page import write_report
 from ganad_tf.report.page_data import ReportData
 from ganad_tf.run_folder import HISTORY, PLOTS, REPORT
 from ganad_tf.scoring import Detector, Scorer
+from ganad_tf.settings.names import ENCODER_COMPONENTS, GENERATOR_COMPONENTS, PIXELS
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.history import read_history
 
@@ -79,7 +80,7 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
         summary=(
             f"A dual-discriminator GAN learnt what {run.splits.normal_name} looks like from "
             f"{counts['normal']:,} normal and {counts['anomaly']:,} labelled anomalous images "
-            f"(protocol {run.splits.protocol!r})."
+            f"(protocol {run.splits.protocol!r}). {_encoder_sentence(run)}"
         ),
         models=models,
         threshold_rule=scorer["threshold"],
@@ -104,6 +105,19 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
         own=own,
     )
     write_report(data, folder / REPORT)
+
+
+def _encoder_sentence(run: EvaluatedRun) -> str:
+    """What a pretrained encoder does in the score; empty without one."""
+    counting = {component.name for component in run.detector.scorer.components}
+    if not counting & set(ENCODER_COMPONENTS):
+        return ""
+    if counting & set(GENERATOR_COMPONENTS) - {PIXELS}:
+        return f"Features of {run.plan.encoder}, pretrained on ImageNet, join its score."
+    return (
+        f"The score rests on features of {run.plan.encoder}, pretrained on ImageNet; the GAN only "
+        "draws the reconstruction."
+    )
 
 
 def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
