@@ -169,6 +169,7 @@ def _write_floats(
 ) -> None:
     """Writes the SavedModel, and model.onnx if it or int8 is wanted; one conversion serves both."""
     if "saved_model" in wanted:
+        _LOGGER.info("writing the SavedModel")
         staged.files["saved_model"] = f"saved_model/{version}"
         saved_model.write(
             detector,
@@ -177,6 +178,7 @@ def _write_floats(
             options.model_name,
         )
     if {"onnx", "int8"} & set(wanted):
+        _LOGGER.info("writing ONNX")
         staged.plain = onnx_model.convert(detector, options.opset)
         model = onnx_model.finish(staged.plain, detector, splits.fingerprint, splits.normal_name)
         onnx_model.save(model, staged.folder / PATHS["onnx"])
@@ -212,6 +214,7 @@ def _agreeing(
     Raises:
         ArtefactError: if a format disagrees that may not be left out.
     """
+    _LOGGER.info("comparing the formats on %s test images", f"{len(splits.test):,}")
     test = splits.test
     rows = compare(detector, test.images, test.is_anomaly, staged.folder, staged.files)
     int8 = [row for row in rows if row.tolerance is None]

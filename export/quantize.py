@@ -1,8 +1,11 @@
 """Static int8 quantisation, with the threshold fitted again on validation images."""
 
 import dataclasses
+import itertools
 import json
+import logging
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,8 @@ from .limits import MAX_AUROC_DROP, MAX_DISAGREEMENT, auroc_drop
 from .onnx_model import as_float32, set_metadata
 from .quantizer import Quantizer
 from .runtime import Scorer
+
+_LOGGER = logging.getLogger(__name__)
 
 CALIBRATION_IMAGES = 512
 # How many validation images a try is measured on; the threshold is fitted on all of them.
@@ -83,10 +88,20 @@ def quantize(
     few = np.linspace(0, len(validation) - 1, min(MEASURED_IMAGES, len(validation))).astype(int)
     sample = validation.subset(few)
     float_results = float_scorer.score(sample.images)
+    _LOGGER.info("int8: measuring ranges on %d training images", len(chosen))
     with tempfile.TemporaryDirectory() as folder:
         quantizer = Quantizer(plain, metadata, train.images[chosen], Path(folder))
 
+        began, tries = time.monotonic(), itertools.count(1)
+
         def measure(kept: frozenset[int]) -> Agreement:
+            number = next(tries)
+            if number > 1:
+                each = (time.monotonic() - began) / (number - 1)
+                left = each * (MAX_TRIES - number + 1)
+                _LOGGER.info(
+                    "int8: try %d of at most %d, at most %.0f s left", number, MAX_TRIES, left
+                )
             scores = Scorer(quantizer.write(kept)).score(sample.images)["score"]
             return agreement(scores, float_results, sample.is_anomaly, float_scorer, max_auroc_drop)
 
