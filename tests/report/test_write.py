@@ -59,7 +59,7 @@ def evaluated(threshold=188.0, test_scores=None, **settings):
             "validation_auroc": {},
         },
     }
-    scorer = SimpleNamespace(threshold=threshold, normal_scores=NORMAL_SCORES)
+    scorer = SimpleNamespace(threshold=threshold, normal_scores=NORMAL_SCORES, components=())
     detector = SimpleNamespace(run=predict, scorer=scorer)
     plan = make_plan(config, splits)
     return EvaluatedRun(
