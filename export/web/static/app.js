@@ -146,6 +146,9 @@ function draw() {
     ? "No image of this kind."
     : "Scores appear here, one row for each image.";
   byId("download").disabled = busy !== null;
+  byId("input").classList.toggle("compact", results.all.length > 0);
+  // Screen readers speak the result once, not each step towards it.
+  byId("summary").ariaLive = busy ? "off" : "polite";
   byId("summary").textContent = summary();
 }
 

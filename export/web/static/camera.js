@@ -45,7 +45,6 @@ export class Camera {
 
   #show() {
     byId("keep").hidden = !this.isOn;
-    byId("camera").setAttribute("aria-pressed", `${this.isOn}`);
     byId("camera").textContent = this.isOn ? "Stop the camera" : "Use the camera";
   }
 
@@ -56,7 +55,7 @@ export class Camera {
       const found = await this.scorer.explain(frame, LONGEST);
       if (this.stream !== stream) return;
       const rate = 1000 / (performance.now() - began);
-      this.onFrame(found, `; ${rate.toFixed(1)} frames per second`);
+      this.onFrame(found, `, ${rate.toFixed(1)} frames/s`);
       // The browser needs a moment to draw.
       await new Promise((resolve) => requestAnimationFrame(resolve));
     }

@@ -96,12 +96,13 @@ export class Table {
 }
 
 function errorRow(result) {
-  const message = element("div", { className: "message", textContent: result.error });
+  const message = element("td", { className: "message", colSpan: 3, textContent: result.error });
   return element(
     "tr",
     {},
     element("td"),
-    element("th", { scope: "row", colSpan: 4 }, result.name, message),
+    element("th", { scope: "row", textContent: result.name }),
     element("td", { className: "decision" }),
+    message
   );
 }

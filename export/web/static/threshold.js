@@ -56,15 +56,13 @@ export class Threshold {
     this.onChange();
   }
 
-  /** A value that the slider cannot hold exactly, such as the model's own, stays what it is. */
+  /** What is shown is rounded; decisions go by the exact value, such as the model's own. */
   #showValue() {
     const text = number(this.value);
     this.slider.value = Math.round(this.#shareOf(this.value) * STEPS);
     this.slider.setAttribute("aria-valuetext", text);
     // Not while someone types in it.
-    if (document.activeElement !== this.field) {
-      this.field.value = this.value === this.model.threshold ? this.value : text;
-    }
+    if (document.activeElement !== this.field) this.field.value = text;
     byId("reset").disabled = this.value === this.model.threshold;
     const normal = this.model.normal_scores;
     const above = normal.filter((score) => score > this.value).length;

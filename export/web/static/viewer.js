@@ -31,7 +31,7 @@ export class Viewer {
     byId("view-score").textContent = number(found.score);
     byId("view-probability").textContent = found.probability.toFixed(3);
     byId("view-time").textContent =
-      `${found.latency.toFixed(0)} ms, ${found.milliseconds.toFixed(1)} of them in the model${rate}`;
+      `${found.latency.toFixed(0)} ms (model ${found.milliseconds.toFixed(1)} ms)${rate}`;
     this.decide(threshold);
     this.#paint();
   }
