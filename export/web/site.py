@@ -91,6 +91,7 @@ def describe(path: Path) -> dict[str, Any]:
         "max_pixels": scorer.max_pixels,
         "threshold": scorer.threshold,
         "normal_scores": scorer.normal_scores.tolist(),
+        "ranges": scorer.ranges and {**scorer.ranges, "statistics": runtime.STATISTICS},
         "map_colour_range": list(scorer.map_colour_range),
         "heat_colours": [list(colour) for colour in runtime.HEAT],
         "suffixes": list(runtime.SUFFIXES + runtime.UNREAD_SUFFIXES),

@@ -2,10 +2,11 @@
 
 import { Camera } from "./camera.js";
 import { fromDrop, fromInput } from "./files.js";
-import { byId, element } from "./page.js";
+import { byId, element, number } from "./page.js";
 import { readFile, readSome } from "./reading.js";
 import { Results } from "./results.js";
 import { Scorer } from "./scorer.js";
+import { findShifts } from "./shift.js";
 import { Table } from "./table.js";
 import { Threshold } from "./threshold.js";
 import { LONGEST, Viewer } from "./viewer.js";
@@ -122,6 +123,7 @@ function finish() {
   busy = null;
   if (queue.length) return score(); // added at the last moment
   draw();
+  showShifts();
   const first = table.results?.find(({ state }) => state === "scored");
   if (first && !viewer.shown) choose(first, false);
 }
@@ -161,8 +163,24 @@ function summary() {
   return `${parts.join("; ")}.`;
 }
 
-function count(number, one, many = `${one}s`) {
-  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+function count(total, one, many = `${one}s`) {
+  return `${total.toLocaleString("en")} ${total === 1 ? one : many}`;
+}
+
+/** Says how the images differ from those of the training. */
+function showShifts() {
+  const measured = results.statistics();
+  const shifts = findShifts(model.ranges, measured);
+  byId("shift").hidden = !shifts.length;
+  byId("shifts").replaceChildren(
+    ...shifts.map((shift) => {
+      const [middle, training, low, high] = [shift.median, shift.training, shift.low, shift.high].map(number);
+      const text =
+        `${shift.words}: median ${middle}, in training ${training} (98 % from ${low} to ${high}); ` +
+        `${count(shift.outside, "image")} of ${measured.length.toLocaleString("en")} outside`;
+      return element("li", { textContent: text });
+    })
+  );
 }
 
 /** Shows one image large. */
@@ -207,5 +225,6 @@ function clear() {
   table.choose(null);
   if (!camera.isOn) viewer.hide();
   byId("speed").textContent = "";
+  byId("shift").hidden = true;
   draw();
 }

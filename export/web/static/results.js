@@ -8,6 +8,7 @@
  * @property {number} [score] @property {number} [probability]
  * @property {number} [milliseconds] in the model.
  * @property {ImageData} [thumbnail] with its heat map.
+ * @property {Object<string, number>} [statistics] see shift.js.
  * @property {string} [error]
  */
 
@@ -30,6 +31,11 @@ export class Results {
 
   scores() {
     return this.all.filter(({ state }) => state === "scored").map(({ score }) => score);
+  }
+
+  /** Statistics of all images that were scored. */
+  statistics() {
+    return this.all.map(({ statistics }) => statistics).filter(Boolean);
   }
 
   /** Those that the table shows, in its order. */

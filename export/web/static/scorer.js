@@ -26,7 +26,7 @@ export class Scorer {
     this.ready = this.#ask("load", { model });
   }
 
-  /** The score of a file's bytes: {score, probability, milliseconds, thumbnail}. */
+  /** The score of a file's bytes: {score, probability, milliseconds, statistics, thumbnail}. */
   score(bytes) {
     return this.#ask("score", { source: bytes }, [bytes.buffer]);
   }

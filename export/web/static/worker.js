@@ -9,6 +9,7 @@ import * as ort from "./runtime/ort.wasm.min.js";
 import { ImageError } from "./inspect.js";
 import { draw } from "./overlay.js";
 import { decode, pixelsAreExact, toModel } from "./prepare.js";
+import { measure } from "./shift.js";
 
 const THUMBNAIL = 64; // pixels, the longest side
 
@@ -67,9 +68,12 @@ async function get(path, count) {
 /** Scores one image: a file's bytes. */
 async function score({ source }) {
   const image = await decode(source, model);
-  const { heat, ...found } = await run(toModel(image, model));
+  const pixels = toModel(image, model);
+  const { heat, ...found } = await run(pixels);
   const { overlay } = draw(image, heat, model, THUMBNAIL);
-  return { result: { ...found, thumbnail: overlay }, transfer: [overlay.data.buffer] };
+  const statistics = model.ranges && measure(pixels, model.image_shape, image);
+  const result = { ...found, statistics, thumbnail: overlay };
+  return { result, transfer: [overlay.data.buffer] };
 }
 
 /** Scores one image, a file's bytes or an ImageBitmap, and draws it with its anomaly map. */

@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.runtime import HEAT, Scorer, find_images, open_image, overlay, prepare
+from export.runtime import (
+    FILE_STATISTICS,
+    HEAT,
+    STATISTICS,
+    Scorer,
+    find_images,
+    find_shifts,
+    measure_file,
+    measure_pixels,
+    open_image,
+    overlay,
+    prepare,
+)
 from tests.export.web import image_files as files
 
 
@@ -109,7 +121,7 @@ def test_the_console_stays_empty(rows, page):
 
 
 @pytest.mark.parametrize(
-    ("shape", "resize"), [((28, 28, 1), "stretch"), ((32, 48, 3), "pad"), ((200, 150, 3), "pad")]
+    ("shape", "resize"), [((28, 28, 1), "stretch"), ((32, 48, 3), "pad"), ((64, 48, 3), "pad")]
 )
 def test_every_kind_of_file_is_prepared_bit_for_bit_as_by_runtime_py(page, address, shape, resize):
     page.browser.get(address + "empty.html")
@@ -154,6 +166,37 @@ def test_the_heat_map_is_drawn_as_by_runtime_py(page, address):
     )
     found = np.reshape(drawn, (40, 60, 4))[..., :3]
     assert np.abs(found - overlay(pixels, heat, (0, 2)).astype(int)).max() <= 1
+
+
+def test_images_that_differ_from_training_are_noticed_as_by_runtime_py(page, address):
+    page.browser.get(address + "empty.html")
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 200, (40, 60, 3), np.uint8)) for _ in range(12)]
+    pixels = np.stack([prepare(image, (20, 30, 3)) for image in images])
+    columns = measure_pixels(pixels)
+    columns |= zip(FILE_STATISTICS, np.transpose([measure_file(i) for i in images]), strict=True)
+    percentiles = {name: np.linspace(0.5, 1.6, 101) * np.median(c) for name, c in columns.items()}
+    percentiles["size"] = percentiles["size"] * 3
+    ranges = {"images": 400, "percentiles": {n: p.tolist() for n, p in percentiles.items()}}
+    script = """
+        const { measure, findShifts } = await import("/shift.js");
+        const measured = a[0].map(([pixels, rgba]) => measure(Uint8Array.from(pixels), [20, 30, 3],
+          { width: 60, height: 40, rgba: Uint8Array.from(rgba) }));
+        return [measured, findShifts(a[1], measured)];"""
+    given = [
+        [prepared.ravel().tolist(), np.asarray(image.convert("RGBA")).ravel().tolist()]
+        for prepared, image in zip(pixels, images, strict=True)
+    ]
+    measured, shifts = page.run(script, given, {**ranges, "statistics": STATISTICS})
+    for name, column in columns.items():
+        np.testing.assert_allclose([row[name] for row in measured], column, atol=1e-3)
+    expected = find_shifts(ranges, columns)
+    assert "size" in [shift["name"] for shift in expected]
+    assert len(shifts) == len(expected)
+    for found, wanted in zip(shifts, expected, strict=True):
+        assert found["median"] == pytest.approx(wanted["median"], abs=1e-3)
+        for key in ("name", "training", "low", "high", "outside"):
+            assert found[key] == wanted[key]
 
 
 def test_a_folder_gives_the_images_that_runtime_py_finds(page, address, site, tmp_path):
