@@ -12,6 +12,7 @@ import contextlib
 import functools
 import http.server
 import os
+import shutil
 import statistics
 import tempfile
 import threading
@@ -103,9 +104,12 @@ def opened(site: Path) -> Iterator[webdriver.Chrome]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     options = webdriver.ChromeOptions()
+    # By name, so that selenium does not look for others in the network.
+    options.binary_location = shutil.which("chromium") or ""
+    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
     for flag in FLAGS:
         options.add_argument(flag)
-    browser = webdriver.Chrome(options=options)
+    browser = webdriver.Chrome(options=options, service=service)
     try:
         browser.get(f"http://127.0.0.1:{server.server_port}/")
         wait(browser, "return document.body.dataset.ready")
