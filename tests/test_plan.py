@@ -118,5 +118,6 @@ def test_without_labelled_anomalies_in_training_none_is_made_from_one():
 def test_the_generator_is_trained_shorter_beside_a_pretrained_encoder():
     assert plan(FASHION).epochs == 30
     assert plan(OWN).epochs == 8
+    assert plan(OWN, labelled=3, masked=1).epochs == 20
     assert plan(RunConfig(data="photos", encoder="none")).epochs == 20
     assert plan(RunConfig(data="photos", epochs=3)).epochs == 3

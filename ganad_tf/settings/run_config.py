@@ -165,7 +165,7 @@ class RunConfig:
         None,
         "training",
         "number of epochs, each of --steps-per-epoch batches; auto trains 20; 8 beside a "
-        "pretrained encoder, and 5 where the generator has no part in the score",
+        "pretrained encoder without masks, and 5 where the generator has no part in the score",
         minimum=1,
         metavar="INT|auto",
         parse=_number_or_auto("--epochs"),
