@@ -130,7 +130,10 @@ def _assert_near_text(ours: str, kept: str, place: str) -> None:
     _assert_near(ours_value, kept_value, place)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case == "masks" else pytest.mark.slow) for case in CASES],
+)
 def test_a_short_run_gives_the_kept_outcome(case, tmp_path):
     _write_photos(tmp_path / "photos", masks=False)
     _write_photos(tmp_path / "masked", masks=True)

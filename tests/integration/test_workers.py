@@ -49,6 +49,7 @@ def finish(workers):
     return [out.split("weights ")[1].split()[0] for out, _ in outputs]
 
 
+@pytest.mark.slow
 def test_two_workers_train_one_model_and_survive_the_loss_of_one(tmp_path):
     chief, helper = finish(start("--output", tmp_path / "whole", *SHORT))
     assert chief == helper
