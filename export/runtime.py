@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # arrays do not need Pillow
 
 # Sixteen times a 4-megapixel photo. Larger files are refused before they are decoded.
 MAX_PIXELS = 64_000_000
+STRIP = 2**20  # pixels that are converted at a time
 # Measured on two cores: 32 to 128 are alike; small batches keep the memory of a worker small.
 BATCH = 64
 # The kernels of a short or odd batch round differently, in a score's seventh digit. Batches of
@@ -166,17 +167,14 @@ def prepare(
 
     height, width, channels = image_shape
     _check_size(image, max_pixels or MAX_PIXELS)
-    deep = deep_values(image)
+    deep = _deep_image(image, bit_depth)
     turn = orientation(image)
     if deep is not None:
-        image = Image.fromarray(_eight_bits(deep, bit_depth))
+        image = deep
     elif image.mode == "F":
         raise ScoringError("expected 8-bit or 16-bit pixels. Received: floating-point pixels")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    image = _over_black(image, mode) if image.has_transparency_data else image.convert(mode)
     if turn > 1:
         image = image.transpose(_turns()[turn])
     if height is None or width is None:
@@ -225,29 +223,77 @@ def _turns() -> "dict[int, Image.Transpose]":
     }
 
 
-def deep_values(image: "Image.Image") -> np.ndarray | None:
-    """The values of a 16-bit image, int [H, W] or [H, W, 3 or 4]; None for 8-bit images."""
-    from PIL import Image, ImageFile
+def deep_rows(image: "Image.Image") -> Iterator[np.ndarray] | None:
+    """The values of a 16-bit image, which must not be loaded yet if it is coloured.
 
+    Returns:
+        int [h, W], or [h, W, 3 or 4] if it is coloured, in 0..65535: some rows at a time, from top
+        to bottom, because all of a large photo would take gigabytes. None for 8-bit images.
+
+    Raises:
+        ScoringError: if values are negative or larger.
+    """
     _refuse_signed(image)
     order = _colour_order(image)
     if order is not None:
-        assert isinstance(image, ImageFile.ImageFile)  # no others have tiles
-        file = image.fp
-        source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
-        with Image.open(source, formats=FORMATS) as other:
-            other.tile = [_with_order(tile, SWAPPED[order]) for tile in other.tile]
-            upper, lower = (np.asarray(one).astype(np.int32) for one in (image, other))
-        return upper * 256 + lower
-    if not image.mode.startswith("I"):
-        return None
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ScoringError(
-            "expected 8-bit or 16-bit pixels. "
-            f"Received: values from {values.min()} to {values.max()}"
-        )
-    return values
+        return _colour_rows(image, order)
+    return _grey_rows(image) if image.mode.startswith("I") else None
+
+
+def _grey_rows(image: "Image.Image") -> Iterator[np.ndarray]:
+    for box in _strips(image):
+        values = np.asarray(image.crop(box)).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ScoringError(
+                "expected 8-bit or 16-bit pixels. "
+                f"Received: values from {values.min()} to {values.max()}"
+            )
+        yield values
+
+
+def _colour_rows(image: "Image.Image", order: str) -> Iterator[np.ndarray]:
+    from PIL import Image, ImageFile
+
+    assert isinstance(image, ImageFile.ImageFile)  # no others have tiles
+    file = image.fp
+    source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
+    with Image.open(source, formats=FORMATS) as other:
+        other.tile = [_with_order(tile, SWAPPED[order]) for tile in other.tile]
+        for box in _strips(image):
+            upper, lower = (np.asarray(one.crop(box)).astype(np.int32) for one in (image, other))
+            yield upper * 256 + lower
+
+
+def _strips(image: "Image.Image") -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of about a million pixels that make up an image, from top to bottom."""
+    height = max(1, STRIP // max(1, image.width))
+    for top in range(0, image.height, height):
+        yield 0, top, image.width, min(top + height, image.height)
+
+
+def _deep_image(image: "Image.Image", bit_depth: int) -> "Image.Image | None":
+    """An image of 16 bits with 8 of them; None for other images."""
+    from PIL import Image
+
+    rows, result, top = deep_rows(image), None, 0
+    for values in rows or ():
+        strip = Image.fromarray(_eight_bits(values, bit_depth))
+        result = result or Image.new(strip.mode, image.size)
+        result.paste(strip, (0, top))
+        top += strip.height
+    return result
+
+
+def _over_black(image: "Image.Image", mode: str) -> "Image.Image":
+    """A transparent image laid over black; a strip at a time, which saves most of the memory."""
+    from PIL import Image
+
+    result = Image.new(mode, image.size)
+    for box in _strips(image):
+        strip = image.crop(box).convert("RGBA")
+        black = Image.new("RGBA", strip.size, (0, 0, 0, 255))
+        result.paste(Image.alpha_composite(black, strip).convert(mode), box)
+    return result
 
 
 def _refuse_signed(image: "Image.Image") -> None:

@@ -185,14 +185,24 @@ def _largest_allowed(rng: np.random.Generator, _: bytearray) -> bytearray:
     """A PNG of as many pixels as are allowed, all of one colour, in any depth."""
     kind = int(rng.choice([0, 2, 3, 4, 6]))
     depth = 8 if kind == 3 or rng.random() < 0.5 else 16
-    side = 8000 if rng.random() < 0.3 else 3000
+    return bytearray(plain_png(8000 if rng.random() < 0.3 else 3000, depth, kind))
+
+
+def plain_png(side: int, depth: int, kind: int) -> bytes:
+    """A square PNG of one colour.
+
+    Args:
+        side: in pixels.
+        depth: bits of each value, 8 or 16.
+        kind: PNG's colour type: 0 grey, 2 RGB, 3 palette, 4 grey with opacity, 6 RGB with opacity.
+    """
     row = bytes(1 + side * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind] * depth // 8)
     packer = zlib.compressobj(1)
     packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
     palette = _chunk(b"PLTE", bytes(6)) + _chunk(b"tRNS", b"\x80") if kind == 3 else b""
     header = struct.pack(">IIBBBBB", side, side, depth, kind, 0, 0, 0)
     body = palette + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
-    return bytearray(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + body)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + body
 
 
 Damage = Callable[[np.random.Generator, bytearray], bytearray]

@@ -22,7 +22,7 @@ from ganad_tf.data.folder.decode_file import (
 )
 from ganad_tf.data.folder.decoding import (
     BIT_DEPTHS,
-    deep_values,
+    deep_rows,
     is_deep,
     open_image,
 )
@@ -139,13 +139,17 @@ def _find_bit_depth(files: Mapping[str, Path], reading: Reading) -> int:
     def largest_value(path: Path) -> int:
         try:
             with open_image(path, reading.max_pixels) as image:
-                values = deep_values(image) if is_deep(image) else None
+                rows = (deep_rows(image) or ()) if is_deep(image) else ()
+                return max((int(_without_opacity(some).max()) for some in rows), default=0)
         except Exception:  # a damaged file; `_decode` gives the reason
             return 0
-        return 0 if values is None else int(values[..., :3].max())
 
     largest = max(in_threads(largest_value, files.values(), "finding the bit depth"))
     return next(depth for depth in BIT_DEPTHS if largest < 2**depth)
+
+
+def _without_opacity(values: np.ndarray) -> np.ndarray:
+    return values if values.ndim == 2 else values[..., :3]
 
 
 def _decode(folder: Path, files: Mapping[str, Path], reading: Reading, all_grey: bool) -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ganad_tf.errors import DataError
 # `export/runtime.py` is one file that users copy to other machines, so it repeats these rules.
 # tests/data/folder/test_decoding.py checks that both give the same pixels.
 MAX_PIXELS = 64_000_000
+STRIP = 2**20  # pixels that are converted at a time
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 RESIZE_MODES = ("stretch", "pad")
 # Of 16-bit files; cameras fill 10, 12 or 14 of the 16 bits.
@@ -100,17 +102,14 @@ def prepare(
     """
     height, width, channels = image_shape
     _check_size(image, max_pixels or MAX_PIXELS)
-    deep = deep_values(image)
+    deep = _deep_image(image, bit_depth)
     turn = orientation(image)
     if deep is not None:
-        image = Image.fromarray(_eight_bits(deep, bit_depth))
+        image = deep
     elif image.mode == "F":
         raise DataError("expected 8-bit or 16-bit pixels. Received: floating-point pixels")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    image = _over_black(image, mode) if image.has_transparency_data else image.convert(mode)
     if turn in _TURNS:
         image = image.transpose(_TURNS[turn])
     left, top, wide, high = placed(image.size, (width, height), resize)
@@ -151,11 +150,12 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or _colour_order(image) is not None
 
 
-def deep_values(image: Image.Image) -> np.ndarray | None:
+def deep_rows(image: Image.Image) -> Iterator[np.ndarray] | None:
     """The values of a 16-bit image, which must not be loaded yet if it is coloured.
 
     Returns:
-        int [H, W], or [H, W, 3 or 4] if it is coloured, in 0..65535. None for 8-bit images.
+        int [h, W], or [h, W, 3 or 4] if it is coloured, in 0..65535: some rows at a time, from top
+        to bottom, because all of a large photo would take gigabytes. None for 8-bit images.
 
     Raises:
         DataError: if values are negative or larger.
@@ -163,19 +163,55 @@ def deep_values(image: Image.Image) -> np.ndarray | None:
     _refuse_signed(image)
     order = _colour_order(image)
     if order is not None:
-        with _opened_again(image) as other:
-            _set_order(other, _SWAPPED[order])
-            ours, theirs = (np.asarray(one).astype(np.int32) for one in (image, other))
-        return ours * 256 + theirs
-    if not image.mode.startswith("I"):
-        return None
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise DataError(
-            "expected 8-bit or 16-bit pixels. "
-            f"Received: values from {values.min()} to {values.max()}"
-        )
-    return values
+        return _colour_rows(image, order)
+    return _grey_rows(image) if image.mode.startswith("I") else None
+
+
+def _grey_rows(image: Image.Image) -> Iterator[np.ndarray]:
+    for box in _strips(image):
+        values = np.asarray(image.crop(box)).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(
+                "expected 8-bit or 16-bit pixels. "
+                f"Received: values from {values.min()} to {values.max()}"
+            )
+        yield values
+
+
+def _colour_rows(image: Image.Image, order: str) -> Iterator[np.ndarray]:
+    with _opened_again(image) as other:
+        _set_order(other, _SWAPPED[order])
+        for box in _strips(image):
+            upper, lower = (np.asarray(one.crop(box)).astype(np.int32) for one in (image, other))
+            yield upper * 256 + lower
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of about a million pixels that make up an image, from top to bottom."""
+    height = max(1, STRIP // max(1, image.width))
+    for top in range(0, image.height, height):
+        yield 0, top, image.width, min(top + height, image.height)
+
+
+def _deep_image(image: Image.Image, bit_depth: int) -> Image.Image | None:
+    """An image of 16 bits with 8 of them; None for other images."""
+    rows, result, top = deep_rows(image), None, 0
+    for values in rows or ():
+        strip = Image.fromarray(_eight_bits(values, bit_depth))
+        result = result or Image.new(strip.mode, image.size)
+        result.paste(strip, (0, top))
+        top += strip.height
+    return result
+
+
+def _over_black(image: Image.Image, mode: str) -> Image.Image:
+    """A transparent image laid over black; a strip at a time, which saves most of the memory."""
+    result = Image.new(mode, image.size)
+    for box in _strips(image):
+        strip = image.crop(box).convert("RGBA")
+        black = Image.new("RGBA", strip.size, (0, 0, 0, 255))
+        result.paste(Image.alpha_composite(black, strip).convert(mode), box)
+    return result
 
 
 def placed(

@@ -128,3 +128,11 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
 def test_the_cache_is_where_the_system_wants_it(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "ganad_tf"
+
+
+def test_the_bit_depth_follows_from_every_column(tmp_path):
+    values = np.zeros((5, 6), np.uint16)
+    values[4, 5] = 4095
+    Image.fromarray(values).save(tmp_path / "a.png")
+    decoded = decode_files({"a": tmp_path / "a.png"}, Reading(32), tmp_path / "kept")
+    assert decoded.bit_depth == 12

@@ -1,11 +1,15 @@
 """Training reads image files just as the exported runtime does."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.robustness.damaged_files import plain_png
 from export import runtime
 from ganad_tf.data.folder import decoding
 from ganad_tf.errors import DataError
@@ -127,3 +131,35 @@ def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     with pytest.raises(DataError, match=r"at most 100 pixels .*Received: 11x10"):
         decoding.open_image(tmp_path / "huge.png")
+
+
+@pytest.mark.parametrize("module", [decoding, runtime])
+@pytest.mark.parametrize("mode", ["LA", "P", "RGBA", "I", "I;16", "I;16B"])
+def test_strips_of_an_image_give_the_pixels_of_the_whole(module, mode, monkeypatch):
+    image = picture(mode, 23, 31, 1, transparent=True)
+    whole = module.prepare(image, (32, 32, 3))
+    monkeypatch.setattr(module, "STRIP", 70)  # three rows
+    np.testing.assert_array_equal(module.prepare(image, (32, 32, 3)), whole)
+
+
+@pytest.mark.parametrize("module", [decoding, runtime])
+def test_the_largest_photo_takes_less_than_a_gibibyte(module, tmp_path):
+    """16 bits with opacity need most. Measured in a process of its own, on a smaller photo."""
+    code = (
+        "import resource, sys; from PIL import Image; from pathlib import Path\n"
+        f"from {module.__name__} import open_image, prepare\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10\n"
+        "before = peak()\n"
+        "with open_image(Path(sys.argv[1])) as image: prepare(image, (32, 32, 3))\n"
+        "print(peak() - before)"
+    )
+    side, depth, colour_and_opacity = 3000, 16, 6
+    (tmp_path / "photo.png").write_bytes(plain_png(side, depth, colour_and_opacity))
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "photo.png")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    strips = 100  # MiB, whatever the size of the photo
+    assert float(shown.stdout) - strips < (1024 - strips) * side**2 / decoding.MAX_PIXELS
