@@ -108,12 +108,23 @@ def _named_by(entries: Sequence[SplitEntry], listing: Listing, split_file: Path)
         listing,
         images=[image for image in listing.images if image.path in images],
         masks=[mask for mask in listing.masks if mask.path in named],
-        ignored={key: list(names) for key, names in listing.ignored.items()},
+        ignored=_without(listing, split_file),
     )
     paths = (*(i.path for i in listing.images), *(m.path for m in listing.masks))
     for path in paths:
         if path not in images and path not in named:
             kept.ignore(path, reason)
+    return kept
+
+
+def _without(listing: Listing, split_file: Path) -> dict[tuple[str, str], list[str]]:
+    """What is ignored, without the split file itself, which may lie in the data folder."""
+    kept = {}
+    for (folder, reason), names in listing.ignored.items():
+        here = (listing.root / folder).resolve() == split_file.resolve().parent
+        others = [name for name in names if not (here and name == split_file.name)]
+        if others:
+            kept[folder, reason] = others
     return kept
 
 

@@ -1,5 +1,6 @@
 """One screen says what every file and folder is used as, or why it is not."""
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -9,6 +10,7 @@ import pytest
 
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
+from ganad_tf.data.folder.split_file import write_split
 
 # Thirty kinds of what lies in folders of images; a name that ends in / is an empty folder.
 LITTER = (
@@ -78,3 +80,18 @@ def test_many_kinds_and_folders_stay_on_one_screen(own, save, tmp_path):
     assert "37 more folders with images are not used: extra 11/, extra 12/, extra 13/" in "".join(
         folder.notes
     )
+
+
+def test_the_split_file_itself_is_not_called_ignored(tmp_path, save):
+    for number in range(16):
+        kind = "normal" if number < 12 else "anomaly"
+        save(tmp_path / "photos" / kind / f"{number}.png", np.full((8, 8), 9 * number, np.uint8))
+    options = FolderOptions(image_size=32)
+    first = load_folder(tmp_path / "photos", options, tmp_path / "kept")
+    split = tmp_path / "photos" / "split.csv"
+    write_split(first.folder.entries, split)
+    again = load_folder(
+        tmp_path / "photos", dataclasses.replace(options, split_file=split), tmp_path / "kept"
+    )
+    assert not any("split.csv" in line for line in again.folder.uses)
+    assert again.fingerprint == first.fingerprint
