@@ -106,12 +106,9 @@ def _split(images: Any, labels: Any, masks: Any, config: RunConfig) -> "Splits":
 
 
 def _train(config: RunConfig, splits: "Splits") -> "Detector":
-    from ganad_tf.experiment import check_promises, pretrained_encoder
+    from ganad_tf.experiment import check_promises, pretrained_encoder, train_detector
     from ganad_tf.plan import make_plan
-    from ganad_tf.scoring import fit_detector
-    from ganad_tf.training.build import scoring_generator
     from ganad_tf.training.devices import choose_execution
-    from ganad_tf.training.train import train as train_model
 
     size, _, channels = splits.image_shape
     config = dataclasses.replace(config, image_size=size, channels=channels)
@@ -120,5 +117,5 @@ def _train(config: RunConfig, splits: "Splits") -> "Detector":
     encoder = pretrained_encoder(config)  # fails now, not after training
     execution = choose_execution(config.precision)
     with tempfile.TemporaryDirectory(prefix="ganad-") as folder:
-        model = train_model(config, plan, splits, execution, Path(folder))
-    return fit_detector(scoring_generator(model), splits, plan, encoder)
+        _, detector = train_detector(config, plan, splits, encoder, execution, Path(folder))
+    return detector

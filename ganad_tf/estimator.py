@@ -23,7 +23,7 @@ class GANAnomalyDetector(ClassifierMixin, BaseEstimator):
     A fitted estimator cannot be pickled; `detector_.save(folder)` keeps what it has learnt.
 
     Args:
-        epochs: of 100 batches (default: 20).
+        epochs: number of epochs, each of 100 batches (default: as in `ganad train --data`).
         image_size: the square that images are brought to, in pixels, a multiple of 16 from 32 to
             256 (default: follows the images).
         max_false_alarms: a promised share of false alarms among normal images, in (0, 1) (default:

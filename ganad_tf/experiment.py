@@ -200,6 +200,32 @@ def _run(
     )
     if splits.folder:
         write_split(splits.folder.entries, folder / SPLIT_TABLE)
+    plan, detector = train_detector(config, plan, splits, encoder, execution, folder)
+    detector.save(folder / DETECTOR)
+    return _report(config, plan, splits, detector, execution, folder, command)
+
+
+def train_detector(
+    config: RunConfig,
+    plan: Plan,
+    splits: Splits,
+    encoder: EfficientNetLite0 | None,
+    execution: Execution,
+    folder: Path,
+) -> tuple[Plan, Detector]:
+    """Trains the networks and fits the detector; for a run and for `ganad_tf.train` alike.
+
+    Args:
+        config: the run's settings.
+        plan: of the run.
+        splits: the data; the test part is not read.
+        encoder: see `pretrained_encoder`.
+        execution: device, precision and compilation.
+        folder: gets the files of training; see `ganad_tf.training.train.train`.
+
+    Returns:
+        The plan as training settled it, and the detector.
+    """
     plan, features = fit_encoder(config, plan, splits, encoder)
     write_json(folder / PLAN, plan.to_dict())
     model = train(config, plan, splits, execution, folder)
@@ -208,9 +234,7 @@ def _run(
     if worker_index()[1] > 1:
         _LOGGER.info("worker 0 is done; weights %s", weights_digest(model))
     _LOGGER.info("fitting the scorer on validation images")
-    detector = fit_detector(scoring_generator(model), splits, plan, features)
-    detector.save(folder / DETECTOR)
-    return _report(config, plan, splits, detector, execution, folder, command)
+    return plan, fit_detector(scoring_generator(model), splits, plan, features)
 
 
 def pretrained_encoder(config: RunConfig) -> EfficientNetLite0 | None:
