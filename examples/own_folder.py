@@ -1,0 +1,45 @@
+"""Your own images: trains on a folder, scores new files, and exports.
+
+    python examples/own_folder.py [FOLDER]
+
+FOLDER holds normal/ and, if there are any, anomaly/. Without it, the script draws images of
+brushed metal. It writes exported/model.onnx and exported/saved_model/.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sample_images import sample_images, short
+
+import ganad_tf
+
+
+def draw(folder: Path) -> Path:
+    """Writes 120 normal and 20 scratched images as files."""
+    for number, (image, label, _) in enumerate(zip(*sample_images(120, 20), strict=True)):
+        path = folder / ("anomaly" if label else "normal") / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return folder
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else draw(Path("metal"))
+    detector = ganad_tf.train(folder, **short())
+
+    files = sorted(folder.rglob("*.png"))[:3]
+    images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    for file, score, decision in zip(
+        files, detector.score_samples(images), detector.predict(images), strict=True
+    ):
+        print(f"{file}: {'anomaly' if decision else 'normal'}, score {score:.3f}")
+
+    detector.save("detector")  # for Python: ganad_tf.Detector.load("detector")
+    detector.export("exported")  # for ONNX Runtime and TensorFlow Serving
+    print("written: detector/, exported/model.onnx, exported/saved_model/")
+
+
+if __name__ == "__main__":
+    main()
