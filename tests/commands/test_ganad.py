@@ -122,6 +122,8 @@ def unpacked(tmp_path_factory):
 
 def test_the_wheel_claims_one_name_and_carries_every_file(unpacked):
     assert {path.name.split("-")[0] for path in unpacked.iterdir()} == {"ganad_tf"}
+    entry_points = next(unpacked.glob("*.dist-info/entry_points.txt")).read_text()
+    assert "ganad = ganad_tf.commands.ganad:main" in entry_points
     found = {str(p.relative_to(unpacked)) for p in (unpacked / "ganad_tf").rglob("*.*")}
     ours = {str(p.relative_to(ROOT)) for p in (ROOT / "ganad_tf").rglob("*.*")} - NOT_INSTALLED
     ours |= {f"ganad_tf/{p.relative_to(ROOT)}" for p in (ROOT / "export").rglob("*.*")}
