@@ -180,7 +180,7 @@ def main() -> None:
         # Files: as Fashion-MNIST's, and small photos.
         files = {
             "32 px": write_images(folder / "small", 1000, (28, 28), "png"),
-            "128 px, with encoder": write_images(folder / "large", 60, (320, 240), "jpg"),
+            "128 px, with encoder": write_images(folder / "large", 40, (320, 240), "jpg"),
         }
         for model, path in models.items():
             results[model] = measure(path, files[model], flags.rounds)
