@@ -22,8 +22,8 @@ def main() -> None:
 
     defects = images[labels == 1][:6]
     heat = detector.explain(defects).anomaly_map  # 1 is rare on normal pixels
-    grey = (np.clip(heat / 2, 0, 1) * 255).astype(np.uint8)
-    rows = [defects, grey[..., None].repeat(3, -1), masks[labels == 1][:6, ..., None] * [255] * 3]
+    shown = (np.clip(heat / 2, 0, 1), masks[labels == 1][:6])
+    rows = [defects, *(grey[..., None] * np.full(3, 255) for grey in shown)]
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     Image.fromarray(sheet.astype(np.uint8)).save("scratches.png")
     print("written: scratches.png")

@@ -63,6 +63,7 @@ def test_serve_and_call(own_folder, capsys):
     assert capsys.readouterr().out.count("score") == 6
 
 
+@pytest.mark.slow  # it scores all 10,000 test images
 def test_first_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run("first_run.py")
