@@ -5,13 +5,13 @@ and `--help` must be fast, so the classes are registered when Keras is imported.
 """
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 # Registered name -> where the class is defined.
 CLASSES = {
@@ -49,15 +49,21 @@ def _stand_in(module: str, class_name: str) -> type:
     return type(class_name, (), {"from_config": staticmethod(from_config)})
 
 
-class _RegisterAfterKeras(importlib.abc.MetaPathFinder):
-    """An import hook: lets Keras be imported in the usual way, then registers our classes."""
+class _RegisterAfterKeras:
+    """An import hook: lets Keras be imported in the usual way, then registers our classes.
+
+    It has the method of `importlib.abc.MetaPathFinder`, whose import would take as long as all of
+    `ganad_tf`.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    ) -> "ModuleSpec | None":
         if fullname != "keras":
             return None
         sys.meta_path.remove(self)
+        import importlib.util
+
         spec = importlib.util.find_spec("keras")
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module

@@ -6,20 +6,18 @@ A module is imported when its subcommand is called, so `ganad --help` waits for 
 - `main(arguments, prog)`: runs it and returns an exit code, or None for success.
 """
 
-import difflib
 import functools
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 from ganad_tf import __version__
 from ganad_tf.errors import UsageError, run_cli
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """One subcommand.
 
     Args:
@@ -108,6 +106,8 @@ def run(arguments: Sequence[str]) -> int | None:
         print(f"ganad_tf {__version__}")
         return None
     if name not in COMMANDS:
+        import difflib
+
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UsageError(f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {name}{hint}")
