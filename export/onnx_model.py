@@ -5,13 +5,13 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import onnx
 import tensorflow as tf
 
 import ganad_tf
 from ganad_tf.scoring import MAP_COLOUR_RANGE, Detector
 
+from .calibrated_graph import RECALIBRATED, as_float32, set_metadata
 from .fast_graph import speed_up
 
 OPSET = 18
@@ -51,10 +51,12 @@ def finish(
     """
     model = speed_up(copy.deepcopy(plain))
     scorer, ranges = detector.scorer, detector.image_ranges
+    recalibrated = scorer.explanation.get(RECALIBRATED)
     set_metadata(
         model,
         {
             **({} if ranges is None else {"image_ranges": json.dumps(ranges)}),
+            **({} if recalibrated is None else {RECALIBRATED: json.dumps(recalibrated)}),
             "ganad_version": ganad_tf.__version__,
             "threshold": as_float32(scorer.threshold),
             "normal_name": normal_name,
@@ -69,18 +71,6 @@ def finish(
         },
     )
     return model
-
-
-def as_float32(value: float) -> str:
-    """A number as text that gives exactly the float32 the graph compares with."""
-    return repr(float(np.float32(value)))
-
-
-def set_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
-    """Writes or replaces entries of the model's metadata."""
-    merged = {entry.key: entry.value for entry in model.metadata_props} | values
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, merged)
 
 
 def save(model: onnx.ModelProto, path: str | os.PathLike) -> None:

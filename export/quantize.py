@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from ganad_tf.data.images import LabelledImages
-from ganad_tf.errors import ArtefactError
 
+from .calibrated_graph import RECALIBRATED, as_float32, set_metadata, set_threshold
 from .keep_float import (
     MAX_SCORE_ERROR,
     MAX_TRIES,
@@ -23,7 +22,6 @@ from .keep_float import (
     keep_float,
 )
 from .limits import MAX_AUROC_DROP, MAX_DISAGREEMENT, auroc_drop
-from .onnx_model import as_float32, set_metadata
 from .quantizer import Quantizer
 from .runtime import Scorer
 
@@ -108,15 +106,13 @@ def quantize(
         found = keep_float(measure, quantizer.work, MAX_TRIES)
         quantized = onnx.load(quantizer.write(found.kept))
     onnx.save(quantized, path)
-    scores = Scorer(path).score(validation.images)["score"]
-    threshold = refit_threshold(
-        scores, float_scorer.score(validation.images), validation.is_anomaly, float_scorer
-    )
-    _set_threshold(quantized, threshold)
-    normal_scores = np.sort(scores[~validation.is_anomaly]).tolist()
+    scores, before = (s.score(validation.images) for s in (Scorer(path), float_scorer))
+    threshold = refit_threshold(scores["score"], before, validation.is_anomaly, float_scorer)
+    set_threshold(quantized, threshold)
+    normal_scores = _normal_scores(scores["score"], before, validation.is_anomaly, float_scorer)
     set_metadata(
         quantized,
-        {"threshold": as_float32(threshold), "normal_scores": json.dumps(normal_scores)},
+        {"threshold": as_float32(threshold), "normal_scores": json.dumps(normal_scores.tolist())},
     )
     onnx.checker.check_model(quantized)
     onnx.save(quantized, path)
@@ -176,7 +172,8 @@ def refit_threshold(
 
     A conformal threshold is one of the normal scores, and its rank carries the promise: the same
     rank is taken. Any other is placed where the int8 model makes the float32 model's decisions, as
-    nearly as it can.
+    nearly as it can. After a recalibration the threshold rests on other images, and may lie far
+    from the scores of these; it moves by as much as scores typically do.
 
     Args:
         scores: int8 scores of the validation images, [N].
@@ -184,6 +181,8 @@ def refit_threshold(
         is_anomaly: bool [N].
         float_scorer: with its threshold and normal scores.
     """
+    if RECALIBRATED in float_scorer.metadata:
+        return float_scorer.threshold + _typical_change(scores, float_results, is_anomaly)
     normal = np.sort(scores[~is_anomaly])
     float_normal = np.asarray(float_scorer.normal_scores, np.float32)
     rank = np.flatnonzero(np.equal(float_normal, np.float32(float_scorer.threshold)))
@@ -201,20 +200,21 @@ def refit_threshold(
     return float(middles[best[len(best) // 2]])
 
 
-def _set_threshold(model: onnx.ModelProto, threshold: float) -> None:
-    """Replaces the constant that `is_anomaly` compares the score with."""
-    comparison = next(node for node in model.graph.node if "is_anomaly" in node.output)
-    constants = {constant.name: constant for constant in model.graph.initializer}
-    found = [constants[name] for name in comparison.input if name in constants]
-    if comparison.op_type != "Greater" or len(found) != 1:
-        raise ArtefactError(
-            "expected is_anomaly to be one comparison with a constant. "
-            f"Received: {comparison.op_type} of {list(comparison.input)}"
-        )
-    value = np.full(found[0].dims, threshold, np.float32)
-    # A constant of its own: the converter shares equal ones between nodes.
-    new = numpy_helper.from_array(value, "threshold")
-    model.graph.initializer.append(new)
-    inputs = ["threshold" if name == found[0].name else name for name in comparison.input]
-    del comparison.input[:]
-    comparison.input.extend(inputs)
+def _normal_scores(
+    scores: np.ndarray,
+    float_results: dict[str, np.ndarray],
+    is_anomaly: np.ndarray,
+    float_scorer: Scorer,
+) -> np.ndarray:
+    """The sorted normal scores that go with the threshold; arguments as in `refit_threshold`."""
+    if RECALIBRATED in float_scorer.metadata:
+        change = _typical_change(scores, float_results, is_anomaly)
+        return (np.asarray(float_scorer.normal_scores) + change).astype(np.float32)
+    return np.sort(scores[~is_anomaly])
+
+
+def _typical_change(
+    scores: np.ndarray, float_results: dict[str, np.ndarray], is_anomaly: np.ndarray
+) -> float:
+    """The median change of a normal image's score by int8."""
+    return float(np.median((scores.astype(np.float64) - float_results["score"])[~is_anomaly]))

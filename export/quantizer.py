@@ -17,10 +17,10 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from .calibrated_graph import set_metadata
 from .fast_graph import fold_scales, split_transposed_convolutions
 from .graph import Graph
 from .keep_float import MAX_GROUPS
-from .onnx_model import set_metadata
 
 # Every activation of a calibration batch is kept: 14 GB for 64 images of 224 pixels.
 CALIBRATION_BATCH, CALIBRATION_PIXELS = 64, 2**18

@@ -203,11 +203,20 @@ def fit_ranges(images: LabelledImages) -> dict[str, Any]:
     normals = np.flatnonzero(~images.is_anomaly)
     if len(normals) > MAX_MEASURED:
         normals = normals[np.linspace(0, len(normals) - 1, MAX_MEASURED).astype(int)]
+    return ranges_of(measure(images, normals))
+
+
+def ranges_of(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The ranges of statistics, as `fit_ranges` returns them.
+
+    Args:
+        values: name -> float64 [n] with n at least 1, see `measure_pixels` and `measure_file`.
+    """
     percentiles = {
-        name: np.round(np.percentile(values, np.arange(101)), 4).tolist()
-        for name, values in measure(images, normals).items()
+        name: np.round(np.percentile(column, np.arange(101)), 4).tolist()
+        for name, column in values.items()
     }
-    return {"images": len(normals), "percentiles": percentiles}
+    return {"images": len(next(iter(values.values()))), "percentiles": percentiles}
 
 
 def describe_shift(ranges: Mapping[str, Any] | None, images: LabelledImages) -> str:

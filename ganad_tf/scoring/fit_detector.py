@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf.calibration.map_scale import MAX_PIXELS, MapScale, fit_map_scale
 from ganad_tf.data.image_statistics import fit_ranges
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
@@ -30,17 +31,14 @@ from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.object_or_texture import layout_aurocs, with_layout
-from ganad_tf.scoring.scorer import MapScale, Scorer
+from ganad_tf.scoring.scorer import Scorer
 from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
 from ganad_tf.settings.run_config import RunConfig
 
-# Of the pixels of normal validation images, this share lies below a map value of 1.
-MAP_QUANTILE = 0.999
-# Limits of what is fitted on: normal training images, places in them, and pixels of normal
-# validation images. More would cost memory and change little.
+# Limits of what is fitted on: normal training images and places in them. More would cost memory
+# and change little.
 MAX_NORMALS = 10_000
 MAX_PLACES = 50_000
-MAX_PIXELS = 10_000_000
 BATCH = 256
 
 _LOGGER = logging.getLogger(__name__)
@@ -159,13 +157,8 @@ def _measure(
         found = map_batches(values, part.images, every, size)
         some = normals[: max(1, MAX_PIXELS // pixels_each)]
         pixels = map_batches(maps, part.images, some, size)
-    return found, {kind: _map_scale(kind, pixels[kind]) for kind in pixels}
-
-
-def _map_scale(kind: str, values: np.ndarray) -> MapScale:
-    # Errors of normal images are near 0 already.
-    low = 0.0 if kind == MAX_ERROR else float(np.median(values))
-    return MapScale(low, float(np.quantile(values, MAP_QUANTILE)))
+    scales = {kind: fit_map_scale(pixels[kind], kind != MAX_ERROR) for kind in pixels}
+    return found, scales
 
 
 def _fit_pixels(images: np.ndarray | ImageView, indices: np.ndarray, plan: Plan) -> FeatureDistance:

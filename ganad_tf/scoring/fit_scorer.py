@@ -5,14 +5,15 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
+from ganad_tf.calibration.map_scale import MapScale
+from ganad_tf.calibration.probability import balanced_regression, fit_probability
+from ganad_tf.calibration.thresholds import choose_threshold
 from ganad_tf.errors import DataError
 from ganad_tf.plan import Plan
-from ganad_tf.scoring.scorer import MIN_COMPONENT, Component, MapScale, Scorer
-from ganad_tf.scoring.thresholds import choose_threshold
+from ganad_tf.scoring.scorer import MIN_COMPONENT, Component, Scorer
 from ganad_tf.settings.names import AUTO, CLASSIFIER, FITTED_RECIPES, RECIPES
 
 # AUROCs of recipes differ by less than their sampling error on fewer labelled anomalies.
@@ -58,7 +59,7 @@ def fit_scorer(
     recipe, why = _choose(plan, aurocs, is_anomaly)
     scores = _joined(weights[recipe], logs)
     threshold = choose_threshold(scores, is_anomaly, plan.max_false_alarms)
-    slope, intercept = _calibrate(scores, is_anomaly, threshold.value)
+    slope, intercept = fit_probability(scores, is_anomaly, threshold.value)
     return Scorer(
         tuple(Component(name, references[name], w) for name, w in weights[recipe].items()),
         threshold.value,
@@ -155,7 +156,7 @@ def _fitted_weights(
         return _by_spread(shares, logs, is_anomaly)
     while len(names) > 1:
         columns = np.stack([logs[name] for name in names], axis=1)
-        weights = _regression().fit(columns, is_anomaly).coef_[0]
+        weights = balanced_regression().fit(columns, is_anomaly).coef_[0]
         if weights.min() > 0:
             return {name: float(w) for name, w in zip(names, weights / weights.sum(), strict=True)}
         del names[int(np.argmin(weights))]
@@ -204,22 +205,6 @@ def _crossed_auroc(names: Sequence[str], logs: Values, is_anomaly: np.ndarray) -
     """Cross-validated AUROC of fitted weights; without it, they would always win."""
     columns = np.stack([logs[name] for name in names], axis=1)
     scores = cross_val_predict(
-        _regression(), columns, is_anomaly, cv=FOLDS, method="decision_function"
+        balanced_regression(), columns, is_anomaly, cv=FOLDS, method="decision_function"
     )
     return float(roc_auc_score(is_anomaly, scores))
-
-
-def _regression() -> LogisticRegression:
-    return LogisticRegression(class_weight="balanced", max_iter=1000)
-
-
-def _calibrate(scores: np.ndarray, is_anomaly: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Slope and intercept of the probability (Platt 1999; Ferrari and Enneifer fit the same)."""
-    if is_anomaly.any():
-        regression = _regression().fit(scores[:, None], is_anomaly)
-        slope = float(regression.coef_[0, 0])
-        if slope > 0:
-            return slope, float(regression.intercept_[0])
-    # Without anomalies: the slope from the spread of normal scores, even odds at the threshold.
-    slope = 1 / max(float(np.std(scores[~is_anomaly])), 1e-3)
-    return slope, -slope * threshold if math.isfinite(threshold) else 0.0

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ganad_tf.calibration.map_scale import MapScale
 from ganad_tf.errors import ArtefactError
 from ganad_tf.settings.names import (
     ENCODER_DETAILS,
@@ -40,20 +41,6 @@ class Component:
     name: str
     reference: float
     weight: float
-
-
-@dataclasses.dataclass(frozen=True)
-class MapScale:
-    """What makes one kind of map comparable between images.
-
-    Args:
-        typical: its median over pixels of normal validation images; subtracted, because distances,
-            unlike errors, are far from 0 on normal images.
-        high: its 99.9 % quantile there; above 0.
-    """
-
-    typical: float
-    high: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from ganad_tf.atomic_files import replace_file
+from ganad_tf.calibration.thresholds import MIN_ANOMALIES
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import TrainingError
-from ganad_tf.scoring.thresholds import MIN_ANOMALIES
 from ganad_tf.training.checkpoint import save_weights
 from ganad_tf.training.validation import ValidationScore
 

@@ -91,8 +91,9 @@ def test_threshold_and_normal_scores_are_those_of_int8(quantized, splits):
 class Float32:
     """As much of a scorer as the threshold's fit looks at."""
 
-    def __init__(self, threshold, normal_scores):
+    def __init__(self, threshold, normal_scores, **metadata):
         self.threshold, self.normal_scores = threshold, np.array(normal_scores)
+        self.metadata = metadata
 
 
 def test_a_conformal_threshold_keeps_its_rank():
@@ -106,3 +107,12 @@ def test_any_other_threshold_repeats_the_decisions():
     decided = {"is_anomaly": np.array([False, True, False, True])}
     threshold = refit_threshold(scores, decided, decided["is_anomaly"], Float32(2.5, [1.0, 2.0]))
     assert np.array_equal(scores > threshold, decided["is_anomaly"])
+
+
+def test_a_recalibrated_threshold_far_above_all_scores_moves_as_they_do():
+    before = np.array([0.1, 0.2, 0.3], np.float32)
+    decided = {"score": before, "is_anomaly": np.zeros(3, bool)}
+    scorer = Float32(5.0, [4.0, 5.0, 6.0], recalibrated="{}")
+    after = before + np.array([0.02, 0.01, -0.01], np.float32)
+    threshold = refit_threshold(after, decided, np.zeros(3, bool), scorer)
+    assert threshold == pytest.approx(5.01)

@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from ganad_tf.calibration.map_scale import MapScale
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import fit_scorer as module
-from ganad_tf.scoring.scorer import MapScale, Scorer
+from ganad_tf.scoring.scorer import Scorer
 from ganad_tf.settings.names import GENERATOR_COMPONENTS
 
 SCALES = {

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from ganad_tf.errors import UsageError
-from ganad_tf.scoring.thresholds import (
+from ganad_tf.calibration.thresholds import (
     best_f1_threshold,
     choose_threshold,
     conformal_threshold,
 )
+from ganad_tf.errors import UsageError
 
 scores_and_truth = st.lists(
     st.tuples(st.floats(-5, 5, width=32), st.booleans()), min_size=2, max_size=30

@@ -54,7 +54,7 @@ def conformal_threshold(normal_scores: np.ndarray, max_false_alarms: float) -> f
     if k > count:
         raise UsageError(
             f"max_false_alarms must be at least {1 / (count + 1):.2g} with {count} normal "
-            f"validation images. Received: {max_false_alarms}"
+            f"images. Received: {max_false_alarms}"
         )
     return float(np.sort(normal_scores)[k - 1])
 

@@ -1,0 +1,181 @@
+"""Folders of new images, read as scoring reads them and measured by a model or a run."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+
+from ganad_tf.calibration.map_scale import MAX_PIXELS
+from ganad_tf.data.image_statistics import FILE_STATISTICS, measure_file, measure_pixels
+from ganad_tf.errors import DataError
+
+from .runtime import available_cores, check_pillow, describe, find_images, open_image, prepare
+
+# Read at once. In each call, a model's own runtime spreads them over the cores.
+BATCH = 256
+# Of files that cannot be read, an error names so many.
+MAX_NAMED = 3
+
+
+class Measuring(Protocol):
+    """What images are measured by: a model or a run."""
+
+    image_shape: tuple[int, int, int]
+    resize: str
+    bit_depth: int
+    max_pixels: int
+
+    def score(self, images: np.ndarray) -> np.ndarray:
+        """Scores of uint8 [N, h, w, C], float32 [N], the same as in later use."""
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Kind of map -> float32 [N, h, w], before it is scaled; empty if they are not known."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Measurements of the images of a folder.
+
+    Args:
+        paths: the files, [N], sorted.
+        scores: float32 [N].
+        statistics: name -> float64 [N], see `ganad_tf.data.image_statistics`.
+        maps: kind of map -> values of the first images, float32.
+        sample: a few of the images, uint8 [n, h, w, C].
+    """
+
+    paths: Sequence[str]
+    scores: np.ndarray
+    statistics: dict[str, np.ndarray]
+    maps: dict[str, np.ndarray]
+    sample: np.ndarray
+
+
+def find_folder(folder: str, name: str) -> list[str]:
+    """The image files of a folder, at any depth, sorted.
+
+    Args:
+        folder: its name.
+        name: of the argument, for errors.
+
+    Raises:
+        DataError: if it is no folder, cannot be read or holds no image.
+    """
+    if not os.path.isdir(folder):
+        received = "a file" if os.path.exists(folder) else "no such folder"
+        raise DataError(f"{name} must be a folder of images. Received: {folder}, {received}")
+    problems: list[dict[str, Any]] = []
+    paths = sorted(path for path, _ in find_images([folder], problems))
+    if problems:
+        raise DataError(f"{name}: {problems[0]['path']}: {problems[0]['error']}")
+    return paths
+
+
+def check_apart(normals: Sequence[str], anomalies: Sequence[str]) -> None:
+    """Checks that no file is both normal and anomalous.
+
+    Raises:
+        DataError: if one is, as where one folder lies within the other.
+    """
+    both = {os.path.realpath(path) for path in normals} & set(map(os.path.realpath, anomalies))
+    if both:
+        raise DataError(
+            "--anomalies must share no image with NORMALS, whose folders are read at any depth. "
+            f"Received: {len(both):,} files in both, such as {min(both)}"
+        )
+
+
+def measure(
+    measuring: Measuring,
+    paths: Sequence[str],
+    with_maps: bool,
+    on_progress: Callable[[int], None],
+) -> Measured:
+    """Scores and measures image files.
+
+    Args:
+        measuring: the model or run.
+        paths: at least one.
+        with_maps: whether maps are needed, too; of the first images, up to `MAX_PIXELS` pixels.
+        on_progress: is called with how many more images are done.
+
+    Raises:
+        DataError: if a file cannot be read, or a score is not finite.
+    """
+    check_pillow()
+    scores, rows = [], []
+    maps: dict[str, list[np.ndarray]] = {}
+    sample = np.empty((0, *measuring.image_shape), np.uint8)
+    height, width, _ = measuring.image_shape
+    wanted = max(1, MAX_PIXELS // (height * width)) if with_maps else 0
+    for images, files in _read_batches(measuring, paths):
+        sample = images[:16] if not len(sample) else sample
+        scores.append(measuring.score(images))
+        found = measure_pixels(images)
+        found.update(zip(FILE_STATISTICS, files.T, strict=True))
+        rows.append(found)
+        if wanted > 0:
+            for kind, values in measuring.maps(images[:wanted]).items():
+                maps.setdefault(kind, []).append(values)
+            wanted -= len(images)
+        on_progress(len(images))
+    joined = np.concatenate(scores)
+    if not np.isfinite(joined).all():
+        wrong = [path for path, ok in zip(paths, np.isfinite(joined), strict=True) if not ok]
+        raise DataError(f"{wrong[0]}: expected a finite score. Received: NaN or infinity")
+    statistics = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    joined_maps = {kind: np.concatenate(values) for kind, values in maps.items()}
+    return Measured(paths, joined, statistics, joined_maps, sample)
+
+
+def _read_batches(
+    measuring: Measuring, paths: Sequence[str]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields images, uint8 [n, h, w, C], and the statistics of their files, float64 [n, 3].
+
+    Raises:
+        DataError: after the last image, if some cannot be read. It names the first ones.
+    """
+    failures = []
+    read = functools.partial(_read, measuring)
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for start in range(0, len(paths), BATCH):
+            batch = paths[start : start + BATCH]
+            results = list(pool.map(read, batch))
+            failures += [
+                f"{path} ({result})"
+                for path, result in zip(batch, results, strict=True)
+                if isinstance(result, str)
+            ]
+            if not failures:  # with some, nothing will come of it
+                yield (
+                    np.stack([result[0] for result in results]),
+                    np.array([result[1] for result in results], np.float64),
+                )
+    if failures:
+        more = ", ..." if len(failures) > MAX_NAMED else ""
+        raise DataError(
+            "expected images that can be read; remove the others, so that none is left out "
+            f"unnoticed. Received: {len(failures):,} of {len(paths):,} that cannot be read: "
+            f"{', '.join(failures[:MAX_NAMED])}{more}"
+        )
+
+
+def _read(measuring: Measuring, path: str) -> tuple[np.ndarray, tuple[float, float, float]] | str:
+    """The image and the statistics of its file, or what is wrong with it."""
+    try:
+        with open_image(path, measuring.max_pixels) as image:
+            pixels = prepare(
+                image,
+                measuring.image_shape,
+                measuring.resize,
+                measuring.bit_depth,
+                measuring.max_pixels,
+            )
+            return pixels, measure_file(image)
+    except Exception as error:  # Pillow's readers raise anything on damaged files
+        return describe(error)

@@ -1,0 +1,102 @@
+"""A finished run that is recalibrated, before its next export. Needs TensorFlow."""
+
+import dataclasses
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf.atomic_files import read_json, replace_dir, write_json
+from ganad_tf.run_folder import DETECTOR
+from ganad_tf.scoring.detector import RANGES, Detector, batch_size_for
+from ganad_tf.settings.names import MAX_ERROR
+from ganad_tf.training.devices import use_true_float32
+
+from .calibrated_graph import RECALIBRATED
+from .recalibration import Before, Fitted
+
+SCORER = "scorer.json"
+# What training fitted, as it was before the first recalibration.
+FROM_TRAINING = "from_training"
+# Of scorer.json, besides the scorer's own values; formats differ in which they have.
+_OF_IMAGES = ("image_shape", "resize", "fit", "bit_depth", "max_pixels")
+
+
+class Run:
+    """The detector of a finished run.
+
+    Args:
+        folder: the run folder, locked by this process.
+        max_pixels: image files of more pixels are refused (default: the limit in training).
+
+    Raises:
+        ArtefactError: if the detector is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, max_pixels: int | None = None):
+        use_true_float32()
+        self.folder = folder / DETECTOR
+        self.detector = detector = Detector.load(self.folder)
+        height, width, channels = detector.image_shape
+        self.image_shape, self.resize = (height, width, channels), detector.resize
+        self.bit_depth = detector.bit_depth
+        self.max_pixels = max_pixels or detector.max_pixels
+        scorer = detector.scorer
+        self.before = Before(
+            hashlib.sha256((self.folder / SCORER).read_bytes()).hexdigest(),
+            scorer.threshold,
+            {"slope": scorer.slope, "intercept": scorer.intercept},
+            {kind: kind != MAX_ERROR for kind in scorer.map_scales},
+        )
+
+    def score(self, images: np.ndarray) -> np.ndarray:
+        """Scores, float32 [N]."""
+        return self.detector.predict(images, outputs=("score",))["score"]
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Kind of map -> float32 [N, h, w], before it is scaled."""
+        measurer, kinds = self.detector.measurer, self.detector.scorer.map_scales
+        size = batch_size_for(measurer)
+        parts = [
+            measurer(tf.constant(images[start : start + size]), kinds).maps
+            for start in range(0, len(images), size)
+        ]
+        return {
+            kind: np.concatenate([part[kind].numpy() for part in parts])
+            for kind in parts[0].keys() & kinds.keys()
+        }
+
+    def write(self, fitted: Fitted) -> None:
+        """Replaces scorer.json and image_ranges.json, both or none.
+
+        The files that training wrote are kept in `detector/from_training`.
+        """
+        scorer = dataclasses.replace(
+            self.detector.scorer,
+            threshold=fitted.threshold.value,
+            slope=fitted.slope,
+            intercept=fitted.intercept,
+            map_scales={**self.detector.scorer.map_scales, **fitted.map_scales},
+            normal_scores=tuple(fitted.normal_scores),
+            explanation={
+                **self.detector.scorer.explanation,
+                "threshold": fitted.threshold.rule,
+                "normal_images": fitted.record["normal_images"],
+                "anomalous_images": fitted.record["anomalous_images"],
+                RECALIBRATED: fitted.record,
+            },
+        )
+        values = read_json(self.folder / SCORER)
+        of_images = {name: values[name] for name in _OF_IMAGES if name in values}
+        with replace_dir(self.folder) as temporary:
+            shutil.copytree(self.folder, temporary, dirs_exist_ok=True)
+            kept = temporary / FROM_TRAINING
+            if not kept.exists():
+                kept.mkdir()
+                for name in (SCORER, RANGES):
+                    if (temporary / name).exists():
+                        shutil.copy2(temporary / name, kept / name)
+            write_json(temporary / SCORER, {**scorer.to_dict(), **of_images})
+            write_json(temporary / RANGES, fitted.ranges)

@@ -1,0 +1,163 @@
+"""Fits threshold, probability, map scales and ranges of statistics to new images."""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from ganad_tf import __version__
+from ganad_tf.calibration.map_scale import MapScale, fit_map_scale
+from ganad_tf.calibration.probability import fit_probability
+from ganad_tf.calibration.thresholds import Threshold, choose_threshold
+from ganad_tf.data.image_statistics import ranges_of
+from ganad_tf.errors import DataError
+from ganad_tf.evaluation.false_alarms import expected_rate, is_one_of
+
+from .new_images import Measured
+
+# A map of normal images that is 0 nearly everywhere has no scale.
+MIN_HIGH = 1e-30
+
+
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """The calibration of the model or run that is recalibrated.
+
+    Args:
+        sha256: of the model file, or of the run's scorer.json.
+        threshold: the old one.
+        probability: `slope` and `intercept`; None if they are not known.
+        centred: kind of map -> whether its typical value is subtracted; empty if the maps cannot be
+            rescaled.
+    """
+
+    sha256: str
+    threshold: float
+    probability: dict[str, float] | None
+    centred: dict[str, bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A calibration for new images.
+
+    Args:
+        threshold: with its rule; a float32 number.
+        slope, intercept: of the probability.
+        normal_scores: of the new normal images, sorted.
+        map_scales: kind of map -> its scale; empty if the maps keep theirs.
+        ranges: of the new normal images, see `ganad_tf.data.image_statistics.fit_ranges`.
+        record: where all of this comes from, plain values for JSON.
+    """
+
+    threshold: Threshold
+    slope: float
+    intercept: float
+    normal_scores: list[float]
+    map_scales: dict[str, MapScale]
+    ranges: dict[str, Any]
+    record: dict[str, Any]
+
+
+def fit(
+    before: Before, normals: Measured, anomalies: Measured | None, max_false_alarms: float | None
+) -> Fitted:
+    """Fits a calibration.
+
+    Args:
+        before: the old one.
+        normals: the new normal images.
+        anomalies: new anomalies, if there are any.
+        max_false_alarms: the promised rate in (0, 1); by default as in training, see
+            `ganad_tf.calibration.thresholds.choose_threshold`.
+
+    Raises:
+        UsageError: if so few normal images cannot promise the rate.
+        DataError: if the normal images all have one score.
+    """
+    normal_scores = normals.scores.astype(np.float64)
+    if len(normal_scores) > 1 and np.ptp(normal_scores) == 0:
+        raise DataError(
+            "NORMALS must be different images. "
+            f"Received: {len(normal_scores):,} images that all score {normal_scores[0]:g}"
+        )
+    found = np.empty(0) if anomalies is None else anomalies.scores.astype(np.float64)
+    scores = np.concatenate([normal_scores, found])
+    is_anomaly = np.arange(len(scores)) >= len(normal_scores)
+    chosen = choose_threshold(scores, is_anomaly, max_false_alarms)
+    # The graph compares float32 numbers.
+    threshold = Threshold(float(np.float32(chosen.value)), chosen.rule)
+    slope, intercept = fit_probability(scores, is_anomaly, threshold.value)
+    scales = {
+        kind: fit_map_scale(values, before.centred[kind]) for kind, values in normals.maps.items()
+    }
+    scales = {
+        kind: dataclasses.replace(scale, high=max(scale.high, MIN_HIGH))
+        for kind, scale in scales.items()
+    }
+
+    def above(some: np.ndarray) -> dict[str, int]:
+        """How many images the old and the new threshold call anomalies."""
+        limits = {"old": before.threshold, "new": threshold.value}
+        return {name: int(np.count_nonzero(some > limit)) for name, limit in limits.items()}
+
+    record = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "ganad_version": __version__,
+        "old_sha256": before.sha256,
+        "normal_images": len(normal_scores),
+        "anomalous_images": len(found),
+        "threshold": {"old": before.threshold, "new": threshold.value, "rule": threshold.rule},
+        "probability": {
+            "old": before.probability,
+            "new": {"slope": slope, "intercept": intercept},
+        },
+        "expected_false_alarm_rate": expected_rate(normal_scores, threshold.value),
+        "false_alarms": above(normal_scores),
+        "anomalies_found": above(found),
+        "map_scales": {kind: dataclasses.asdict(scale) for kind, scale in scales.items()},
+    }
+    ranges = ranges_of(normals.statistics)
+    ordered = [float(score) for score in np.sort(normal_scores)]
+    return Fitted(threshold, slope, intercept, ordered, scales, ranges, record)
+
+
+def report(fitted: Fitted) -> list[str]:
+    """What was fitted, and what so many images can promise; lines for a person."""
+    record, threshold = fitted.record, fitted.threshold
+    images, anomalies = record["normal_images"], record["anomalous_images"]
+    rate, alarms = record["expected_false_alarm_rate"], record["false_alarms"]
+    lines = [
+        f"{_count(images, 'normal image')}, {_count(anomalies, 'anomaly', 'anomalies')}",
+        f"threshold: {record['threshold']['old']:.6g} before, {threshold.value:.6g} now "
+        f"({threshold.rule})",
+        f"false alarms to expect on new normal images: {_percent(rate['mean'])}, with "
+        f"{rate['confidence']:.0%} confidence between {_percent(rate['low'])} and "
+        f"{_percent(rate['high'])}",
+        f"false alarms on these images: {alarms['old']:,} of {images:,} before, "
+        f"{alarms['new']:,} now",
+    ]
+    if not is_one_of(fitted.normal_scores, threshold.value):
+        lines[2] += "; the interval ignores that the threshold was chosen on these scores"
+    if anomalies:
+        found = record["anomalies_found"]
+        lines.append(
+            f"anomalies found among these: {found['old']:,} of {anomalies:,} before, "
+            f"{found['new']:,} now"
+        )
+    lines.append(
+        f"the lowest rate that {_count(images, 'normal image')} can promise: "
+        f"{_percent(1 / (images + 1))}; a rate A needs 1 / A - 1 images"
+    )
+    if not fitted.map_scales:
+        lines.append("the anomaly map keeps its scale: the graph does not show where it is applied")
+    return lines
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g} %"
