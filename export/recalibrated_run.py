@@ -53,7 +53,7 @@ class Run:
 
     def score(self, images: np.ndarray) -> np.ndarray:
         """Scores, float32 [N]."""
-        return self.detector.predict(images, outputs=("score",))["score"]
+        return self.detector.score_samples(images)
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Kind of map -> float32 [N, h, w], before it is scaled."""

@@ -13,6 +13,7 @@ _IN_CHECKOUT = {
     "batch": "python -m export.batch",
     "serve-client": "python -m export.serving.client",
     "web": "python -m export.web",
+    "recalibrate": "python -m export.recalibrate",
 }
 
 

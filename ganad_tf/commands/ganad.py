@@ -46,8 +46,10 @@ COMMANDS = {
     "serve-client": Command(
         "ganad_tf.export.serving.client", "score images through TensorFlow Serving", "serving"
     ),
+    "recalibrate": Command(
+        "ganad_tf.export.recalibrate", "set a model's threshold anew for new images"
+    ),
     "web": Command("ganad_tf.export.web.__main__", "write a site that scores in the browser"),
-    # Here `recalibrate` will stand.
     "completion": Command(
         "ganad_tf.commands.completion", "print the shell's completion script", "completion"
     ),
