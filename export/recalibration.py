@@ -118,7 +118,7 @@ def fit(
         "anomalies_found": above(found),
         "map_scales": {kind: dataclasses.asdict(scale) for kind, scale in scales.items()},
     }
-    ranges = ranges_of(normals.statistics)
+    ranges = {"source": "recalibration", **ranges_of(normals.statistics)}
     ordered = [float(score) for score in np.sort(normal_scores)]
     return Fitted(threshold, slope, intercept, ordered, scales, ranges, record)
 

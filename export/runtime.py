@@ -537,13 +537,16 @@ def find_shifts(
     return shifts
 
 
-def describe_shifts(shifts: list[dict[str, Any]], images: int, known: int) -> str:
+def describe_shifts(
+    shifts: list[dict[str, Any]], images: int, known: int, source: str = "training"
+) -> str:
     """One line for a person, empty if nothing is shifted.
 
     Args:
         shifts: what `find_shifts` returned.
         images: how many images were compared.
         known: the number of training images.
+        source: what the model took the ranges from: `training`, or a later `recalibration`.
     """
     if not shifts:
         return ""
@@ -554,10 +557,10 @@ def describe_shifts(shifts: list[dict[str, Any]], images: int, known: int) -> st
     ]
     which = "1 image differs" if images == 1 else f"{images:,} images differ"
     return (
-        f"{which} from the {known:,} normal training images: {', '.join(parts)}. Medians, in "
-        "brackets those of the training images, their middle 98 %, and how many images lie outside "
-        "of it. Expect other rates of false alarms and misses than in training, unless most of the "
-        "images are anomalies"
+        f"{which} from the {known:,} normal {source} images: {', '.join(parts)}. Medians, in "
+        f"brackets those of the {source} images, their middle 98 %, and how many images lie "
+        f"outside of it. Expect other rates of false alarms and misses than in {source}, unless "
+        "most of the images are anomalies"
     )
 
 
@@ -604,8 +607,7 @@ class InputShift:
 
     def describe(self) -> str:
         """One line that says what is shifted, with the numbers; empty if nothing is."""
-        known = 0 if self.ranges is None else self.ranges["images"]
-        text = describe_shifts(self.find(), len(self.rows), known)
+        text = describe_shifts(self.find(), len(self.rows), *_origin(self.ranges))
         if text and self.seen > len(self.rows):
             text += f" ({len(self.rows):,} of {self.seen:,} images were compared)"
         return text
@@ -777,7 +779,7 @@ class Scorer:
         if self.ranges is None:
             return ""
         shifts = find_shifts(self.ranges, measure_pixels(images))
-        return describe_shifts(shifts, len(images), self.ranges["images"])
+        return describe_shifts(shifts, len(images), *_origin(self.ranges))
 
     def _read(self, file: PathName | bytes, measured: bool) -> tuple[np.ndarray, Sequence[float]]:
         """The image, and the statistics of its file if they are asked for."""
@@ -871,6 +873,11 @@ def _rows(
     columns.update(zip(FILE_STATISTICS, np.asarray(files, np.float64).T, strict=True))
     unknown = np.full(len(images), np.nan)
     return np.stack([columns.get(name, unknown) for name in names], axis=1).tolist()
+
+
+def _origin(ranges: Mapping[str, Any] | None) -> tuple[int, str]:
+    """How many images the ranges were taken from, and in what."""
+    return (0, "") if ranges is None else (ranges["images"], ranges.get("source", "training"))
 
 
 def _parse_ranges(text: str) -> dict[str, Any] | None:

@@ -133,12 +133,16 @@ class Parsed(Exception):
 def test_commands_have_the_flags_that_they_show(module, words, monkeypatch, capsys):
     if not words:
         return  # the name of a command, in a sentence
-    parse = argparse.ArgumentParser.parse_args
 
-    def stop(parser, args=None, namespace=None):
-        raise Parsed(parse(parser, args, namespace))
+    def stopping(parse):
+        def stop(parser, args=None, namespace=None):
+            raise Parsed(parse(parser, args, namespace))
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+        return stop
+
+    for name in ("parse_args", "parse_intermixed_args"):
+        parse = getattr(argparse.ArgumentParser, name)
+        monkeypatch.setattr(argparse.ArgumentParser, name, stopping(parse))
     monkeypatch.setattr(sys, "argv", [module, *words])
     try:
         importlib.import_module(module).main()

@@ -147,13 +147,16 @@ def find_shifts(
     return shifts
 
 
-def describe_shifts(shifts: list[dict[str, Any]], images: int, known: int) -> str:
+def describe_shifts(
+    shifts: list[dict[str, Any]], images: int, known: int, source: str = "training"
+) -> str:
     """One line for a person, empty if nothing is shifted.
 
     Args:
         shifts: what `find_shifts` returned.
         images: how many images were compared.
         known: the number of training images.
+        source: what the model took the ranges from: `training`, or a later `recalibration`.
     """
     if not shifts:
         return ""
@@ -164,10 +167,10 @@ def describe_shifts(shifts: list[dict[str, Any]], images: int, known: int) -> st
     ]
     which = "1 image differs" if images == 1 else f"{images:,} images differ"
     return (
-        f"{which} from the {known:,} normal training images: {', '.join(parts)}. Medians, in "
-        "brackets those of the training images, their middle 98 %, and how many images lie outside "
-        "of it. Expect other rates of false alarms and misses than in training, unless most of the "
-        "images are anomalies"
+        f"{which} from the {known:,} normal {source} images: {', '.join(parts)}. Medians, in "
+        f"brackets those of the {source} images, their middle 98 %, and how many images lie "
+        f"outside of it. Expect other rates of false alarms and misses than in {source}, unless "
+        "most of the images are anomalies"
     )
 
 
@@ -230,4 +233,5 @@ def describe_shift(ranges: Mapping[str, Any] | None, images: LabelledImages) -> 
     if ranges is None or not len(normals):
         return ""
     shifts = find_shifts(ranges, measure(images, normals))
-    return describe_shifts(shifts, len(normals), ranges["images"])
+    source = ranges.get("source", "training")
+    return describe_shifts(shifts, len(normals), ranges["images"], source)

@@ -126,6 +126,8 @@ def test_the_ranges_are_those_of_the_new_images_so_that_they_no_longer_warn(
     scorer = Scorer(tmp_path / "new.onnx")
     assert scorer.describe_shift(bright) == ""
     assert scorer.ranges["images"] == 50
+    again = scorer.describe_shift(brighter(bright))
+    assert again.startswith("50 images differ from the 50 normal recalibration images: bright")
     assert "size" in scorer.ranges["percentiles"]
 
 
