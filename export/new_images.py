@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,17 +39,19 @@ class Measuring(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Measurements of the images of a folder.
+    """Measurements of the images of a folder, without copies of one another.
 
     Args:
-        paths: the files, [N], sorted.
+        digests: of the pixels -> the file, [N], in the order of the files.
+        copies: how many more files have the pixels of one of these.
         scores: float32 [N].
         statistics: name -> float64 [N], see `ganad_tf.data.image_statistics`.
         maps: kind of map -> values of the first images, float32.
         sample: a few of the images, uint8 [n, h, w, C].
     """
 
-    paths: Sequence[str]
+    digests: dict[bytes, str]
+    copies: int
     scores: np.ndarray
     statistics: dict[str, np.ndarray]
     maps: dict[str, np.ndarray]
@@ -83,10 +86,29 @@ def check_apart(normals: Sequence[str], anomalies: Sequence[str]) -> None:
     """
     both = {os.path.realpath(path) for path in normals} & set(map(os.path.realpath, anomalies))
     if both:
-        raise DataError(
-            "--anomalies must share no image with NORMALS, whose folders are read at any depth. "
-            f"Received: {len(both):,} files in both, such as {min(both)}"
-        )
+        raise _shared("files in both", min(both), len(both))
+
+
+def check_different(normals: Measured, anomalies: Measured) -> None:
+    """Checks that no image is both normal and anomalous, under whatever name.
+
+    Raises:
+        DataError: if one is.
+    """
+    both = sorted(
+        f"{path} and {anomalies.digests[digest]}"
+        for digest, path in normals.digests.items()
+        if digest in anomalies.digests
+    )
+    if both:
+        raise _shared("pairs of equal pixels", both[0], len(both))
+
+
+def _shared(what: str, example: str, count: int) -> DataError:
+    return DataError(
+        "--anomalies must share no image with NORMALS, whose folders are read at any depth. "
+        f"Received: {count:,} {what}, such as {example}"
+    )
 
 
 def measure(
@@ -95,7 +117,9 @@ def measure(
     with_maps: bool,
     on_progress: Callable[[int], None],
 ) -> Measured:
-    """Scores and measures image files.
+    """Scores and measures image files. Of images with equal pixels the first one counts.
+
+    Copies would make a promise look better founded than it is.
 
     Args:
         measuring: the model or run.
@@ -108,11 +132,20 @@ def measure(
     """
     check_pillow()
     scores, rows = [], []
+    digests: dict[bytes, str] = {}
     maps: dict[str, list[np.ndarray]] = {}
     sample = np.empty((0, *measuring.image_shape), np.uint8)
     height, width, _ = measuring.image_shape
     wanted = max(1, MAX_PIXELS // (height * width)) if with_maps else 0
+    done = 0
     for images, files in _read_batches(measuring, paths):
+        names = paths[done : done + len(images)]
+        done += len(images)
+        on_progress(len(images))
+        new = [_is_new(digests, image, name) for image, name in zip(images, names, strict=True)]
+        if not any(new):
+            continue
+        images, files = images[new], files[new]
         sample = images[:16] if not len(sample) else sample
         scores.append(measuring.score(images))
         found = measure_pixels(images)
@@ -122,14 +155,20 @@ def measure(
             for kind, values in measuring.maps(images[:wanted]).items():
                 maps.setdefault(kind, []).append(values)
             wanted -= len(images)
-        on_progress(len(images))
     joined = np.concatenate(scores)
     if not np.isfinite(joined).all():
-        wrong = [path for path, ok in zip(paths, np.isfinite(joined), strict=True) if not ok]
-        raise DataError(f"{wrong[0]}: expected a finite score. Received: NaN or infinity")
+        wrong = list(digests.values())[int(np.argmin(np.isfinite(joined)))]
+        raise DataError(f"{wrong}: expected a finite score. Received: NaN or infinity")
     statistics = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     joined_maps = {kind: np.concatenate(values) for kind, values in maps.items()}
-    return Measured(paths, joined, statistics, joined_maps, sample)
+    copies = len(paths) - len(digests)
+    return Measured(digests, copies, joined, statistics, joined_maps, sample)
+
+
+def _is_new(digests: dict[bytes, str], image: np.ndarray, path: str) -> bool:
+    """Whether no image before had these pixels; notes them."""
+    digest = hashlib.sha256(image.tobytes()).digest()
+    return digests.setdefault(digest, path) is path
 
 
 def _read_batches(

@@ -17,7 +17,14 @@ from ganad_tf.errors import ArtefactError, GanadError, UsageError, run_cli
 from ganad_tf.folder_lock import locked
 from ganad_tf.run_folder import DETECTOR, is_finished
 
-from .new_images import Measured, Measuring, check_apart, find_folder, measure
+from .new_images import (
+    Measured,
+    Measuring,
+    check_apart,
+    check_different,
+    find_folder,
+    measure,
+)
 from .recalibrated_model import Model
 from .recalibration import Before, Fitted, fit, report
 from .runtime import Progress, ScoringError, add_max_pixels_flag
@@ -155,6 +162,7 @@ def _fit(
         anomalies = None
         if anomaly_paths:
             anomalies = measure(measuring, anomaly_paths, False, progress.step)
+            check_different(normals, anomalies)
     return fit(before, normals, anomalies, flags.max_false_alarms), normals
 
 

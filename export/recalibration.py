@@ -11,7 +11,6 @@ from ganad_tf.calibration.map_scale import MapScale, fit_map_scale
 from ganad_tf.calibration.probability import fit_probability
 from ganad_tf.calibration.thresholds import Threshold, choose_threshold
 from ganad_tf.data.image_statistics import ranges_of
-from ganad_tf.errors import DataError
 from ganad_tf.evaluation.false_alarms import expected_rate, is_one_of
 
 from .new_images import Measured
@@ -74,14 +73,8 @@ def fit(
 
     Raises:
         UsageError: if so few normal images cannot promise the rate.
-        DataError: if the normal images all have one score.
     """
     normal_scores = normals.scores.astype(np.float64)
-    if len(normal_scores) > 1 and np.ptp(normal_scores) == 0:
-        raise DataError(
-            "NORMALS must be different images. "
-            f"Received: {len(normal_scores):,} images that all score {normal_scores[0]:g}"
-        )
     found = np.empty(0) if anomalies is None else anomalies.scores.astype(np.float64)
     scores = np.concatenate([normal_scores, found])
     is_anomaly = np.arange(len(scores)) >= len(normal_scores)
@@ -108,6 +101,7 @@ def fit(
         "old_sha256": before.sha256,
         "normal_images": len(normal_scores),
         "anomalous_images": len(found),
+        "copies_left_out": normals.copies + (0 if anomalies is None else anomalies.copies),
         "threshold": {"old": before.threshold, "new": threshold.value, "rule": threshold.rule},
         "probability": {
             "old": before.probability,
@@ -138,6 +132,8 @@ def report(fitted: Fitted) -> list[str]:
         f"false alarms on these images: {alarms['old']:,} of {images:,} before, "
         f"{alarms['new']:,} now",
     ]
+    if record["copies_left_out"]:
+        lines[0] += f"; {_count(record['copies_left_out'], 'copy', 'copies')} of these left out"
     if not is_one_of(fitted.normal_scores, threshold.value):
         lines[2] += "; the interval ignores that the threshold was chosen on these scores"
     if anomalies:
