@@ -22,6 +22,8 @@ import numpy as np
 MAX_AUROC_DROP = 0.001
 MAX_DISAGREEMENT = 0.005
 CONFIDENCE = 0.95
+# Of the two-sided intervals in the model card.
+CONFIDENCE_OF_CARD = 0.95
 LIMITS = """\
 int8 is allowed an AUROC 0.001 lower than float32's (--max-auroc-drop) and another decision on 0.5 %
 of the images. A test set measures both with an error, so a limit counts as exceeded only when a
@@ -90,6 +92,55 @@ def auroc_drop(is_anomaly: np.ndarray, reference: np.ndarray, scores: np.ndarray
     ]
     variances = [part.var(ddof=1) / len(part) if len(part) > 1 else math.inf for part in difference]
     return AurocDrop(float(difference[0].mean()), math.sqrt(sum(variances)))
+
+
+def auroc_error(is_anomaly: np.ndarray, scores: np.ndarray) -> float:
+    """Standard error of an AUROC; infinite with fewer than two images of either class.
+
+    Args:
+        is_anomaly: bool [N], with both values.
+        scores: float [N].
+
+    Source: DeLong, DeLong and Clarke-Pearson 1988.
+    """
+    parts = _placements(is_anomaly, scores)
+    return math.sqrt(sum(p.var(ddof=1) / len(p) if len(p) > 1 else math.inf for p in parts))
+
+
+Interval = tuple[float | None, float | None, float | None]
+
+
+def auroc_interval(auroc: float | None, error: float | None) -> Interval:
+    """An AUROC and its two-sided interval, by the normal distribution of its logit.
+
+    Args:
+        auroc: None if it was not measured.
+        error: its standard error. Without one, or with none (an AUROC of 0 or 1), the interval is
+            not known.
+
+    Returns:
+        The AUROC, the lower and the upper end.
+    """
+    if auroc is None or not error or not 0 < auroc < 1:
+        return auroc, None, None
+    from scipy import stats
+
+    width = float(stats.norm.ppf((1 + CONFIDENCE_OF_CARD) / 2)) * error / (auroc * (1 - auroc))
+    middle = math.log(auroc / (1 - auroc))
+    low, high = (1 / (1 + math.exp(-(middle + side * width))) for side in (-1, 1))
+    return auroc, low, high
+
+
+def share_interval(count: int, total: int) -> Interval:
+    """A share and its exact two-sided interval (Clopper and Pearson 1934); None of nothing."""
+    if not total:
+        return None, None, None
+    from scipy import stats
+
+    tail = (1 - CONFIDENCE_OF_CARD) / 2
+    low = float(stats.beta.ppf(tail, count, total - count + 1)) if count else 0.0
+    high = float(stats.beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
+    return count / total, low, high
 
 
 def _placements(is_anomaly: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from .limits import (
     MAX_DISAGREEMENT,
     AurocDrop,
     auroc_drop,
+    auroc_error,
     disagreement_bound,
     too_many_differ,
 )
@@ -49,6 +50,8 @@ class Row:
         cold_start: seconds from process start to the first score; None where not measured.
         auroc_drop_error: standard error of the AUROC's difference from Keras's; None without an
             AUROC, or with fewer than two images of either class.
+        auroc_error: standard error of the AUROC itself; None likewise.
+        confusion: `tn`, `fp`, `fn` and `tp` of its decisions; None for file bytes.
     """
 
     name: str
@@ -59,6 +62,8 @@ class Row:
     per_second: float
     cold_start: float | None = None
     auroc_drop_error: float | None = None
+    auroc_error: float | None = None
+    confusion: dict[str, int] | None = None
 
 
 def compare(
@@ -110,11 +115,11 @@ def _row(
     per_second: float,
     cold_start: float | None = None,
 ) -> Row:
-    auroc = error = None
+    auroc = error = own_error = None
     if is_anomaly is not None and is_anomaly.any() and not is_anomaly.all():
-        drop = auroc_drop(is_anomaly, reference[0], scored[0])
         auroc = _auroc(is_anomaly, scored[0])
-        error = drop.standard_error if np.isfinite(drop.standard_error) else None
+        error = _finite(auroc_drop(is_anomaly, reference[0], scored[0]).standard_error)
+        own_error = _finite(auroc_error(is_anomaly, scored[0]))
     return Row(
         name,
         _tolerance(name),
@@ -124,7 +129,23 @@ def _row(
         per_second,
         cold_start,
         error,
+        own_error,
+        None if is_anomaly is None else _confusion(is_anomaly, scored[1]),
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _confusion(is_anomaly: np.ndarray, decisions: np.ndarray) -> dict[str, int]:
+    counted = {
+        "tn": ~is_anomaly & ~decisions,
+        "fp": ~is_anomaly & decisions,
+        "fn": is_anomaly & ~decisions,
+        "tp": is_anomaly & decisions,
+    }
+    return {name: int(part.sum()) for name, part in counted.items()}
 
 
 def failures(rows: list[Row], count: int, max_auroc_drop: float = MAX_AUROC_DROP) -> list[str]:

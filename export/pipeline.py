@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from ganad_tf.atomic_files import remove_unfinished, write_json
+from ganad_tf.atomic_files import remove_unfinished, replace_file, write_json
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.folder_lock import locked
@@ -26,6 +26,7 @@ from .description import (
     library_versions,
 )
 from .limits import MAX_AUROC_DROP
+from .model_card import CARD, describe_model, render
 from .parity import Row, compare, failures
 from .quantize import Quantized, quantize
 from .runtime import Scorer
@@ -151,8 +152,11 @@ def _export(
         rows = _agreeing(detector, splits, staged, options, optional=formats is None)
         description = _describe(detector, splits, staged, version, options, rows)
         # It comes back last, so that it never describes files of two exports.
-        (output / DESCRIPTION).unlink(missing_ok=True)
+        for name in (DESCRIPTION, CARD):
+            (output / name).unlink(missing_ok=True)
         _move(staged, output)
+        with replace_file(output / CARD) as card:
+            card.write_text(render(description["model_card"], description), encoding="utf-8")
         write_json(output / DESCRIPTION, description)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -266,6 +270,9 @@ def _describe(
         "parity": [dataclasses.asdict(row) for row in rows],
         "files": describe_files(staged.folder, staged.files),
         "versions": library_versions(),
+        "model_card": describe_model(
+            detector, splits, rows, staged.int8.threshold if staged.int8 else None
+        ),
     }
     if staged.int8 is not None:
         description |= describe_int8(staged.int8)

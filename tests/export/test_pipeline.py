@@ -114,6 +114,7 @@ def test_int8_that_fails_on_the_test_set_is_left_out(detector, splits, tmp_path,
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "export.json",
         "model.onnx",
+        "model_card.md",
         "saved_model",
     ]
     with pytest.raises(ArtefactError, match="too bad"):

@@ -1,0 +1,93 @@
+"""The model card: figures of this model with intervals, limits that follow from its data."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from export import pipeline
+from export.limits import auroc_error, auroc_interval, share_interval
+from export.model_card import describe_model, render
+from export.parity import Row
+from export.pipeline import export
+
+NOTHING = {"files": {}, "versions": {}}
+
+
+def test_an_export_writes_a_card_with_its_own_figures(detector, splits, tmp_path, monkeypatch):
+    compare = pipeline.compare
+    monkeypatch.setattr(pipeline, "compare", lambda *given: compare(*given, time_starts=False))
+    export(detector, splits, tmp_path, ("onnx",))
+    description = json.loads((tmp_path / "export.json").read_text())
+    card, text = description["model_card"], (tmp_path / "model_card.md").read_text()
+    test = splits.test
+    found = detector.run(test.images)["is_anomaly"]
+    figures = card["figures"]
+    assert figures["confusion"]["tp"] == int((found & test.is_anomaly).sum())
+    assert sum(figures["confusion"].values()) == len(test)
+    for name in ("auroc", "anomalies_found", "false_alarm_rate"):
+        value, low, high = figures[name]
+        assert low <= value <= high, name
+    assert card["threshold"]["value"] == detector.scorer.threshold
+    assert f"| AUROC | {figures['auroc'][0]:.4f} |" in text
+    for known in (splits.fingerprint, description["files"]["model.onnx"]["sha256"], "MIT"):
+        assert known in text
+    assert text.count("\n## ") == 9
+
+
+def keras_row(**changes) -> Row:
+    confusion = {"tn": 95, "fp": 5, "fn": 10, "tp": 90}
+    row = Row("Keras", 1e-4, 0.0, 0, 0.95, 1.0, auroc_error=0.01, confusion=confusion)
+    return dataclasses.replace(row, **changes)
+
+
+def test_without_a_test_set_there_are_no_figures(detector, splits):
+    untested = dataclasses.replace(splits, fingerprint="")
+    card = describe_model(detector, untested, [keras_row()], None)
+    assert card["figures"] is card["data"] is None
+    text = render(card, NOTHING)
+    assert "exported without a test set" in text
+    assert "How many anomalies it finds was not measured" in text
+
+
+def test_more_false_alarms_than_promised_are_said_to_be_so(detector, splits):
+    confusion = {"tn": 10, "fp": 90, "fn": 0, "tp": 100}
+    card = describe_model(detector, splits, [keras_row(confusion=confusion)], 0.5)
+    text = render(card, NOTHING)
+    assert "more false alarms than validation promises" in text
+    assert "The int8 model has a threshold of its own, 0.5." in text
+
+
+def test_names_from_users_stay_text(detector, splits):
+    named = dataclasses.replace(splits, normal_name="a|b<script>\n# c")
+    text = render(describe_model(detector, named, [keras_row()], None), NOTHING)
+    assert "<script>" not in text
+    assert "\n# c" not in text
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "expected"),
+    [(0, 10, (0.0, 0.0, 0.3085)), (5, 10, (0.5, 0.1871, 0.8129)), (10, 10, (1.0, 0.6915, 1.0))],
+)
+def test_shares_have_exact_intervals(count, total, expected):
+    # Tables of Clopper and Pearson, 95 %.
+    assert share_interval(count, total) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_share_of_nothing_is_not_known():
+    assert share_interval(0, 0) == (None, None, None)
+
+
+def test_the_auroc_has_delongs_error():
+    # Placements 1, 1/2 and 1/2, 1: each has variance 1/8 over 2 images.
+    is_anomaly = np.array([True, True, False, False])
+    assert auroc_error(is_anomaly, np.array([3.0, 1.0, 2.0, 0.0])) == pytest.approx(0.125**0.5)
+    assert auroc_error(is_anomaly[1:], np.array([1.0, 2.0, 0.0])) == float("inf")
+
+
+def test_the_aurocs_interval_stays_within_its_range():
+    value, low, high = auroc_interval(0.999, 0.002)
+    assert 0.9 < low < value < high < 1
+    assert auroc_interval(1.0, 0.0) == (1.0, None, None)
+    assert auroc_interval(None, None) == (None, None, None)
