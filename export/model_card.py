@@ -30,7 +30,7 @@ NOT_FOR = (
 )
 LICENCES = {
     "code": "MIT (ganad_tf)",
-    "weights": "trained from scratch on the data below; who owns the data decides on them",
+    "weights": "trained on the data below, whose licence may bind them",
 }
 ENCODER_LICENCE = (
     "EfficientNet-Lite0, trained on ImageNet; the published weights are under Apache 2.0, others "

@@ -98,7 +98,7 @@ def run_experiment(
         execution: device, precision and compilation.
         source: where Fashion-MNIST comes from.
         command: the command line, for the report.
-        output: the new run's folder; see the README for its files (default: `default_folder`).
+        output: the new run's folder; see docs/run_folder.md (default: `default_folder`).
         resume: the folder of the run to continue, instead of a new one.
         overwrite: replace an earlier run in `output`.
 

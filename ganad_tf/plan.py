@@ -34,8 +34,8 @@ ENCODER_SIZE, SMALL_IMAGES, SMALL_ENCODER_SIZE = 224, 64, 128
 # Beside an encoder, 20 gave no better AUROC on grass, but with masks a better map: a pixel AUROC of
 # 0.99 for 0.91.
 EPOCHS, EPOCHS_BESIDE_ENCODER, EPOCHS_WITHOUT_SHARE = 20, 8, 5
-# Share of synthetic anomalies when only one of many kinds is labelled; see benchmarks/README.md,
-# the mixtures.
+# Share of synthetic anomalies when only one of many kinds is labelled; see
+# docs/fashion_mnist.md, the mixtures.
 SYNTHETIC_UNDER_UNSEEN = 0.9
 
 

@@ -7,7 +7,7 @@ from ganad_tf.settings.names import AUTO, EFFICIENTNET_LITE0, NO_ENCODER
 
 SMALL, PAPER = "small", "paper"
 # `small` is what two CPU cores learn in minutes, with everything that was found to help. `paper`
-# has the published width and losses. Expected figures: README, "How it differs from the paper".
+# has the published width and losses. Expected figures: docs/method.md.
 PRESETS: dict[str, dict[str, Any]] = {
     SMALL: {
         "width": 16,
