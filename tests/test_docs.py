@@ -28,6 +28,8 @@ COMMANDS = {
     "-m export.verify": "export.verify",
     "-m export.batch": "export.batch.__main__",
     "-m export.serving.client": "export.serving.client",
+    "-m export.recalibrate": "export.recalibrate",
+    "-m export.web": "export.web.__main__",
     "runtime.py": "export.runtime",
     "export/runtime.py": "export.runtime",
 }
