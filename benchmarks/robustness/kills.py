@@ -4,6 +4,7 @@ After each kill every file must be whole, and the repeated command must end with
 bit for bit, as one that was never killed.
 """
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -26,13 +27,14 @@ import onnx
 from PIL import Image
 
 from benchmarks.results_file import RESULTS, save
+from benchmarks.robustness.watched import cpu_seconds
 from ganad_tf.atomic_files import is_unfinished, read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 NAME = "robustness-kills"
 COUNTS = {"train": 20, "export": 5, "batch": 5}
 _TRAIN = (
-    *("--epochs", "4", "--steps-per-epoch", "3", "--batch-size", "8", "--width", "2"),
+    *("--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "8", "--width", "2"),
     *("--discriminator-width", "2", "--image-size", "32", "--encoder", "none"),
 )
 # Not compared: times and the machine, and logs that are only ever appended to.
@@ -54,7 +56,7 @@ class Command:
         folder: into which it writes.
         arguments: of Python, to begin.
         again: of Python, to go on after a kill.
-        seconds: how long it took unkilled.
+        seconds: CPU time of its process, unkilled.
         results: digest of each result, unkilled.
     """
 
@@ -70,6 +72,7 @@ def run(count: int | None, seed: int, again: bool) -> int:
     path = RESULTS / f"{NAME}.json"
     kept = {} if again or not path.exists() else json.loads(path.read_text())
     kills: list[dict[str, Any]] = list(kept.get("kills", ()))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left over
     todo = [(what, n) for what, number in COUNTS.items() for n in range(number)]
     todo = [case for case in todo if case not in {(kill["what"], kill["number"]) for kill in kills}]
     # Kept between calls, so that what is compared with is made once.
@@ -123,9 +126,8 @@ def _unkilled(what: str, scratch: Path) -> Command:
         }[what]
     unkilled = scratch / f"{what}.json"
     if not unkilled.exists():
-        start = time.monotonic()
-        _finish(arguments)
-        write_json(unkilled, [time.monotonic() - start, dict(_results(folder))])
+        seconds = _finish(arguments)
+        write_json(unkilled, [seconds, dict(_results(folder))])
     return Command(folder, arguments, again, *read_json(unkilled))
 
 
@@ -141,20 +143,18 @@ def _draw(photos: Path) -> None:
 
 
 def _kill(command: Command, rng: np.random.Generator) -> dict[str, Any]:
-    """Kills a command at a moment drawn evenly from its time, then runs it again.
+    """Kills a command at a moment drawn evenly from its CPU time, then runs it again.
 
     Returns:
-        `after_seconds`, the moment; `files`, how many there were after the kill; `whole`, whether
-        all of them could be read; `same`, whether the final results were those without a kill.
+        `after_seconds`, the moment; `killed`, whether it was still at work then; `files`, how many
+        there were after the kill; `whole`, whether all of them could be read; `same`, whether the
+        final results were those without a kill.
     """
     shutil.rmtree(command.folder, ignore_errors=True)
     moment = float(rng.uniform(0.2, 1)) * command.seconds  # it first writes after the imports
-    process = _start(command.arguments)
-    try:
-        process.wait(moment)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with _started(command.arguments) as process:
+        while process.poll() is None and cpu_seconds(process.pid) < moment:
+            time.sleep(0.005)
     files = [path for path in command.folder.rglob("*") if path.is_file()]
     broken = [str(path.relative_to(command.folder)) for path in files if not _is_whole(path)]
     begun = (command.folder / "config.json").is_file()
@@ -169,6 +169,7 @@ def _kill(command: Command, rng: np.random.Generator) -> dict[str, Any]:
     return {
         "after_seconds": round(moment, 2),
         "of_seconds": round(command.seconds, 2),
+        "killed": process.returncode == -signal.SIGKILL,
         "files": len(files),
         "whole": not broken and not left,
         "same": not different,
@@ -177,8 +178,10 @@ def _kill(command: Command, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _start(arguments: Sequence[str]) -> subprocess.Popen:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def _started(arguments: Sequence[str]) -> Iterator[subprocess.Popen]:
+    """A command at work, which is killed with all its processes at the end of the block."""
+    process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -186,13 +189,24 @@ def _start(arguments: Sequence[str]) -> subprocess.Popen:
         start_new_session=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def _finish(arguments: Sequence[str]) -> None:
-    process = _start(arguments)
-    _, errors = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed:\n{errors.decode()[-2000:]}")
+def _finish(arguments: Sequence[str]) -> float:
+    """Runs a command to its end; returns the CPU seconds of its process."""
+    seconds = 0.0
+    with _started(arguments) as process:
+        assert process.stderr is not None
+        errors = process.stderr.read()  # until it ends
+        seconds = cpu_seconds(process.pid)  # of a process that nobody has waited for
+        if process.wait():
+            raise RuntimeError(f"{' '.join(arguments)} failed:\n{errors.decode()[-2000:]}")
+    return seconds
 
 
 def _is_whole(path: Path) -> bool:

@@ -81,14 +81,15 @@ def try_each(
 
 def _answers(pipe: Connection, process: int | None, limit: float) -> bool:
     """Waits for an answer; whether there is one within the limit."""
-    start, before = time.monotonic(), _cpu_seconds(process)
+    start, before = time.monotonic(), cpu_seconds(process)
     while not pipe.poll(limit / 5):
-        if _cpu_seconds(process) - before > limit or time.monotonic() - start > 12 * limit:
+        if cpu_seconds(process) - before > limit or time.monotonic() - start > 12 * limit:
             return False
     return True
 
 
-def _cpu_seconds(process: int | None) -> float:
+def cpu_seconds(process: int | None) -> float:
+    """CPU time of a process so far; 0 if there is none."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
