@@ -16,6 +16,7 @@ from ganad_tf.settings.names import (
     ENCODER_DETAILS,
     ENCODER_PATCHES,
     MAX_ERROR,
+    PATCH,
     PATCH_FEATURES,
     score_name,
 )
@@ -90,6 +91,9 @@ class Scorer:
         if ENCODER_PATCHES in used and ENCODER_DETAILS not in used:
             # Patches see a large part of the image, so their map alone would be blurred.
             used.append(ENCODER_DETAILS)
+        if MAX_ERROR not in used and self.uses(PATCH):
+            # The same errors, averaged over patches, have no map of their own.
+            used.append(MAX_ERROR)
         # Errors alone where no component of the score has a map.
         return used or [MAX_ERROR]
 

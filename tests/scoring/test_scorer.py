@@ -7,7 +7,7 @@ from ganad_tf.calibration.map_scale import MapScale
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import fit_scorer as module
-from ganad_tf.scoring.scorer import Scorer
+from ganad_tf.scoring.scorer import Component, Scorer
 from ganad_tf.settings.names import GENERATOR_COMPONENTS
 
 SCALES = {
@@ -170,3 +170,18 @@ def test_a_scorer_of_a_newer_format_is_refused_by_its_number(rng):
     values = fit_scorer(*made_values(rng)).to_dict()
     with pytest.raises(ArtefactError, match=r"expected format 1 or 2.*Received: format 9"):
         Scorer.from_dict({**values, "format": 9})
+
+
+@pytest.mark.parametrize(
+    ("components", "maps"),
+    [
+        (("classifier",), ["max_error"]),
+        (("patch", "classifier"), ["max_error"]),
+        (("max_error", "patch", "patch_features"), ["max_error", "patch_features"]),
+        (("encoder_features", "encoder_details", "patch"), ["encoder_details", "max_error"]),
+        (("encoder_features", "encoder_patches"), ["encoder_patches", "encoder_details"]),
+    ],
+)
+def test_the_map_joins_the_places_that_the_score_knows(components, maps):
+    parts = tuple(Component(name, 1.0, 1.0) for name in components)
+    assert Scorer(parts, 0.0, 1.0, 0.0, {}, (0.0,), {}).map_kinds() == maps
