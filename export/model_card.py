@@ -78,7 +78,9 @@ def describe_model(
         "licences": {
             **LICENCES,
             **({"encoder": ENCODER_LICENCE} if encoder else {}),
-            "data": DATA_LICENCES.get(_data_name(splits), UNKNOWN_LICENCE),
+            "data": DATA_LICENCES.get(_data_name(splits), UNKNOWN_LICENCE)
+            if is_tested
+            else UNKNOWN_LICENCE,
         },
         "ganad_tf": __version__,
     }
