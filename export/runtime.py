@@ -38,6 +38,8 @@ if TYPE_CHECKING:  # arrays do not need Pillow
 # Sixteen times a 4-megapixel photo. Larger files are refused before they are decoded.
 MAX_PIXELS = 64_000_000
 STRIP = 2**20  # pixels that are converted at a time
+# Pillow's time to read a row grows with the square of its length: minutes for 15 million pixels.
+MAX_SIDE = 200_000
 # Measured on two cores: 32 to 128 are alike; small batches keep the memory of a worker small.
 BATCH = 64
 # The kernels of a short or odd batch round differently, in a score's seventh digit. Batches of
@@ -387,8 +389,11 @@ def open_image(file: PathName | bytes, max_pixels: int | None = None) -> "ImageF
 
 
 def _check_size(image: "Image.Image", limit: int) -> None:
+    size = f"{image.width}x{image.height}"
     if image.width * image.height > limit:
-        raise ScoringError(_too_large(limit, f"{image.width}x{image.height}"))
+        raise ScoringError(_too_large(limit, size))
+    if max(image.size) > MAX_SIDE:
+        raise ScoringError(f"expected sides of at most {MAX_SIDE:,} pixels. Received: {size}")
 
 
 def _too_large(limit: int, received: str) -> str:

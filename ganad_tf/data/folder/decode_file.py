@@ -10,6 +10,7 @@ from PIL import Image
 from ganad_tf.data.folder.decoding import describe, is_deep, open_image, orientation, prepare
 from ganad_tf.data.folder.thumbnails import THUMBNAIL, make_thumbnail, perceptual_hash
 from ganad_tf.data.image_statistics import measure_file
+from ganad_tf.errors import DataError
 
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -66,6 +67,7 @@ def decode_one(path: Path, reading: Reading) -> Decoded:
 
     Raises:
         DeepFoundError: if it has 16 bits and the bit depth is not known.
+        DataError: if the memory does not suffice.
         OSError: if the disk fails.
     """
     shape = (reading.image_size, reading.image_size, reading.channels or 1)
@@ -84,8 +86,10 @@ def decode_one(path: Path, reading: Reading) -> Decoded:
                 with open_image(path, reading.max_pixels) as image:
                     colours = prepare(image, (*shape[:2], 3), *rest)
             is_colour = (colours != colours[..., :1]).any()
-    except (MemoryError, DeepFoundError):
+    except DeepFoundError:
         raise
+    except MemoryError:  # it says nothing about the file and must not be cached
+        raise DataError(f"{path}: expected memory to read it. Received: none left") from None
     except Exception as error:  # Pillow's readers raise dozens of types on damaged files
         # An error of the disk says nothing about the file and must not be cached. EINVAL comes
         # from damaged files, in which Pillow seeks to impossible positions.

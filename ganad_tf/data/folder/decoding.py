@@ -16,6 +16,8 @@ from ganad_tf.errors import DataError
 # tests/data/folder/test_decoding.py checks that both give the same pixels.
 MAX_PIXELS = 64_000_000
 STRIP = 2**20  # pixels that are converted at a time
+# Pillow's time to read a row grows with the square of its length: minutes for 15 million pixels.
+MAX_SIDE = 200_000
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 RESIZE_MODES = ("stretch", "pad")
 # Of 16-bit files; cameras fill 10, 12 or 14 of the 16 bits.
@@ -249,8 +251,11 @@ def describe(error: Exception) -> str:
 
 
 def _check_size(image: Image.Image, limit: int) -> None:
+    size = f"{image.width}x{image.height}"
     if image.width * image.height > limit:
-        raise DataError(_too_large(limit, f"{image.width}x{image.height}"))
+        raise DataError(_too_large(limit, size))
+    if max(image.size) > MAX_SIDE:
+        raise DataError(f"expected sides of at most {MAX_SIDE:,} pixels. Received: {size}")
 
 
 def _too_large(limit: int, received: str) -> str:

@@ -163,3 +163,11 @@ def test_the_largest_photo_takes_less_than_a_gibibyte(module, tmp_path):
     )
     strips = 100  # MiB, whatever the size of the photo
     assert float(shown.stdout) - strips < (1024 - strips) * side**2 / decoding.MAX_PIXELS
+
+
+@pytest.mark.parametrize("module", [decoding, runtime])
+def test_an_image_like_a_thread_is_refused(module, tmp_path):
+    """Pillow would copy its rows for minutes."""
+    Image.new("L", (200_001, 2)).save(tmp_path / "thread.png")
+    with pytest.raises((DataError, runtime.ScoringError), match="sides of at most 200,000 pixels"):
+        module.open_image(tmp_path / "thread.png")
