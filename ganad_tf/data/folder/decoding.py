@@ -20,8 +20,7 @@ STRIP = 2**20  # pixels that are converted at a time
 MAX_SIDE = 200_000
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 RESIZE_MODES = ("stretch", "pad")
-# Of 16-bit files; cameras fill 10, 12 or 14 of the 16 bits.
-BIT_DEPTHS = (8, 10, 12, 14, 16)
+BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 of the bits
 
 _ORIENTATION = 0x112
 _TURNS = {
