@@ -61,8 +61,9 @@ class Plan:
         generator_size: G, the generator's square input; larger images are reduced to it.
         encoder: the pretrained network, or `none`.
         encoder_size: E, the square that it sees.
+        layout_share: how much of the differences between pixels stays in the mean of all images;
+            None without an encoder. See `ganad_tf.scoring.object_or_texture`.
         layout_auroc: how well each component notices a destroyed layout; empty without an encoder.
-            See `ganad_tf.scoring.object_or_texture`.
         shares: component -> share in the recipe `pretrained`, which follow from it.
         reasons: decision -> why, one sentence each, for the report.
     """
@@ -84,6 +85,7 @@ class Plan:
     generator_size: int = 32
     encoder: str = NO_ENCODER
     encoder_size: int = 224
+    layout_share: float | None = None
     layout_auroc: dict[str, float] = dataclasses.field(default_factory=dict)
     shares: dict[str, float] = dataclasses.field(default_factory=dict)
     reasons: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)

@@ -30,7 +30,7 @@ from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
-from ganad_tf.scoring.object_or_texture import layout_aurocs, with_layout
+from ganad_tf.scoring.object_or_texture import layout_aurocs, layout_share, with_layout
 from ganad_tf.scoring.scorer import Scorer
 from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
 from ganad_tf.settings.run_config import RunConfig
@@ -66,8 +66,11 @@ def fit_encoder(
     normals = _normals(splits.train, plan.seed)
     _LOGGER.info("measuring %s normal images with %s", f"{len(normals):,}", plan.encoder)
     features = fit_encoder_features(encoder, splits.train, normals, plan.encoder_size, plan.seed)
-    pixels = _fit_pixels(splits.train.images, normals, plan)
-    plan = with_layout(config, plan, layout_aurocs(features, pixels, splits.validation, plan))
+    rows = _averaged_pixels(splits.train.images, normals, plan)
+    share = layout_share(rows, splits.image_shape[-1])
+    pixels = FeatureDistance.fit(rows, plan.seed, shrinkage=PIXEL_SHRINKAGE)
+    aurocs = layout_aurocs(features, pixels, splits.validation, plan)
+    plan = with_layout(config, plan, share, aurocs)
     for decision in ("shares", "epochs"):
         if decision in plan.reasons:
             _LOGGER.info("%s", plan.reasons[decision])
@@ -161,14 +164,13 @@ def _measure(
     return found, scales
 
 
-def _fit_pixels(images: np.ndarray | ImageView, indices: np.ndarray, plan: Plan) -> FeatureDistance:
-    """The distance of averaged pixels, which needs no generator."""
+def _averaged_pixels(images: np.ndarray | ImageView, indices: np.ndarray, plan: Plan) -> np.ndarray:
+    """`averaged_pixels` of the images at `indices`, float32 [n, D]."""
 
     def averaged(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"pixels": averaged_pixels(to_network(batch, plan.generator_size))}
 
-    rows = map_batches(averaged, images, indices, BATCH)["pixels"]
-    return FeatureDistance.fit(rows, plan.seed, shrinkage=PIXEL_SHRINKAGE)
+    return map_batches(averaged, images, indices, BATCH)["pixels"]
 
 
 def _fit_distances(

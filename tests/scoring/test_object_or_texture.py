@@ -1,19 +1,28 @@
 """What counts in the score follows from whether the images have a layout."""
 
+import numpy as np
 import pytest
 
 from ganad_tf.plan import EPOCHS_BESIDE_ENCODER, EPOCHS_WITHOUT_SHARE, Plan
-from ganad_tf.scoring.object_or_texture import explain_layout, pretrained_shares, with_layout
+from ganad_tf.scoring.object_or_texture import (
+    explain_layout,
+    layout_share,
+    pretrained_shares,
+    with_layout,
+)
 from ganad_tf.settings.run_config import RunConfig
 
 OBJECTS = {"encoder_features": 0.998, "encoder_patches": 0.997, "pixels": 0.91}
 SMALL_OBJECTS = {"encoder_features": 0.947, "encoder_patches": 0.896, "pixels": 0.953}
 TEXTURE = {"encoder_features": 0.76, "encoder_patches": 0.49, "pixels": 0.43}
+# How much of the differences between pixels stays in the mean image.
+SHARES = {"objects": 0.54, "texture": 0.001}
 GENERATOR_ONLY = {"max_error", "patch", "patch_features", "classifier", "encoder_details"}
 
 
 def shares(aurocs, n_labelled=0, recipe="defects"):
-    return pretrained_shares(Plan(n_labelled=n_labelled, generator_recipe=recipe), aurocs)
+    share = SHARES["texture" if aurocs is TEXTURE else "objects"]
+    return pretrained_shares(Plan(n_labelled=n_labelled, generator_recipe=recipe), share, aurocs)
 
 
 def test_for_objects_the_components_that_see_the_layout_count():
@@ -39,8 +48,7 @@ def test_the_direction_counts_more_with_more_labels(labels, share):
 def test_the_way_from_textures_to_objects_has_no_jump():
     before = None
     for step in range(101):
-        best = 0.75 + 0.2 * step / 100
-        made = shares({"encoder_features": best, "encoder_patches": 0.5, "pixels": 0.5})
+        made = pretrained_shares(Plan(generator_recipe="defects"), 0.3 * step / 100, TEXTURE)
         details = made.get("encoder_details", 0.0)
         assert before is None or abs(details - before) < 0.06
         before = details
@@ -48,8 +56,8 @@ def test_the_way_from_textures_to_objects_has_no_jump():
 
 
 def test_the_report_says_what_was_found():
-    assert "show objects" in explain_layout(OBJECTS)
-    assert "are textures" in explain_layout(TEXTURE)
+    assert "show objects" in explain_layout(SHARES["objects"])
+    assert "are textures" in explain_layout(SHARES["texture"])
 
 
 @pytest.mark.parametrize(
@@ -66,4 +74,17 @@ def test_a_generator_without_a_part_in_the_score_is_trained_briefly(settings, au
     config = RunConfig(data="photos", **settings)
     planned = 30 if "epochs" in settings else EPOCHS_BESIDE_ENCODER
     plan = Plan(generator_recipe="defects", epochs=planned)
-    assert with_layout(config, plan, aurocs).epochs == epochs
+    share = SHARES["texture" if aurocs is TEXTURE else "objects"]
+    assert with_layout(config, plan, share, aurocs).epochs == epochs
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_mean_of_objects_shows_one_and_the_mean_of_textures_is_flat(rng, channels):
+    colour = 50 * np.arange(channels)  # the same everywhere, so it is no layout
+    noise = rng.normal(size=(60, 256, channels)) + rng.normal(size=(60, 1, 1)) + colour
+    one = 2 * rng.normal(size=(256, 1))
+    textures, objects = ((noise + part).reshape(60, -1) for part in (0, one))
+    assert layout_share(textures, channels) < 0.01
+    assert layout_share(objects, channels) == pytest.approx(0.8, abs=0.05)
+    assert layout_share(np.repeat(objects[:1], 5, axis=0), channels) == pytest.approx(1)
+    assert layout_share(np.zeros((5, 256 * channels)), channels) == 1
