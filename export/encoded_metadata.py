@@ -22,12 +22,15 @@ class Metadata(NamedTuple):
         is_deep: bool, whether it is a PNG of 16 bits.
         has_clear_colour: bool, whether it is an 8-bit PNG that declares one colour transparent.
         clear_colour: int32 [3], that colour; a grey one is first.
+        is_misread: bool, whether TensorFlow 2.21 must not decode it: an animated WebP, at which it
+            writes beyond its memory, or a BMP with a palette, whose indices it takes for grey.
     """
 
     orientation: tf.Tensor
     is_deep: tf.Tensor
     has_clear_colour: tf.Tensor
     clear_colour: tf.Tensor
+    is_misread: tf.Tensor
 
 
 class _Found(NamedTuple):
@@ -75,7 +78,24 @@ def read_metadata(data: tf.Tensor) -> Metadata:
         is_deep,
         (found.clear >= 0) & ~is_deep & ~is_palette,
         clear_colour,
+        (is_webp & _is_animated(file)) | (file.has(0, b"BM") & _has_palette(file)),
     )
+
+
+def _is_animated(file: "_Bytes") -> tf.Tensor:
+    """bool, whether the extended header of a WebP has the flag of an animation."""
+    return file.has(12, b"VP8X") & tf.equal(file.number(20, 1) // 2 % 2, 1)
+
+
+def _has_palette(file: "_Bytes") -> tf.Tensor:
+    """bool, whether a BMP of 8 bits has a palette other than all levels of grey."""
+    start = 14 + file.number(14, 4, little=True)
+    count = file.number(46, 4, little=True)
+    count = tf.where((count > 0) & (count <= 256), count, 256)
+    entries = tf.range(count)
+    channels = start + 4 * entries[:, None] + tf.range(3)
+    is_grey = tf.reduce_all(tf.equal(file.at(channels), entries[:, None]))
+    return tf.equal(file.number(28, 2, little=True), 8) & ~is_grey
 
 
 class _Bytes:

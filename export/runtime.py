@@ -46,16 +46,21 @@ BATCH = 64
 # files are filled up to a multiple of this, so that no file's score depends on how many came along.
 MULTIPLE = 16
 OLDEST_PILLOW = (10, 1)
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP", "JPEG2000")
+HEIF = "HEIF"
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".pgm", ".ppm", ".pbm"),
+    *(".pgm", ".ppm", ".pbm", ".jp2", ".j2k"),
 )
+# Read where the package pillow-heif is installed. Else each gets an error record.
+HEIF_SUFFIXES = (".heic", ".heif")
 # Images all the same, but of formats that are not read. Each gets an error record.
 UNREAD_SUFFIXES = (
-    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".dng", ".raw", ".cr2", ".cr3"),
+    *(".avif", ".jxl", ".dng", ".raw", ".cr2", ".cr3"),
     *(".nef", ".arw", ".orf", ".rw2", ".raf", ".psd", ".svg", ".exr", ".dcm"),
 )
+# Files of these names get a record.
+NAMED_IMAGES = SUFFIXES + HEIF_SUFFIXES + UNREAD_SUFFIXES
 # What systems and tools leave in folders, besides hidden names. In small letters.
 LITTER = (
     *("__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "lost+found"),
@@ -259,7 +264,7 @@ def _colour_rows(image: "Image.Image", order: str) -> Iterator[np.ndarray]:
     assert isinstance(image, ImageFile.ImageFile)  # no others have tiles
     file = image.fp
     source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
-    with Image.open(source, formats=FORMATS) as other:
+    with Image.open(source, formats=open_formats()) as other:
         other.tile = [_with_order(tile, SWAPPED[order]) for tile in other.tile]
         for box in _strips(image):
             upper, lower = (np.asarray(one.crop(box)).astype(np.int32) for one in (image, other))
@@ -350,6 +355,24 @@ def placed(
     return (frame[0] - wide) // 2, (frame[1] - high) // 2, wide, high
 
 
+def reads_heif() -> bool:
+    """Whether HEIC files can be read: with the package pillow-heif."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    from PIL import Image
+
+    if HEIF not in Image.OPEN:
+        pillow_heif.register_heif_opener()
+    return True
+
+
+def open_formats() -> tuple[str, ...]:
+    """The formats that can be read, as Pillow names them."""
+    return (*FORMATS, HEIF) if reads_heif() else FORMATS
+
+
 def open_image(file: PathName | bytes, max_pixels: int | None = None) -> "ImageFile.ImageFile":
     """Opens a file name or a file's bytes with Pillow, refusing huge images before decoding."""
     check_pillow()
@@ -370,13 +393,15 @@ def open_image(file: PathName | bytes, max_pixels: int | None = None) -> "ImageF
         suffix = os.path.splitext(file)[1].lower()
         if suffix in UNREAD_SUFFIXES:
             received += f" ({suffix}; save it as PNG or JPEG)"
+        elif suffix in HEIF_SUFFIXES and not reads_heif():
+            received += f" ({suffix}; save it as PNG or JPEG, or pip install pillow-heif)"
     if limit > (Image.MAX_IMAGE_PIXELS or limit):
         Image.MAX_IMAGE_PIXELS = None  # the user allows more than Pillow does
     try:
-        image = Image.open(source, formats=FORMATS)
+        image = Image.open(source, formats=open_formats())
     except UnidentifiedImageError:
         raise ScoringError(
-            f"expected an image ({', '.join(FORMATS)}). Received: {received}"
+            f"expected an image ({', '.join(open_formats())}). Received: {received}"
         ) from None
     except Image.DecompressionBombError:
         raise ScoringError(_too_large(limit, "several times as many")) from None
@@ -816,7 +841,7 @@ class Scorer:
                 files.append(file)
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
-                record["error"] = describe(error)
+                record["error"] = describe_unreadable(error)
         if not images:
             return records, []
         rows = _rows(measured, np.stack(images), files) if measured else []
@@ -959,6 +984,14 @@ def describe(error: Exception) -> str:
     return text if isinstance(error, ScoringError) else f"{type(error).__name__}: {text}"
 
 
+def describe_unreadable(error: Exception) -> str:
+    """One line that says why an image file has no score, in the words of training."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"expected a readable file. Received: {error.strerror}"
+    text = describe(error)
+    return text if isinstance(error, ScoringError) else f"expected a whole image. Received: {text}"
+
+
 def find_images(
     arguments: Sequence[str],
     problems: list[dict[str, Any]],
@@ -1011,7 +1044,7 @@ def find_images(
 
 def is_scored(entry: os.DirEntry[str]) -> bool:
     """Whether an `os.DirEntry` that is no folder gets a record: a score or an error."""
-    return entry.name.lower().endswith(SUFFIXES + UNREAD_SUFFIXES) or entry.is_dir()
+    return entry.name.lower().endswith(NAMED_IMAGES) or entry.is_dir()
 
 
 class Progress:

@@ -1,6 +1,7 @@
 """What every test shares: quiet TensorFlow, tiny labelled images."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -17,6 +18,12 @@ settings.load_profile("patient")
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _default_installation(monkeypatch):
+    """Extras that change what is read are hidden; tests of the extra `heif` bring it back."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
 
 
 @pytest.fixture

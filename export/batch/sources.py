@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ganad_tf.errors import DataError
 
-from ..runtime import BATCH, SUFFIXES, UNREAD_SUFFIXES, ScoringError, is_litter, is_scored
+from ..runtime import BATCH, NAMED_IMAGES, SUFFIXES, ScoringError, is_litter, is_scored
 from .tfrecord import count_records, image_of, read_records
 
 IMAGES, PARQUET, TFRECORD = "images", "parquet", "tfrecord"
@@ -29,7 +29,7 @@ Piece = tuple[str, int, int]
 def kind_of(name: str) -> str | None:
     """What a file holds, by its name; None for files that are not scored."""
     name = name.lower()
-    if name.endswith(SUFFIXES + UNREAD_SUFFIXES):
+    if name.endswith(NAMED_IMAGES):
         return IMAGES
     if name.endswith(".parquet"):
         return PARQUET

@@ -31,8 +31,8 @@ from ..runtime import (
     add_max_pixels_flag,
     check_pillow,
     check_threshold,
-    describe,
     describe_skipped,
+    describe_unreadable,
     find_images,
     open_image,
     prepare,
@@ -174,7 +174,7 @@ class Client:
                 images.append(read(path))
             except Exception as error:
                 # Pillow's readers raise anything from OSError to struct.error on damaged files.
-                record["error"] = describe(error)
+                record["error"] = describe_unreadable(error)
         if images:
             results = self.score(np.stack(images), threshold)
             rows = zip(*(results[name].tolist() for name in OUTPUTS), strict=True)

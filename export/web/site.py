@@ -94,7 +94,7 @@ def describe(path: Path) -> dict[str, Any]:
         "ranges": scorer.ranges and {**scorer.ranges, "statistics": runtime.STATISTICS},
         "map_colour_range": list(scorer.map_colour_range),
         "heat_colours": [list(colour) for colour in runtime.HEAT],
-        "suffixes": list(runtime.SUFFIXES + runtime.UNREAD_SUFFIXES),
+        "suffixes": list(runtime.NAMED_IMAGES),
         "litter": list(runtime.LITTER),
         "sha256": digest,
         "versions": {

@@ -26,6 +26,7 @@ from ganad_tf.data.folder.decoding import (
     is_deep,
     open_image,
 )
+from ganad_tf.data.folder.formats import reads_heif
 from ganad_tf.data.folder.parallel import in_threads
 from ganad_tf.errors import DataError
 
@@ -116,7 +117,7 @@ def decode_files(
 
 
 def _key(files: Mapping[str, Path], reading: Reading) -> str:
-    settings = f"{_VERSION} {PIL.__version__} {reading}"
+    settings = f"{_VERSION} {PIL.__version__} {reads_heif()} {reading}"
     return hashlib.sha256(" ".join([settings, *sorted(files)]).encode()).hexdigest()[:32]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
+from ganad_tf.data.folder.formats import open_formats
 from ganad_tf.errors import DataError
 
 # `export/runtime.py` is one file that users copy to other machines, so it repeats these rules.
@@ -18,7 +19,6 @@ MAX_PIXELS = 64_000_000
 STRIP = 2**20  # pixels that are converted at a time
 # Pillow's time to read a row grows with the square of its length: minutes for 15 million pixels.
 MAX_SIDE = 200_000
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 RESIZE_MODES = ("stretch", "pad")
 BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 of the bits
 
@@ -59,7 +59,7 @@ def open_image(path: Path, max_pixels: int | None = None) -> Image.Image:
     if limit > (Image.MAX_IMAGE_PIXELS or limit):
         Image.MAX_IMAGE_PIXELS = None  # the user allows more than Pillow does
     try:
-        image = Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=open_formats())
     except Image.DecompressionBombError:
         raise DataError(_too_large(limit, "several times as many")) from None
     try:
@@ -242,7 +242,9 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"expected a readable file. Received: {error.strerror}"
     if type(error).__name__ == "UnidentifiedImageError":
-        return f"expected an image ({', '.join(FORMATS)}). Received: other or damaged content"
+        return (
+            f"expected an image ({', '.join(open_formats())}). Received: other or damaged content"
+        )
     text = " ".join(str(error).split())
     if isinstance(error, DataError):
         return text
@@ -290,7 +292,7 @@ def _opened_again(image: Image.Image) -> Image.Image:
     assert isinstance(image, ImageFile.ImageFile)
     file = image.fp
     source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
-    return Image.open(source, formats=FORMATS)
+    return Image.open(source, formats=open_formats())
 
 
 def _eight_bits(values: np.ndarray, bit_depth: int) -> np.ndarray:

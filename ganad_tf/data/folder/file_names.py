@@ -2,14 +2,18 @@
 
 import os
 
+from ganad_tf.data.folder.formats import reads_heif
+
 # `export/runtime.py` repeats these tables. tests/data/folder/test_file_names.py compares them.
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".pgm", ".ppm", ".pbm"),
+    *(".pgm", ".ppm", ".pbm", ".jp2", ".j2k"),
 )
+# Read where the package pillow-heif is installed.
+HEIF_SUFFIXES = (".heic", ".heif")
 # Images all the same, but of formats that are not read.
 UNREAD_SUFFIXES = (
-    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".dng", ".raw", ".cr2", ".cr3"),
+    *(".avif", ".jxl", ".dng", ".raw", ".cr2", ".cr3"),
     *(".nef", ".arw", ".orf", ".rw2", ".raf", ".psd", ".svg", ".exr", ".dcm"),
 )
 # What systems and tools leave in folders, besides hidden names. In small letters.
@@ -32,12 +36,14 @@ def is_litter(name: str) -> bool:
 
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is read as an image."""
-    return not is_litter(name) and name.lower().endswith(SUFFIXES)
+    suffixes = SUFFIXES + HEIF_SUFFIXES if reads_heif() else SUFFIXES
+    return not is_litter(name) and name.lower().endswith(suffixes)
 
 
 def is_unread_image_name(name: str) -> bool:
     """Whether a file of this name is an image of a format that is not read."""
-    return not is_litter(name) and name.lower().endswith(UNREAD_SUFFIXES)
+    suffixes = UNREAD_SUFFIXES if reads_heif() else UNREAD_SUFFIXES + HEIF_SUFFIXES
+    return not is_litter(name) and name.lower().endswith(suffixes)
 
 
 def suffix_of(name: str) -> str:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ganad_tf.data.folder.file_names import HEIF_SUFFIXES
 from ganad_tf.data.folder.listing import NOT_AN_IMAGE, NOT_READ, BadFile, Listing, joined
 
 # Of the lines that say what is used, and of those that say what is not.
@@ -47,6 +48,8 @@ def notes_on_unused(listing: Listing) -> list[str]:
             unread += [f"{len(names)} files in {folder or '.'}/ are not used: {reason}"]
     if len(unread) > 1:
         unread = [line for line in _ignored_lines(listing) if _TOGETHER[NOT_READ] in line]
+    if any(reason.startswith(HEIF_SUFFIXES) for _, reason in listing.ignored):
+        unread.append("HEIC photos are read with pillow-heif (pip install pillow-heif)")
     # Those that a rename would help come first.
     folders = sorted(listing.notes, key=lambda note: "meant?" not in note)
     if len(folders) > _MAX_FOLDERS + 1:

@@ -101,7 +101,7 @@ def test_broken_files_have_a_reason_that_is_kept_too(files, tmp_path, monkeypatc
         reasons = {files[d].name: decoded.reasons.get(row) for d, row in decoded.rows.items()}
         assert reasons.pop("cut.png").startswith("expected a whole image. Received: ")
         assert reasons.pop("text.png").endswith(
-            "TIFF, PPM, WEBP). Received: other or damaged content"
+            "TIFF, PPM, WEBP, JPEG2000). Received: other or damaged content"
         )
         assert set(reasons.values()) == {None}
         refuse_to_decode(monkeypatch)

@@ -7,8 +7,8 @@ from export.batch.sources import list_files
 from ganad_tf.data.folder import file_names
 from ganad_tf.data.folder.layouts import list_folder
 
-IMAGES = ("a.png", "B.JPG", "c.jfif", "d.jpe", "é 2.tiff", "sub/e.webp", "x.png/f.bmp")
-UNREAD = ("IMG_1.HEIC", "sub/raw.dng", "g.jp2")
+IMAGES = ("a.png", "B.JPG", "c.jfif", "d.jpe", "é 2.tiff", "sub/e.webp", "x.png/f.bmp", "g.jp2")
+UNREAD = ("IMG_1.HEIC", "sub/raw.dng", "h.avif")
 OTHERS = ("notes.txt", "sub/labels.csv", "no suffix", "png")
 LITTER = (
     *("._a.png", ".hidden.png", "__MACOSX/._a.png", "__MACOSX/a.png", ".Trash-1000/a.png"),
@@ -27,7 +27,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["SUFFIXES", "UNREAD_SUFFIXES", "LITTER"])
+@pytest.mark.parametrize("name", ["SUFFIXES", "HEIF_SUFFIXES", "UNREAD_SUFFIXES", "LITTER"])
 def test_the_tables_are_the_same(name):
     assert getattr(file_names, name) == getattr(runtime, name)
 
