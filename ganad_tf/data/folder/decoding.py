@@ -53,8 +53,7 @@ def open_image(path: Path, max_pixels: int | None = None) -> Image.Image:
         Exception: one of many types that Pillow raises, if the file is not a readable image.
     """
     limit = max_pixels or MAX_PIXELS
-    # Opening a pipe would wait for ever.
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
         raise DataError("expected a file. Received: something else")
     if limit > (Image.MAX_IMAGE_PIXELS or limit):
         Image.MAX_IMAGE_PIXELS = None  # the user allows more than Pillow does
@@ -242,9 +241,8 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"expected a readable file. Received: {error.strerror}"
     if type(error).__name__ == "UnidentifiedImageError":
-        return (
-            f"expected an image ({', '.join(open_formats())}). Received: other or damaged content"
-        )
+        names = ", ".join(open_formats())
+        return f"expected an image ({names}). Received: other or damaged content"
     text = " ".join(str(error).split())
     if isinstance(error, DataError):
         return text
