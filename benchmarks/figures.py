@@ -299,6 +299,24 @@ def _batch_table() -> str:
 
 
 # Page -> the tables that it holds between markers.
+def _robustness_table() -> str:
+    """The results of benchmarks.robustness that are kept."""
+    rows = [
+        "| tried | crashed, hanging or read differently | slowest | memory, at most |",
+        "|---|---|---|---|",
+    ]
+    for name, words in (
+        ("files", "damaged and odd image files, by both readers"),
+        ("folders", "damaged data folders"),
+    ):
+        m = json.loads((RESULTS / f"robustness-{name}.json").read_text())
+        rows.append(
+            f"| {m['cases']:,} {words} | {m['crashed, hanging or read differently']} "
+            f"| {m['slowest_seconds']:.1f} s | {m['peak_mib']:.0f} MiB |"
+        )
+    return "\n".join(rows)
+
+
 PAGES = {
     "README.md": {"expected": expected_table, "results": results_table},
     "docs/export_and_serving.md": {"parity": _parity_table, "deployment": _deployment_table},
@@ -307,6 +325,7 @@ PAGES = {
     "docs/benchmarks.md": {
         "real": _real_table,
         "own": lambda: encoder_note() + _own_table(),
+        "robustness": _robustness_table,
         "protocols": lambda: summary_table(load_cells()),
         "quality": _quality_table,
         "baselines": _baseline_table,

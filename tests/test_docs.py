@@ -160,6 +160,8 @@ def test_benchmarks_that_are_named_exist():
     for name, words in commands():
         if words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
             path = ROOT / (words[2].replace(".", "/") + ".py")
+            if path.with_suffix("").is_dir():
+                path = path.with_suffix("") / "__main__.py"
             assert path.is_file(), f"{name}: {words}"
             source = path.read_text(encoding="utf-8")
             for word in words[3:]:
