@@ -8,6 +8,9 @@ import pytest
 from benchmarks.robustness import files, folders, kills
 from benchmarks.robustness.watched import try_each
 
+# They fork, and a fork of a process with TensorFlow's threads can stand still until its limit.
+pytestmark = pytest.mark.slow
+
 
 def tried(build, attempt, numbers, limit=5.0):
     cases = []
