@@ -287,7 +287,7 @@ def test_every_runtime_has_the_same_score_or_the_same_reason(
         if "error" in record:
             assert record["error"] == pixels == batch[name] == client[name]["error"], name
             continue
-        expected = pytest.approx(float(detector.predict(pixels[None])["score"][0]), abs=1e-5)
+        expected = pytest.approx(float(detector.run(pixels[None])["score"][0]), abs=1e-5)
         assert record["score"] == expected, name
         assert batch[name] == expected, name
         assert client[name]["score"] == expected, name

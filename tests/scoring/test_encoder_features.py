@@ -160,6 +160,6 @@ def test_equal_normal_images_give_finite_scores_and_the_odd_one_stands_out(n_lab
     )
     config = RunConfig(data="photos")
     plan, encoder = fit_encoder(config, plan, splits, load_efficientnet_lite0())
-    scores = fit_detector(generator, splits, plan, encoder).predict(splits.test.images)["score"]
+    scores = fit_detector(generator, splits, plan, encoder).run(splits.test.images)["score"]
     assert np.isfinite(scores).all()
     assert scores[:4].min() > scores[4:].max()
