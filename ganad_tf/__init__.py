@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ganad_tf.networks.generator import Generator
     from ganad_tf.plan import Plan, make_plan
     from ganad_tf.scoring.detector import Detector, Explanation
-    from ganad_tf.scoring.fit_detector import fit_detector
+    from ganad_tf.scoring.fit_detector import fit_detector, fit_encoder
     from ganad_tf.settings.run_config import RunConfig
     from ganad_tf.training.model import DualDiscriminatorGAN
 
@@ -51,6 +51,7 @@ __all__ = [  # noqa: RUF022  spelt out for type checkers
     "RunConfig",
     "Splits",
     "fit_detector",
+    "fit_encoder",
     "load_splits",
     "make_plan",
     "run_experiment",
