@@ -45,7 +45,7 @@ from ganad_tf.baselines.classical import nearest_neighbours, pixels
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.errors import DataError, run_cli
 from ganad_tf.run_folder import DETECTOR, METRICS
-from ganad_tf.settings.names import GENERATOR_COMPONENTS, PIXELS
+from ganad_tf.settings.names import TRAINED_COMPONENTS
 
 ROOT = Path(__file__).parents[1]
 LABELS = {"ten": 10, "one": 1, "none": 0, "mono": 10, "poly": 10}
@@ -143,7 +143,7 @@ def write_folder(pictures: Pictures, parts: Parts, output: Path) -> None:
 def ours(pictures: Pictures, parts: Parts, full: bool) -> dict:
     """Our default, its generator trained in full only where the score needs it."""
     result = {} if full else run_ours(pictures, parts, BRIEF)
-    if full or set(result["components"]) & set(GENERATOR_COMPONENTS) - {PIXELS}:
+    if full or not set(result["components"]).isdisjoint(TRAINED_COMPONENTS):
         result = run_ours(pictures, parts, [])
     return result
 
@@ -217,17 +217,17 @@ def read_pixels(pictures: Pictures, side: int) -> np.ndarray:
 
 def encoder_means(pictures: Pictures) -> np.ndarray:
     """Mean frozen features of strides 8 to 32 at 224 pixels, float32 [N, D]."""
-    import tensorflow as tf
-
+    from ganad_tf.baselines.neighbours import LEVELS
     from ganad_tf.networks import load_efficientnet_lite0
     from ganad_tf.preprocessing import to_encoder
+    from ganad_tf.scoring.encoder_features import mean_features
     from ganad_tf.scoring.map_batches import map_batches
 
     encoder = load_efficientnet_lite0()
 
     def means(images):
         maps = encoder.feature_maps(to_encoder(images, 224))
-        return {"means": tf.concat([tf.reduce_mean(m, axis=[1, 2]) for m in maps[1:]], axis=1)}
+        return {"means": mean_features(maps, LEVELS)}
 
     images = read_pixels(pictures, 224)
     return map_batches(means, images, np.arange(len(images)), 32)["means"]

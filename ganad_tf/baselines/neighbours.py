@@ -12,8 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from ganad_tf.baselines.classical import nearest_neighbours
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
-from ganad_tf.preprocessing import to_encoder
-from ganad_tf.scoring.encoder_features import EncoderFeatures
+from ganad_tf.scoring.encoder_features import EncoderFeatures, mean_features
 from ganad_tf.scoring.map_batches import map_batches
 
 # More normal images would take minutes and hardly change the AUROC.
@@ -65,9 +64,7 @@ def neighbours_on_features(
 
     def rows(part: LabelledImages, indices: np.ndarray) -> np.ndarray:
         def means(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            maps = encoder.encoder.feature_maps(to_encoder(images, encoder.image_size))
-            pooled = [tf.reduce_mean(maps[level], axis=[1, 2]) for level in LEVELS]
-            return {"rows": tf.concat(pooled, axis=1)}
+            return {"rows": mean_features(encoder.maps(images), LEVELS)}
 
         return map_batches(means, part.images, indices, BATCH)["rows"]
 

@@ -24,7 +24,7 @@ from ganad_tf.report.page import write_report
 from ganad_tf.report.page_data import ReportData
 from ganad_tf.run_folder import HISTORY, PLOTS, REPORT
 from ganad_tf.scoring import Detector, Scorer
-from ganad_tf.settings.names import ENCODER_COMPONENTS, GENERATOR_COMPONENTS, PIXELS
+from ganad_tf.settings.names import ENCODER_COMPONENTS, TRAINED_COMPONENTS
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.history import read_history
 
@@ -112,7 +112,7 @@ def _encoder_sentence(run: EvaluatedRun) -> str:
     counting = {component.name for component in run.detector.scorer.components}
     if not counting & set(ENCODER_COMPONENTS):
         return ""
-    if counting & set(GENERATOR_COMPONENTS) - {PIXELS}:
+    if not counting.isdisjoint(TRAINED_COMPONENTS):
         return f"Features of {run.plan.encoder}, pretrained on ImageNet, join its score."
     return (
         f"The score rests on features of {run.plan.encoder}, pretrained on ImageNet; the GAN only "

@@ -237,8 +237,13 @@ def pooled_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def direction_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Mean of each channel over all places, float32 [N, D]."""
-    return tf.concat([tf.reduce_mean(maps[level], axis=[1, 2]) for level in DIRECTION_LEVELS], 1)
+    """What the direction to the labelled anomalies is fitted to, float32 [N, D]."""
+    return mean_features(maps, DIRECTION_LEVELS)
+
+
+def mean_features(maps: Sequence[tf.Tensor], levels: Sequence[int]) -> tf.Tensor:
+    """Mean of each channel over all places, float32 [N, D], from some of `FEATURE_MAPS`."""
+    return tf.concat([tf.reduce_mean(maps[level], axis=[1, 2]) for level in levels], axis=1)
 
 
 def local_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:

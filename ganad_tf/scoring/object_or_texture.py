@@ -27,12 +27,12 @@ from ganad_tf.settings.names import (
     ENCODER_DETAILS,
     ENCODER_FEATURES,
     ENCODER_PATCHES,
-    GENERATOR_COMPONENTS,
     LABEL_DIRECTION,
     PASTE,
     PIXELS,
     RECIPES,
     SHUFFLE,
+    TRAINED_COMPONENTS,
 )
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.synthesis.kinds import KINDS
@@ -53,8 +53,6 @@ TEXTURE, OBJECT = 0.05, 0.2
 # On textures, the shares of whole images, of details, and the factor on the generator's recipe.
 # Chosen on grass (without labels, and with 20 masked defects) and gravel (with 20 labelled ones).
 WHOLE_ON_TEXTURES, DETAILS_ON_TEXTURES, GENERATOR_ON_TEXTURES = 0.5, 2.0, 0.5
-# Parts of the generator's recipes that its training does not change.
-UNTRAINED = (PIXELS,)
 
 
 def layout_share(rows: np.ndarray, channels: int) -> float:
@@ -132,8 +130,8 @@ def with_layout(config: RunConfig, plan: Plan, share: float, aurocs: Mapping[str
     shares = pretrained_shares(plan, share, aurocs)
     reasons = {**plan.reasons, "shares": explain_layout(share)}
     epochs = plan.epochs
-    learnt = set(GENERATOR_COMPONENTS) - set(UNTRAINED)
-    if config.epochs == AUTO and config.score == AUTO and not learnt & shares.keys():
+    is_trained = not shares.keys().isdisjoint(TRAINED_COMPONENTS)
+    if config.epochs == AUTO and config.score == AUTO and not is_trained:
         epochs = min(epochs, EPOCHS_WITHOUT_SHARE)
         reasons["epochs"] = "the generator has no part in the score of such images"
     return dataclasses.replace(

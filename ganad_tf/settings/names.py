@@ -13,6 +13,8 @@ CLASSIFIER = "classifier"  # error of the generator's head
 GENERATOR_COMPONENTS = (
     *(RECONSTRUCTION, PATCH, MAX_ERROR, PIXELS, FEATURES, PATCH_FEATURES, CLASSIFIER),
 )
+# Those that the generator's training changes.
+TRAINED_COMPONENTS = tuple(name for name in GENERATOR_COMPONENTS if name != PIXELS)
 # The same of a pretrained encoder, where there is one.
 ENCODER_FEATURES = "encoder_features"  # distance of pooled ImageNet features to normal ones
 ENCODER_PATCHES = "encoder_patches"  # distance of the most unusual places
