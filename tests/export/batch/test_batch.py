@@ -403,7 +403,7 @@ def test_a_missing_ray_names_the_extra(files, model_path, tmp_path, capsys, monk
     monkeypatch.setitem(sys.modules, "ray.data", None)
     arguments = [str(model_path), str(files), "--output", str(tmp_path / "out")]
     assert run_cli(lambda: batch.main(arguments)) == 2
-    assert "pip install '.[scale]'" in capsys.readouterr().err
+    assert "pip install 'ganad_tf[scale]'" in capsys.readouterr().err
 
 
 def test_a_limit_of_pixels_is_the_jobs(score_here, encoded, tmp_path):
