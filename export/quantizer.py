@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -16,14 +17,21 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.quantization.quant_utils import (
+    TENSOR_NAME_QUANT_SUFFIX as QUANTIZED,
+)
 
 from .calibrated_graph import set_metadata
 from .fast_graph import fold_scales, split_transposed_convolutions
 from .graph import Graph
 from .keep_float import MAX_GROUPS
+from .weight_rounding import RoundedWeights, round_convolutions
 
+SCALE = "_scale"  # suffix of the name of a tensor's scale
 # Every activation of a calibration batch is kept: 14 GB for 64 images of 224 pixels.
 CALIBRATION_BATCH, CALIBRATION_PIXELS = 64, 2**18
+# Images from which weights are rounded; more change nothing.
+ROUNDING_IMAGES = 128
 WORKING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -52,9 +60,12 @@ class Quantizer:
         split_transposed_convolutions(graph, graph.nodes("ConvTranspose")[:-1])
         # Opened again for the shapes of what is new in it.
         graph = Graph(graph.finish())
+        _give_biases(graph)
         self._groups, self.work = _grouped(graph, inner_nodes(graph))
         self._metadata, self._images, self._folder = metadata, images, folder
-        onnx.save(graph.model, folder / "float.onnx")
+        self._float = graph.finish()
+        some = np.linspace(0, len(images) - 1, min(ROUNDING_IMAGES, len(images))).astype(int)
+        self._rounded = round_convolutions(graph, set().union(*self._groups), images[some])
 
     def operators(self, kept: frozenset[int]) -> list[str]:
         """Names of the operators in these groups."""
@@ -66,7 +77,13 @@ class Quantizer:
         The file is overwritten by the next call.
         """
         path, ranges = self._folder / "int8.onnx", self._folder / "ranges.json"
-        others = frozenset(range(len(self._groups))) - kept
+        operators = self.operators(frozenset(range(len(self._groups))) - kept)
+        rounded = [
+            (node, self._rounded[node.name])
+            for node in self._float.graph.node
+            if node.name in self._rounded and node.name in operators
+        ]
+        onnx.save(_with_biases(self._float, rounded), self._folder / "float.onnx")
         with _quiet():
             quantize_static(
                 self._folder / "float.onnx",
@@ -77,13 +94,51 @@ class Quantizer:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
-                nodes_to_quantize=self.operators(others),
+                nodes_to_quantize=operators,
                 calibration_cache_path=ranges,
             )
         model = onnx.load(path)
+        _set_weights(model, rounded)
         set_metadata(model, self._metadata)
         onnx.save(model, path)
         return path
+
+
+Rounded = Sequence[tuple[onnx.NodeProto, RoundedWeights]]
+
+
+def _give_biases(graph: Graph) -> None:
+    """Gives every convolution a bias, which rounding of its weights can change."""
+    for node in graph.nodes("Conv"):
+        weights = graph.constant(node.input[1])
+        if len(node.input) == 2 and weights is not None:
+            node.input.append(graph.add_constant(np.zeros(len(weights), np.float32), "bias"))
+
+
+def _with_biases(model: onnx.ModelProto, rounded: Rounded) -> onnx.ModelProto:
+    """The model with the biases that go with rounded weights; the quantiser rounds these itself."""
+    model = copy.deepcopy(model)
+    new = {node.input[2]: weights.bias for node, weights in rounded}
+    for constant in model.graph.initializer:
+        if constant.name in new:
+            constant.CopyFrom(numpy_helper.from_array(new[constant.name], constant.name))
+    return model
+
+
+def _set_weights(model: onnx.ModelProto, rounded: Rounded) -> None:
+    """Replaces the weights of a quantised model, which were rounded to the nearest step.
+
+    The quantiser gives outputs with hardly any weights another scale, so that their bias fits into
+    32 bits. They keep its weights.
+    """
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    for node, weights in rounded:
+        quantized = constants[node.input[1] + QUANTIZED]
+        scales = numpy_helper.to_array(constants[node.input[1] + SCALE])
+        steps = numpy_helper.to_array(quantized).copy()
+        same = np.isclose(scales, weights.scales, rtol=1e-5, atol=0)
+        steps[same] = weights.steps[same]
+        quantized.CopyFrom(numpy_helper.from_array(steps, quantized.name))
 
 
 def _grouped(graph: Graph, nodes: Sequence[onnx.NodeProto]) -> tuple[list[list[str]], list[float]]:
