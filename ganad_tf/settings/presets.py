@@ -5,17 +5,20 @@ from typing import Any
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.settings.names import AUTO, EFFICIENTNET_LITE0, NO_ENCODER
 
-SMALL, PAPER = "small", "paper"
-# `small` is what two CPU cores learn in minutes, with everything that was found to help. `paper`
-# has the published width and losses. Expected figures: docs/method.md.
+SMALL, IMAGENET, PAPER = "small", "imagenet", "paper"
+_SMALL: dict[str, Any] = {
+    "width": 16,
+    "discriminator_width": 8,
+    "refine": True,
+    "batch_size": 128,
+    "loss_weights": LossWeights(),
+}
+# `small` is what two CPU cores learn in minutes, with everything that was found to help; `imagenet`
+# joins frozen ImageNet features to it, as own images have them anyway. `paper` has the published
+# width and losses. Expected figures: docs/method.md.
 PRESETS: dict[str, dict[str, Any]] = {
-    SMALL: {
-        "width": 16,
-        "discriminator_width": 8,
-        "refine": True,
-        "batch_size": 128,
-        "loss_weights": LossWeights(),
-    },
+    SMALL: _SMALL,
+    IMAGENET: {**_SMALL, "encoder": EFFICIENTNET_LITE0},
     PAPER: {
         "width": 64,
         "discriminator_width": 64,
@@ -30,7 +33,7 @@ FASHION_MNIST: dict[str, Any] = {
     "clusters": 9,
     "synthetic_kinds": "rotate,shuffle,paste",
     "image_size": 32,
-    # The published methods on Fashion-MNIST use no other images.
+    # The published methods on Fashion-MNIST use no other images, so only the preset's name asks.
     "encoder": NO_ENCODER,
 }
 # Own images are larger, so fewer are seen in the same time: steps are small and many, and the
@@ -47,7 +50,9 @@ OWN_IMAGES: dict[str, Any] = {
 
 def resolved_defaults(preset: str, own_images: bool) -> dict[str, Any]:
     """The default of every setting that depends on others, by the setting's name."""
-    return {**PRESETS[preset], **(OWN_IMAGES if own_images else FASHION_MNIST)}
+    if own_images:
+        return {**PRESETS[preset], **OWN_IMAGES}
+    return {**FASHION_MNIST, **PRESETS[preset]}
 
 
 def describe_default(name: str) -> str | None:
@@ -58,6 +63,8 @@ def describe_default(name: str) -> str | None:
     texts = [str(small[name])]
     if PRESETS[PAPER].get(name, small[name]) != small[name]:
         texts.append(f"preset paper {PRESETS[PAPER][name]}")
+    if PRESETS[IMAGENET].get(name, small[name]) != small[name]:
+        texts.append(f"preset imagenet {PRESETS[IMAGENET][name]}")
     if OWN_IMAGES.get(name, small[name]) != small[name]:
         texts.append(f"on own images {OWN_IMAGES[name]}")
     return ", ".join(texts)

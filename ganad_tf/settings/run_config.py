@@ -129,7 +129,8 @@ class RunConfig:
     preset: str = _setting(
         SMALL,
         "networks",
-        "small: minutes on two CPU cores; paper: the published width and losses, for a GPU",
+        "small: minutes on two CPU cores; imagenet: the same and a pretrained encoder, on "
+        "Fashion-MNIST, too; paper: the published width and losses, for a GPU",
         choices=tuple(PRESETS),
     )
     image_size: int | None = _setting(
