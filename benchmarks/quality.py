@@ -5,11 +5,12 @@
     python -m benchmarks.quality --protocols none unseen --classes 0 6 7 --methods mix-blot mix-half
     python -m benchmarks.quality                        all but ablation and mixtures (many hours)
 
-`abc` is the generator with reconstruction and ABC loss alone, `without-LOSS` ours with that loss
-left out (after a third of the training, beside `without-nothing`), `mix-...` ours with another
-mixture of synthetic anomalies. Each finished cell is kept at once as
-benchmarks/results/quality/CELL.json; a second call goes on with those that are missing. Tables and
-plots: python -m benchmarks.quality_tables.
+`ganad-imagenet` is ours at preset `imagenet`, `abc` the generator with reconstruction and ABC loss
+alone, `without-LOSS` ours with that loss left out (after a third of the training, beside
+`without-nothing`), `mix-...` ours with another mixture of synthetic anomalies.
+
+Each finished cell is kept at once as benchmarks/results/quality/CELL.json; a second call goes on
+with those that are missing. Tables and plots: python -m benchmarks.quality_tables.
 """
 
 import argparse
@@ -44,7 +45,8 @@ FEW = (600, 60)
 PROTOCOLS = ("seen", "unseen", "none", *(f"few{count}" for count in FEW))
 # These ignore labelled anomalies, and the normal images are the same under every protocol.
 UNLABELLED = ("random", *CLASSICAL)
-METHODS = (*UNLABELLED, "autoencoder", "cnn", "abc", "ganad")
+IMAGENET = "ganad-imagenet"
+METHODS = (*UNLABELLED, "autoencoder", "cnn", "abc", "ganad", IMAGENET)
 LOSSES = tuple(field.name for field in dataclasses.fields(LossWeights))
 # Enough to tell which losses matter, at a third of the cost.
 ABLATION_EPOCHS = 10
@@ -113,7 +115,7 @@ def run_cell(cell: Cell, source: Source) -> dict:
     """Runs one cell; returns its AUROC and what it took."""
     config = cell.config()
     began = time.monotonic()
-    if cell.method in ("ganad", "abc", *ABLATIONS, *MIXTURES):
+    if cell.method in ("ganad", "abc", IMAGENET, *ABLATIONS, *MIXTURES):
         measured = _run_ganad(config, source, _changes(cell.method))
     else:
         splits = load_splits(config, source)
@@ -141,6 +143,8 @@ def _baseline(cell: Cell, config: RunConfig, splits) -> np.ndarray:
 
 def _changes(method: str) -> list[str]:
     """The flags that make a variant of our method."""
+    if method == IMAGENET:
+        return ["--preset", "imagenet"]
     if method in MIXTURES:
         return MIXTURES[method]
     if method == "abc":

@@ -62,7 +62,7 @@ def test_the_summary_marks_the_best_and_compares_on_the_same_classes(kept):
     for normal in range(10):
         keep(kept, "knn", normal, 0, 1.0 if normal in (0, 6) else 0.5)
     line = quality_tables.summary_table(quality_tables.load_cells()).splitlines()[-1]
-    assert line.startswith("| `none` | no anomaly | 0, 6 | 0.9000 |  | **1.0000** |")
+    assert line.startswith("| `none` | no anomaly | 0, 6 | 0.9000 |  |  | **1.0000** |")
 
 
 def test_without_cells_there_is_no_page(kept):

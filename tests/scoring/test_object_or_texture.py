@@ -22,7 +22,8 @@ GENERATOR_ONLY = {"max_error", "patch", "patch_features", "classifier", "encoder
 
 def shares(aurocs, n_labelled=0, recipe="defects"):
     share = SHARES["texture" if aurocs is TEXTURE else "objects"]
-    return pretrained_shares(Plan(n_labelled=n_labelled, generator_recipe=recipe), share, aurocs)
+    plan = Plan(n_labelled=n_labelled, generator_recipe=recipe, learns_masks=True)
+    return pretrained_shares(plan, share, aurocs)
 
 
 def test_for_objects_the_components_that_see_the_layout_count():
@@ -40,6 +41,14 @@ def test_for_textures_details_and_the_generator_count():
     assert masked["classifier"] == 1.0
 
 
+def test_a_generator_trained_on_whole_images_counts_on_objects_too():
+    made = pretrained_shares(Plan(generator_recipe="novelty"), SHARES["objects"], SMALL_OBJECTS)
+    assert made == {
+        **{"encoder_features": 1.0, "features": 0.5, "pixels": 0.5},
+        **{"patch_features": 0.25, "classifier": 0.125},
+    }
+
+
 @pytest.mark.parametrize(("labels", "share"), [(0, None), (1, 1 / 2), (10, 10 / 11)])
 def test_the_direction_counts_more_with_more_labels(labels, share):
     assert shares(OBJECTS, labels).get("label_direction") == share
@@ -48,7 +57,8 @@ def test_the_direction_counts_more_with_more_labels(labels, share):
 def test_the_way_from_textures_to_objects_has_no_jump():
     before = None
     for step in range(101):
-        made = pretrained_shares(Plan(generator_recipe="defects"), 0.3 * step / 100, TEXTURE)
+        plan = Plan(generator_recipe="defects", learns_masks=True)
+        made = pretrained_shares(plan, 0.3 * step / 100, TEXTURE)
         details = made.get("encoder_details", 0.0)
         assert before is None or abs(details - before) < 0.06
         before = details
@@ -73,7 +83,7 @@ def test_the_report_says_what_was_found():
 def test_a_generator_without_a_part_in_the_score_is_trained_briefly(settings, aurocs, epochs):
     config = RunConfig(data="photos", **settings)
     planned = 30 if "epochs" in settings else EPOCHS_BESIDE_ENCODER
-    plan = Plan(generator_recipe="defects", epochs=planned)
+    plan = Plan(generator_recipe="defects", learns_masks=True, epochs=planned)
     share = SHARES["texture" if aurocs is TEXTURE else "objects"]
     assert with_layout(config, plan, share, aurocs).epochs == epochs
 
