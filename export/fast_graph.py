@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
+from .fold_input import fold_affine_steps, merge_equal_channels, widen_scalars
 from .graph import Graph, attribute
 
 ACTIVATIONS = ("LeakyRelu", "Relu")
@@ -205,6 +206,9 @@ def _part(
 def speed_up(model: onnx.ModelProto) -> onnx.ModelProto:
     """The float32 graph that is exported."""
     graph = Graph(model)
+    fold_affine_steps(graph)
+    merge_equal_channels(graph)
+    widen_scalars(graph)
     fold_scales(graph)
     make_small_maps_dense(graph)
     return graph.finish()

@@ -23,6 +23,7 @@ from onnxruntime.quantization.quant_utils import (
 
 from .calibrated_graph import set_metadata
 from .fast_graph import fold_scales, split_transposed_convolutions
+from .fold_input import fold_affine_steps, merge_equal_channels, widen_scalars
 from .graph import Graph
 from .keep_float import MAX_GROUPS
 from .weight_rounding import RoundedWeights, round_convolutions
@@ -56,6 +57,9 @@ class Quantizer:
         folder: Path,
     ):
         graph = Graph(copy.deepcopy(plain))
+        fold_affine_steps(graph)
+        merge_equal_channels(graph)
+        widen_scalars(graph)
         fold_scales(graph)
         split_transposed_convolutions(graph, graph.nodes("ConvTranspose")[:-1])
         # Opened again for the shapes of what is new in it.

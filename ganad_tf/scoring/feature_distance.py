@@ -103,12 +103,14 @@ def nearest_distances(features: tf.Tensor, prototypes: np.ndarray, nearest: int)
         prototypes: [K, R].
         nearest: how many prototypes are averaged over, at most K.
     """
-    row_norms = tf.reduce_sum(features**2, axis=1, keepdims=True)
     norms = np.sum(prototypes**2, axis=1)
-    squares = row_norms - 2 * tf.matmul(features, prototypes, transpose_b=True) + norms
-    distances = tf.sqrt(tf.maximum(squares, RESOLUTION * (row_norms + norms) + MIN_SQUARE))
-    closest = -tf.math.top_k(-distances, nearest, sorted=False).values
-    return tf.reduce_mean(closest, axis=1)
+    # Larger is nearer: the rest of the squared distance is the same for all prototypes.
+    nearness = tf.matmul(features, 2 * prototypes, transpose_b=True) - norms
+    closest, which = tf.math.top_k(nearness, nearest, sorted=False)
+    row_norms = tf.reduce_sum(features**2, axis=1, keepdims=True)
+    resolution = RESOLUTION * (row_norms + tf.gather(norms, which)) + MIN_SQUARE
+    distances = tf.sqrt(tf.maximum(row_norms - closest, resolution))
+    return tf.reduce_mean(distances, axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
