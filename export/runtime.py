@@ -676,9 +676,6 @@ class Scorer:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # A map that is not asked for is not computed, and neither is the reconstruction.
-        self._only_wanted = onnxruntime.RunOptions()
-        self._only_wanted.only_execute_path_to_fetches = True
         path = os.fspath(path)
         if not os.path.isfile(path):
             raise ScoringError(f"{path}: expected an ONNX file. Received: no such file")
@@ -822,7 +819,7 @@ class Scorer:
             return pixels, measure_file(image) if measured else ()
 
     def _run(self, names: list[str], images: np.ndarray) -> list[np.ndarray]:
-        return self._session.run(names, {"images": images}, self._only_wanted)
+        return self._session.run(names, {"images": images})
 
     def _score_batch(
         self,
