@@ -10,24 +10,30 @@ or, as a library:
     result["score"], result["is_anomaly"]
 
 Reading image files needs Pillow 10.1 or newer; arrays do not need it. Exit codes: 0 all scored; 1
-an image could not be scored or the model could not be used; 2 wrong usage.
+an image could not be scored or the model could not be used; 2 wrong usage; 3 all scored, and
+`--monitor` found that scores or images have drifted.
 """
 
 import argparse
+import bisect
 import collections
+import contextlib
 import csv
+import hashlib
 import io
 import itertools
 import json
 import math
 import os
 import random
+import secrets
+import shlex
 import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -94,6 +100,29 @@ FILE_STATISTICS = ("size", "aspect", "saturation")
 MAX_DEVIATION = 5.0
 # Fewer training images do not show how far normal images spread.
 MIN_TRAINING = 20
+# Evidence of drift at which the monitor alarms. Without drift it is ever reached with a chance of
+# at most 1 / LIMIT.
+LIMIT = 100.0
+MIN_KNOWN = 20  # fewer normal images hardly show a drift
+SCORE = "score"
+# Part of the chance of a false alarm that the score has; the statistics share the rest.
+SCORE_SHARE = 0.5
+# Shares of the lowest and the highest values, where anomalies are to be expected. They are judged
+# apart from the values between. Anomalies score high; their statistics may be anything.
+SCORE_TAILS, STATISTIC_TAILS = (0.0, 0.1), (0.05, 0.05)
+# Share of the images that may be anomalies without counting as drift.
+ANOMALY_SHARE = 0.05
+MAX_GAPS = 100  # between known values; more would only make the state larger
+# Bets, from a strong drift to a weak one: powers of the p-values, and by how much of the rest the
+# share of images in the tails has grown.
+POWERS, GROWTHS = (0.3, 0.5, 0.7, 0.85), (0.8, 0.4, 0.15, 0.05)
+MAX_WEALTH = 1e250
+STATE_FORMAT = "ganad monitor 1"
+# The last images, whose statistics tell what has changed; the last ones of these count alone, too.
+RECENT, WINDOWS = 200, (25, 50, 100, 200)
+# Standard deviations of the rank sum from which a change is named once the scores have drifted.
+MIN_CHANGE = 3.5
+DRIFTED = 3  # exit code
 FIELDS = ("path", "score", "probability", "is_anomaly", "map", "error")
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
@@ -604,12 +633,14 @@ class InputShift:
     Attributes:
         rows: the statistics of the images that are kept, in the order of the model's ranges; NaN
             where one is not known.
+        arrived: receives the statistics of each image, if it is a deque.
         seen: the number of images.
     """
 
     def __init__(self, ranges: Mapping[str, Any] | None, limit: int = 10_000):
         self.ranges, self.limit = ranges, limit
         self.rows: list[Sequence[float]] = []
+        self.arrived: collections.deque[Sequence[float]] | None = None
         self.seen = 0
         self._random = random.Random(0)
 
@@ -620,6 +651,8 @@ class InputShift:
             rows: of each image its statistics.
         """
         for row in rows:
+            if self.arrived is not None:
+                self.arrived.append(row)
             self.seen += 1
             place = len(self.rows)
             if place < self.limit:
@@ -895,6 +928,530 @@ class Scorer:
         return np.ascontiguousarray(images)
 
 
+class DriftTest:
+    """Tests whether new values are like known ones, in constant memory.
+
+    It bets against "no drift", and its wealth is the evidence. Without drift the evidence ever
+    reaches c with a chance of at most 1 / c, however long it runs and however few values are known.
+    No drift means: the values of normal images are exchangeable with the known ones, and at most a
+    share of all images are anomalies, which lie in the tails.
+
+    The n known values divide the line into n + 1 gaps. Without drift, a new value falls into a gap
+    with a probability proportional to 1 + the number of earlier ones in it, so the p-value that
+    follows is uniform and independent of all earlier ones, although n is finite. Only the counts
+    are kept. The p-value is the share of known and earlier values above the new one.
+
+    - Between the tails: power bets e * p ** (e - 1), on low and on high values.
+    - On the tails: bets on more images there than expected, anomalies included.
+    - Both: products of the bets on high, or on low, values and on the tails.
+
+    Each bet may begin at any image. The evidence is the mean over bets and beginnings, those at
+    image t with the weight 1 / (1 + ln t) - 1 / (1 + ln(1 + t)), so a drift is seen after a long
+    time without one, too.
+
+    Args:
+        known: values of normal images, at least `MIN_KNOWN`.
+        tails: shares of the lowest and of the highest known values.
+        anomaly_share: in [0, 1).
+        seed: of the random numbers that place equal values.
+
+    Attributes:
+        images: how many values were added.
+        highest: the highest evidence so far.
+
+    Sources: Vovk, Nouretdinov and Gammerman, *Testing Exchangeability On-Line*, ICML 2003 (smoothed
+    p-values, power martingales); Shiryaev 1963 (the mixture over beginnings); Blackwell and
+    MacQueen 1973 (the urn).
+    """
+
+    def __init__(
+        self,
+        known: Sequence[float],
+        tails: tuple[float, float],
+        anomaly_share: float,
+        seed: str,
+    ):
+        self.anomaly_share, self.seed = anomaly_share, seed
+        # Equal values are put in a random order, which stays the same.
+        self._known = sorted(
+            (value, _uniforms(f"{seed} known {i}")[0]) for i, value in enumerate(known)
+        )
+        gaps = len(known) + 1
+        # The gaps between the tails, and where groups of them begin.
+        self._first = math.floor(gaps * tails[0])
+        self._end = gaps - math.floor(gaps * tails[1])
+        count = self._end - self._first
+        groups = min(count, MAX_GAPS)
+        self._starts = [self._first + group * count // groups for group in range(groups)]
+        ends = [*self._starts[1:], self._end]
+        self._weights = [end - start for start, end in zip(self._starts, ends, strict=True)]
+        self.images, self._in_tails, self.highest = 0, 0, 1.0
+        self._counts = [0] * groups
+        self._wealth = [0.0] * (5 * len(POWERS))
+
+    @property
+    def evidence(self) -> float:
+        """Wealth per unit staked; 1 at the beginning."""
+        return sum(self._wealth) / len(self._wealth) + _not_begun(self.images)
+
+    def add(self, value: float) -> None:
+        """Adds the value of one more image, a finite number."""
+        begun = _not_begun(self.images) - _not_begun(self.images + 1)
+        self.images += 1
+        tie, smoothing = _uniforms(f"{self.seed} {self.images}")
+        position = bisect.bisect_left(self._known, (value, tie))
+        in_tails = not self._first <= position < self._end
+        expected = self._tails_share()
+        if in_tails:
+            self._in_tails += 1
+            lower = higher = [1.0] * len(POWERS)
+        else:
+            group = bisect.bisect_right(self._starts, position) - 1
+            p = min(max(self._p_value(group, smoothing), 1e-9), 1 - 1e-9)
+            self._counts[group] += 1
+            higher, lower = ([e * q ** (e - 1) for e in POWERS] for q in (p, 1 - p))
+        more = [1 - growth + growth / expected * in_tails for growth in GROWTHS]
+        both = [
+            one * other for side in (lower, higher) for one, other in zip(side, more, strict=True)
+        ]
+        self._wealth = [
+            min((wealth + begun) * bet, MAX_WEALTH)
+            for wealth, bet in zip(self._wealth, [*lower, *higher, *more, *both], strict=True)
+        ]
+        self.highest = max(self.highest, self.evidence)
+
+    def _p_value(self, group: int, smoothing: float) -> float:
+        """The share of values between the tails that lie above this one, smoothed."""
+        above = sum(self._weights[group + 1 :]) + sum(self._counts[group + 1 :])
+        own = self._weights[group] + self._counts[group]
+        seen = self.images - 1 - self._in_tails
+        return (above + smoothing * own) / (self._end - self._first + seen)
+
+    def _tails_share(self) -> float:
+        """The largest probability, without drift, that the next value lies in the tails."""
+        gaps = len(self._known) + 1
+        known = gaps - (self._end - self._first) + self._in_tails
+        return self.anomaly_share + (1 - self.anomaly_share) * known / (gaps + self.images - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; random numbers are a function of the seed and of `images`."""
+        return {
+            "images": self.images,
+            "in_tails": self._in_tails,
+            "counts": self._counts,
+            "wealth": self._wealth,
+            "highest": self.highest,
+        }
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Goes on from what `to_dict` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the values cannot be those of such a test.
+        """
+        images, in_tails = int(values["images"]), int(values["in_tails"])
+        counts = [int(count) for count in values["counts"]]
+        wealth = [float(share) for share in values["wealth"]]
+        numbers = [*wealth, float(values["highest"])]
+        if (
+            (len(counts), len(wealth)) != (len(self._counts), len(self._wealth))
+            or min(in_tails, *counts) < 0
+            or sum(counts) + in_tails != images
+            or not all(0 <= number < math.inf for number in numbers)
+        ):
+            raise ValueError("numbers that contradict each other")
+        self.images, self._in_tails, self._counts = images, in_tails, counts
+        self._wealth, self.highest = wealth, numbers[-1]
+
+
+class Monitor:
+    """Watches the scores and the image statistics of normal images for drift.
+
+    One `DriftTest` watches the score, and one each statistic of which the model has a sample. They
+    share the chance of a false alarm, which is 1 / `LIMIT` in all. A statistic alarms only if its
+    median over the last images differs by more than its margin, see `STATISTICS`: less does not
+    matter, however sure it is.
+
+    Args:
+        normal_scores: of at least `MIN_KNOWN` normal images that were not trained on.
+        ranges: of the statistics, `Scorer.ranges`; None to watch the score alone.
+        anomaly_share: share of the images that may be anomalies without counting as drift, in
+            [0, 1).
+        seed: of random numbers; by default a new one.
+
+    Attributes:
+        tests: `score` and names of statistics -> their tests.
+        drift: names of those that have drifted -> at which image this was seen.
+        recent: statistics of the last images, in the order of the ranges.
+    """
+
+    def __init__(
+        self,
+        normal_scores: Sequence[float] | np.ndarray,
+        ranges: Mapping[str, Any] | None = None,
+        anomaly_share: float = ANOMALY_SHARE,
+        seed: str | None = None,
+    ):
+        known = np.asarray(normal_scores, np.float64).tolist()
+        if not _can_be_known(known):
+            received = str(len(known)) if all(map(math.isfinite, known)) else "NaN or infinity"
+            raise ScoringError(
+                f"a monitor needs at least {MIN_KNOWN} normal scores in the model; `ganad "
+                f"recalibrate` stores those of new images. Received: {received}"
+            )
+        if not 0 <= anomaly_share < 1:
+            raise SettingError(f"--anomaly-share must be in [0, 1). Received: {anomaly_share}")
+        self.anomaly_share, self.seed = float(anomaly_share), seed or secrets.token_hex(8)
+        self.ranges = ranges or {"images": 0, "percentiles": {}}
+        self.tests = {SCORE: self._test(SCORE, known, SCORE_TAILS)}
+        self._columns = list(self.ranges["percentiles"])
+        for name, sample in self.ranges.get("sample", {}).items():
+            if name in STATISTICS and name in self._columns and _can_be_known(sample):
+                self.tests[name] = self._test(name, sample, STATISTIC_TAILS)
+        self.drift: dict[str, int] = {}
+        self.recent: collections.deque[list[float]] = collections.deque(maxlen=RECENT)
+
+    def _test(self, name: str, known: Sequence[float], tails: tuple[float, float]) -> DriftTest:
+        return DriftTest(known, tails, self.anomaly_share, f"{self.seed} {name}")
+
+    @property
+    def images(self) -> int:
+        """How many images were added."""
+        return self.tests[SCORE].images
+
+    @property
+    def drift_at(self) -> int | None:
+        """The image at which the first drift was seen; None without one."""
+        return min(self.drift.values(), default=None)
+
+    def evidence(self, name: str, highest: bool = False) -> float:
+        """Evidence that one of the tests has for drift; the alarm is at `LIMIT`.
+
+        Args:
+            name: of the test.
+            highest: the highest so far, instead of that of now.
+        """
+        test, others = self.tests[name], len(self.tests) - 1
+        weight = SCORE_SHARE if others else 1.0
+        if name != SCORE:
+            weight = (1 - SCORE_SHARE) / others
+        return weight * (test.highest if highest else test.evidence)
+
+    def add(self, score: float, statistics: Sequence[float] = ()) -> None:
+        """Adds an image.
+
+        Args:
+            score: a finite number.
+            statistics: in the order of the ranges, NaN where one is not known; empty if none is.
+        """
+        if not math.isfinite(score):
+            raise ScoringError(f"a monitor needs finite scores. Received: {score}")
+        self.tests[SCORE].add(score)
+        if len(statistics):
+            self.recent.append([float(value) for value in statistics])
+            for name, value in zip(self._columns, self.recent[-1], strict=True):
+                if name in self.tests and math.isfinite(value):
+                    self.tests[name].add(value)
+        for name in self.tests:
+            if (
+                name not in self.drift
+                and self.evidence(name) >= LIMIT
+                and (name == SCORE or self._matters(name))
+            ):
+                self.drift[name] = self.images
+
+    def _matters(self, name: str) -> bool:
+        """Whether the median over the last images differs by more than the margin."""
+        rows = list(self.recent)[-WINDOWS[1] :]
+        column = [row[self._columns.index(name)] for row in rows]
+        usual = float(self.ranges["percentiles"][name][50])
+        _, relative, absolute = STATISTICS[name]
+        return abs(float(np.nanmedian(column)) - usual) > max(relative * abs(usual), absolute)
+
+    def changes(self) -> str:
+        """What the last images differ in, `brightness 153.4 (128)`; empty if in nothing."""
+        return describe_changes(find_changes(self.ranges, list(self.recent)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "seed": self.seed,
+            "anomaly_share": self.anomaly_share,
+            "drift": self.drift,
+            "tests": {name: test.to_dict() for name, test in self.tests.items()},
+            "recent": [
+                [None if math.isnan(number) else number for number in row] for row in self.recent
+            ],
+        }
+
+    @classmethod
+    def from_dict(
+        cls,
+        values: Mapping[str, Any],
+        normal_scores: Sequence[float] | np.ndarray,
+        ranges: Mapping[str, Any] | None = None,
+    ) -> "Monitor":
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the values cannot be those of a monitor.
+        """
+        share, seed = float(values["anomaly_share"]), values["seed"]
+        if not (0 <= share < 1 and seed and isinstance(seed, str)):
+            raise ValueError("another seed or share of anomalies")
+        monitor = cls(normal_scores, ranges, share, seed)
+        if values["tests"].keys() != monitor.tests.keys():
+            raise ValueError("other statistics than the model's")
+        for name, test in monitor.tests.items():
+            test.restore(values["tests"][name])
+        for name, image in values["drift"].items():
+            if name not in monitor.tests or not 0 < int(image) <= monitor.images:
+                raise ValueError("a drift of images that were not seen")
+            monitor.drift[name] = int(image)
+        for row in values["recent"]:
+            if len(row) != len(monitor._columns):
+                raise ValueError("statistics that are not the model's")
+            monitor.recent.append([math.nan if one is None else float(one) for one in row])
+        return monitor
+
+
+def _can_be_known(values: Sequence[float]) -> bool:
+    """Whether new values can be compared with these."""
+    return len(values) >= MIN_KNOWN and all(map(math.isfinite, values))
+
+
+def _not_begun(images: int) -> float:
+    """The weight of beginnings after so many images."""
+    return 1 / (1 + math.log1p(images))
+
+
+def _uniforms(name: str) -> tuple[float, float]:
+    """Two random numbers in [0, 1) that are a function of a name, on every machine."""
+    digest = hashlib.sha256(name.encode()).digest()
+    first, second = (int.from_bytes(part, "big") >> 11 for part in (digest[:8], digest[8:16]))
+    return first / 2**53, second / 2**53
+
+
+def find_changes(
+    ranges: Mapping[str, Any], recent: Sequence[Sequence[float]]
+) -> list[dict[str, Any]]:
+    """Which statistics of the last images differ most from those of the normal training images.
+
+    To be asked once the scores are known to have drifted: it needs less certainty than
+    `find_shifts`. The last 25, 50, 100 and 200 images are compared, since it is not known when the
+    change began, by the rank sum.
+
+    Args:
+        ranges: of the training images, see `Scorer.ranges`.
+        recent: statistics of the last images, oldest first, in the order of the ranges.
+
+    Returns:
+        For each statistic that differs by more than `MIN_CHANGE` deviations its `name`, the
+        `median` of the images, the `training` median and the `deviations`; the largest first.
+    """
+    found = []
+    rows, known = np.asarray(recent, np.float64), ranges["images"]
+    for number, (name, percentiles) in enumerate(ranges["percentiles"].items()):
+        best: dict[str, Any] = {"deviations": 0.0}
+        for window in WINDOWS if name in STATISTICS else ():
+            column = rows[-window:, number] if len(rows) else np.empty(0)
+            column = column[~np.isnan(column)]
+            if not len(column):
+                continue
+            usual = np.asarray(percentiles, np.float64)
+            deviation = math.sqrt((known + len(column) + 1) / (12 * known * len(column)))
+            deviations = abs(rank_among(column, usual).mean() - 0.5) / deviation
+            if deviations > best["deviations"]:
+                median, training = float(np.median(column)), float(usual[50])
+                best = {"name": name, "median": median, "training": training}
+                best["deviations"] = float(deviations)
+        if best["deviations"] > MIN_CHANGE:
+            found.append(best)
+    return sorted(found, key=lambda change: -change["deviations"])
+
+
+def describe_changes(changes: Sequence[Mapping[str, Any]]) -> str:
+    """`brightness 153.4 (128), contrast 40.1 (35.2)`, empty without any."""
+    return ", ".join(
+        f"{STATISTICS[change['name']][0]} {change['median']:.4g} ({change['training']:.4g})"
+        for change in changes
+    )
+
+
+class MonitorFile:
+    """A monitor whose state is kept in a JSON file between calls.
+
+    Use it in a `with` statement: it keeps other processes away from the file, and the file is
+    replaced at the end, unless an error ends the block.
+
+    Args:
+        path: of the state; a new file is begun if there is none.
+        scorer: the model.
+        anomaly_share: see `Monitor`; None for that of the state, or `ANOMALY_SHARE`.
+        shift: receives the statistics of the images that are scored.
+
+    Raises:
+        SettingError: if another process monitors with this file, it belongs to another model, or
+            it was begun with another `anomaly_share`.
+        ScoringError: if it is damaged, or the model has too few normal scores.
+    """
+
+    def __init__(
+        self, path: PathName, scorer: Scorer, anomaly_share: float | None, shift: InputShift
+    ):
+        self.path, self._model = os.fspath(path), _identity(scorer.metadata)
+        if os.path.isdir(self.path) or not os.path.isdir(os.path.dirname(self.path) or "."):
+            raise SettingError(
+                f"--monitor must be a file in a folder that exists. Received: {self.path}"
+            )
+        self._scorer, self._changed = scorer, ""
+        self._rows = shift.arrived = collections.deque()
+        self._lock = contextlib.ExitStack()
+        with self._lock:
+            self._lock.enter_context(_locked(self.path))
+            self.monitor = self._open(anomaly_share)
+            self._lock = self._lock.pop_all()
+
+    def __enter__(self) -> "MonitorFile":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._lock:
+            if kind is None:
+                self._write()
+
+    def add(self, score: float) -> None:
+        """Adds the next image whose statistics `shift` has received."""
+        before = self.monitor.drift_at
+        self.monitor.add(score, self._rows.popleft() if self._rows else ())
+        if before is None and self.monitor.drift_at is not None:
+            self._changed = self.monitor.changes()
+
+    def describe(self, model: PathName) -> str:
+        """One line of health.
+
+        Args:
+            model: its file, for the command that recalibrates it.
+        """
+        monitor = self.monitor
+        evidence = ", ".join(
+            f"{name} {monitor.evidence(name, highest=True):.2g}" for name in monitor.tests
+        )
+        evidence = f"highest evidence: {evidence}; alarm at {LIMIT:g}"
+        if monitor.drift_at is None:
+            images = "1 image" if monitor.images == 1 else f"{monitor.images:,} images"
+            return f"monitor: no drift in {images} ({evidence})"
+        drifted = " and ".join(
+            "scores" if name == SCORE else STATISTICS[name][0] for name in monitor.drift
+        )
+        changes = monitor.changes() or self._changed
+        what = f"changed: {changes}" if changes else "no statistic of the images says why"
+        return (
+            f"monitor: DRIFT of {drifted}, seen at image {monitor.drift_at:,} of "
+            f"{monitor.images:,} ({evidence}); {what}. If the images are normal: ganad recalibrate "
+            f"{shlex.quote(os.fspath(model))} NORMALS --output NEW.onnx, and a new file for "
+            "--monitor"
+        )
+
+    def _open(self, anomaly_share: float | None) -> Monitor:
+        """The monitor of the file, or a new one."""
+        known, ranges = self._scorer.normal_scores, self._scorer.ranges
+        if not os.path.lexists(self.path):
+            share = ANOMALY_SHARE if anomaly_share is None else anomaly_share
+            return Monitor(known, ranges, share)
+        with open(self.path, encoding="utf-8") as file:
+            try:
+                values = json.load(file)
+                if not isinstance(values, dict) or values.get("format") != STATE_FORMAT:
+                    raise ValueError("another file")
+                is_own = values["model"] == self._model
+                monitor = Monitor.from_dict(values, known, ranges) if is_own else None
+                self._changed = str(values["changed"])
+            except ScoringError:
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise ScoringError(
+                    f"{self.path}: expected the state of a monitor, as --monitor writes it. "
+                    f"Received: {describe(error)}"
+                ) from None
+        if monitor is None:
+            raise SettingError(
+                "--monitor must name a new file, or the state of this model. "
+                f"Received: {self.path}, of another model"
+            )
+        if anomaly_share not in (None, monitor.anomaly_share):
+            raise SettingError(
+                f"--anomaly-share must stay what {self.path} was begun with, "
+                f"{monitor.anomaly_share:g}. Received: {anomaly_share:g}"
+            )
+        return monitor
+
+    def _write(self) -> None:
+        values = {
+            "format": STATE_FORMAT,
+            "model": self._model,
+            **self.monitor.to_dict(),
+            "changed": self._changed,
+        }
+        temporary = f"{self.path}.{os.getpid()}.part"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(values, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(temporary)
+
+
+def _identity(metadata: Mapping[str, str]) -> str:
+    """Tells models apart: their scores, thresholds and normal images."""
+    return hashlib.sha256(json.dumps(sorted(metadata.items())).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Keeps other monitors away from a state file, with a lock of the system's beside it.
+
+    The system releases it when the process ends, even if it is killed.
+    """
+    name = f"{path}.lock"
+    while True:
+        file = open(name, "a+")  # noqa: SIM115
+        try:
+            _take(file)
+        except (BlockingIOError, PermissionError):
+            file.close()
+            raise SettingError(
+                f"--monitor must name a file that no other process uses. Received: {path}, in use"
+            ) from None
+        except OSError:
+            break  # some network file systems have no locks
+        # The last owner may have removed the file between our opening and locking it.
+        if os.path.exists(name) and os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
+            break
+        file.close()
+    try:
+        yield
+    finally:
+        if sys.platform != "win32":  # where an open file cannot be removed
+            os.remove(name)
+        file.close()
+
+
+def _take(file: IO[str]) -> None:
+    """Locks an open file or raises OSError."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _rows(
     names: Sequence[str], images: np.ndarray, files: Sequence[Sequence[float]]
 ) -> list[Sequence[float]]:
@@ -1129,18 +1686,30 @@ def run(arguments: argparse.Namespace) -> int:
     skipped: collections.Counter[str] = collections.Counter()
     total = sum(1 for _ in find_images(arguments.images, []))
     shift = InputShift(scorer.ranges)
-    with Progress(total, arguments.quiet) as progress, Output(arguments) as output:
+    with contextlib.ExitStack() as stack:
+        watch = None
+        if arguments.monitor:
+            watch = MonitorFile(arguments.monitor, scorer, arguments.anomaly_share, shift)
+            stack.enter_context(watch)
+        progress = stack.enter_context(Progress(total, arguments.quiet))
+        output = stack.enter_context(Output(arguments))
         found = find_images(arguments.images, problems, skipped)
         for record in scorer.score_files(found, threshold, arguments.maps, shift):
             output.write(record)
             progress.step()
+            if watch and "score" in record:
+                watch.add(record["score"])
         for record in problems:
             output.write(record)
     if skipped and not arguments.quiet:
         print(f"not scored: {describe_skipped(skipped)}", file=sys.stderr)
     if warning := shift.describe():
         print(f"warning: {warning}", file=sys.stderr)
-    return 1 if output.failures else 0
+    if watch:
+        print(watch.describe(arguments.model), file=sys.stderr)
+    if output.failures:
+        return 1
+    return DRIFTED if watch and watch.monitor.drift_at is not None else 0
 
 
 def describe_skipped(skipped: collections.Counter[str]) -> str:
@@ -1190,6 +1759,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", metavar="FILE", help="write a table instead of lines")
     form.add_argument("--jsonl", action="store_true", help="write one JSON object a line")
+    parser.add_argument(
+        "--monitor",
+        metavar="STATE.json",
+        help="watch scores and images for drift over all calls with this file, which is begun if "
+        "there is none; a line of health on stderr, exit code 3 once something has drifted",
+    )
+    parser.add_argument(
+        "--anomaly-share",
+        type=float,
+        metavar="S",
+        help="with --monitor: share of the images that may be anomalies without counting as drift "
+        f"(default: {ANOMALY_SHARE})",
+    )
     parser.add_argument("--threads", type=int, help="default: all cores")
     add_max_pixels_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -1205,6 +1787,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "runtime.py") -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
+        if arguments.anomaly_share is not None and not arguments.monitor:
+            parser.error("--anomaly-share needs --monitor. Received: none")
         for name in ("threads", "max_pixels"):
             value = getattr(arguments, name)
             if value is not None and value < 1:

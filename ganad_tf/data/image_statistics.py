@@ -33,6 +33,7 @@ MAX_DEVIATION = 5.0
 # Fewer training images do not show how far normal images spread.
 MIN_TRAINING = 20
 MAX_MEASURED = 10_000
+MAX_SAMPLE = 200
 
 
 def measure_pixels(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -200,8 +201,9 @@ def fit_ranges(images: LabelledImages) -> dict[str, Any]:
             spaced, are measured.
 
     Returns:
-        Plain values for JSON: `images`, how many were measured, and `percentiles`: name -> the
-        0th, 1st ... 100th percentile.
+        Plain values for JSON: `images`, how many were measured; `percentiles`: name -> the 0th, 1st
+        ... 100th percentile; and `sample`: name -> the sorted values of at most 200 of the images,
+        drawn evenly, with which a monitor compares new images.
     """
     normals = np.flatnonzero(~images.is_anomaly)
     if len(normals) > MAX_MEASURED:
@@ -219,7 +221,10 @@ def ranges_of(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         name: np.round(np.percentile(column, np.arange(101)), 4).tolist()
         for name, column in values.items()
     }
-    return {"images": len(next(iter(values.values()))), "percentiles": percentiles}
+    count = len(next(iter(values.values())))
+    drawn = np.random.default_rng(0).permutation(count)[:MAX_SAMPLE]
+    sample = {name: np.sort(np.round(column[drawn], 4)).tolist() for name, column in values.items()}
+    return {"images": count, "percentiles": percentiles, "sample": sample}
 
 
 def describe_shift(ranges: Mapping[str, Any] | None, images: LabelledImages) -> str:
