@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import platform
-import re
 import resource
 import shlex
 import tempfile
@@ -43,9 +42,11 @@ from ganad_tf.run_folder import (
     SCORES,
     SPLIT,
     SPLIT_TABLE,
+    START,
     check_new,
     check_same_split,
     create_run,
+    default_folder,
     is_finished,
     remove_left_over,
     with_own_split,
@@ -56,6 +57,7 @@ from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import scoring_generator
 from ganad_tf.training.devices import Execution, worker_index
 from ganad_tf.training.history import best_epoch, read_history
+from ganad_tf.training.start import describe_start, load_enlarged
 from ganad_tf.training.train import train
 from ganad_tf.training.workers import weights_digest
 
@@ -63,23 +65,6 @@ from ganad_tf.training.workers import weights_digest
 NOT_KEPT = ("--data-dir", "--idx-dir", "--devices")
 
 _LOGGER = logging.getLogger(__name__)
-
-
-def default_folder(config: RunConfig, normal_name: str) -> Path:
-    """`runs/fashion_mnist-sneaker`, with the settings that differ from a default run."""
-    if config.data:
-        parts = [_slug(Path(config.data).resolve().name) or "images"]
-    else:
-        parts = ["fashion_mnist", _slug(normal_name)]
-    if config.protocol != "seen":
-        parts.append(config.protocol)
-    if config.seed:
-        parts.append(f"seed{config.seed}")
-    return Path("runs") / "-".join(parts)
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"\W+", "-", name.lower()).strip("-")
 
 
 def run_experiment(
@@ -90,8 +75,11 @@ def run_experiment(
     output: Path | None = None,
     resume: Path | None = None,
     overwrite: bool = False,
+    start: Path | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Trains, fits the scorer on validation data, and reads the test set once, to report.
+
+    There are more than seven arguments because each is a flag.
 
     Args:
         config: the run's settings.
@@ -101,6 +89,8 @@ def run_experiment(
         output: the new run's folder; see docs/run_folder.md (default: `default_folder`).
         resume: the folder of the run to continue, instead of a new one.
         overwrite: replace an earlier run in `output`.
+        start: the finished run whose weights a new run begins with, and whose images keep their
+            part.
 
     Returns:
         The run folder, and the content of its `metrics.json`; an empty one on workers other than
@@ -111,7 +101,8 @@ def run_experiment(
         Interrupted: on Ctrl-C; the run can be resumed.
     """
     # The data come first: a mistake in their flags must neither leave nor destroy a run folder.
-    splits = load_splits(with_own_split(config, resume) if resume else config, source)
+    as_split = with_own_split(config, resume) if resume else config
+    splits = load_enlarged(as_split, source, start) if start else load_splits(as_split, source)
     if config.data:  # what was found in the images; kept, so that a resumed run has the same
         size, _, channels = splits.image_shape
         config = dataclasses.replace(
@@ -122,16 +113,17 @@ def run_experiment(
     check_promises(config, splits, workers)
     encoder = pretrained_encoder(config)  # fails now, not after training, if its weights are wrong
     folder = resume or output or default_folder(config, splits.normal_name)
+    begin = None if start is None else describe_start(start, folder)
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
     if index:
-        _help_train(config, plan, splits, encoder, execution, (folder, resume))
+        _help_train(config, plan, splits, encoder, execution, (folder, resume), begin)
         return folder, {}
     if not resume:
         check_new(folder, overwrite)
     with locked(folder):
         if not resume:
-            create_run(folder, config, overwrite)
+            create_run(folder, config, overwrite, begin)
         remove_left_over(folder)
         _LOGGER.info("run folder %s", folder)
         if is_finished(folder):
@@ -166,12 +158,15 @@ def _help_train(
     encoder: EfficientNetLite0 | None,
     execution: Execution,
     folders: tuple[Path, Path | None],
+    begin: dict[str, Any] | None,
 ) -> None:
     """What a worker other than the first does: it trains and discards its files."""
     index, workers = worker_index()
     folder, resume = folders
     plan, _ = fit_encoder(config, plan, splits, encoder)  # all workers train equally long
     with tempfile.TemporaryDirectory() as scratch:
+        if begin:
+            write_json(Path(scratch) / START, begin)
         model = train(config, plan, splits, execution, Path(scratch), resume)
         model.save(Path(scratch) / MODEL)  # saving may need values from all workers
     _LOGGER.info(

@@ -1,6 +1,7 @@
 """The folder of a run: its file names, and when it may be created, replaced or resumed."""
 
 import dataclasses
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from ganad_tf.settings.run_config import RunConfig
 
 CONFIG, PLAN = "config.json", "plan.json"
 SPLIT, SPLIT_TABLE = "split.json", "split.csv"
+START = "start.json"
 CLUSTERS, HISTORY, TENSORBOARD = "clusters.json", "history.csv", "tensorboard"
 CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
 MODEL, DETECTOR = "model.keras", "detector"
@@ -28,13 +30,37 @@ _ALWAYS_THERE = {
 }
 
 
-def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
+# Settings of the networks, which a run keeps that starts from an earlier one.
+_OF_NETWORKS = ("preset", "width", "discriminator_width", "refine", "image_size", "channels")
+
+
+def default_folder(config: RunConfig, normal_name: str) -> Path:
+    """`runs/fashion_mnist-sneaker`, with the settings that differ from a default run."""
+    if config.data:
+        parts = [_slug(Path(config.data).resolve().name) or "images"]
+    else:
+        parts = ["fashion_mnist", _slug(normal_name)]
+    if config.protocol != "seen":
+        parts.append(config.protocol)
+    if config.seed:
+        parts.append(f"seed{config.seed}")
+    return Path("runs") / "-".join(parts)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "-", name.lower()).strip("-")
+
+
+def create_run(
+    folder: Path, config: RunConfig, overwrite: bool, start: Mapping[str, Any] | None = None
+) -> None:
     """Makes a run folder and writes `config.json` into it.
 
     Args:
         folder: where the run's files go; locked by this process.
         config: the run's settings.
         overwrite: remove the run in `folder`, if there is one.
+        start: what `start.json` will say; None for a run that starts from random weights.
 
     Raises:
         UsageError: if the folder holds something that may not be removed.
@@ -47,6 +73,8 @@ def create_run(folder: Path, config: RunConfig, overwrite: bool) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    if start is not None:
+        write_json(folder / START, start)
     write_json(folder / CONFIG, config.to_dict())
 
 
@@ -147,6 +175,34 @@ def resumed_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
             f"Received other ones (begun != now): {'; '.join(differences)}"
         )
     return config
+
+
+def started_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
+    """The settings of a run that starts from the finished one in `folder`, with other flags.
+
+    Its images are split anew unless `--split` is given; see
+    `ganad_tf.data.folder.enlarged.enlarged_split`.
+
+    Args:
+        folder: of the earlier run.
+        arguments: the parsed flags, as `vars(namespace)`.
+
+    Raises:
+        ArtefactError: if the folder is not a finished run's.
+        UsageError: if a flag asks for other networks, or for images of another kind of source.
+    """
+    config = load_config(folder)
+    if not (is_finished(folder) and (folder / MODEL).is_file()):
+        raise ArtefactError(f"{folder}: expected a finished run. Received: one without {MODEL}")
+    given = given_settings(arguments, config.loss_weights)
+    config = moved(config, given.pop("data", None))
+    others = {name: given[name] for name in _OF_NETWORKS if name in given}
+    if differences := config.differences(others):
+        raise UsageError(
+            f"--from keeps the networks of {folder}. "
+            f"Received other settings (theirs != now): {'; '.join(differences)}"
+        )
+    return dataclasses.replace(config, **{"split": None, **given})
 
 
 def moved(config: RunConfig, data: str | None) -> RunConfig:

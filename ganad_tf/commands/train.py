@@ -23,6 +23,7 @@ examples:
   %(prog)s --normal 7 --protocol unseen    one kind of anomaly is known, eight are not
   %(prog)s --normal 7 --max-false-alarms 0.01
   %(prog)s --data photos --image-size 64   photos/normal, and photos/anomaly if any
+  %(prog)s --from runs/photos --output runs/photos-2    photos has grown
   %(prog)s --resume runs/fashion_mnist-sneaker
 """
 
@@ -38,6 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     again = files.add_mutually_exclusive_group()
     again.add_argument(
         "--resume", type=Path, metavar="RUN", help="go on with a stopped run, with its settings"
+    )
+    files.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="RUN",
+        help="begin with the weights and settings of a finished run; its images keep their part, "
+        "new ones join",
     )
     again.add_argument("--overwrite", action="store_true", help="replace an earlier run")
     files.add_argument("--data-dir", type=Path, help="where TFDS keeps prepared data")
@@ -56,6 +65,8 @@ def parse(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     flags = parser.parse_args(arguments)
     if flags.resume and flags.output:
         parser.error("--resume goes on in the run's own folder; --output cannot be given with it")
+    if flags.resume and flags.start:
+        parser.error("--resume goes on with a run as it was begun; --from cannot be given with it")
     return flags
 
 
@@ -69,11 +80,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     from ganad_tf.data.load import Source
     from ganad_tf.evaluation.test_set import better_baselines
     from ganad_tf.experiment import run_experiment
-    from ganad_tf.run_folder import resumed_config
+    from ganad_tf.run_folder import resumed_config, started_config
     from ganad_tf.training.devices import choose_execution
 
     if flags.resume:
         config = resumed_config(flags.resume, vars(flags))
+    elif flags.start:
+        config = started_config(flags.start, vars(flags))
     else:
         config = config_from_flags(vars(flags))
         print(f"preset {config.preset}", flush=True)
@@ -87,6 +100,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
         flags.output,
         flags.resume,
         flags.overwrite,
+        flags.start,
     )
     if not metrics:
         return  # a helping worker

@@ -12,13 +12,14 @@ from ganad_tf.data.clusters import find_groups
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
-from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY
+from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY, START
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import build_model
 from ganad_tf.training.checkpoint import Checkpoint, load_weights
 from ganad_tf.training.devices import Execution, worker_index
 from ganad_tf.training.history import History, StopWhenNotFinite, read_history
 from ganad_tf.training.model import DualDiscriminatorGAN
+from ganad_tf.training.start import start_from
 from ganad_tf.training.workers import fit_on_workers
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def train(
         plan: of the run.
         splits: the data; only `train` is learnt from, `validation` is watched.
         execution: device, precision and compilation.
-        run: the run folder; gets `history.csv`, `clusters.json`, `tensorboard/` and, until the
+        run: the run folder; its `start.json`, if there is one, names the run whose weights are
+            begun with. Gets `history.csv`, `clusters.json`, `tensorboard/` and, until the
             run ends, the checkpoint and the best weights.
         resumed: the folder with the checkpoint to go on from; by default `run`.
 
@@ -58,6 +60,8 @@ def train(
         resumed = resumed or run
         if (resumed / CHECKPOINT).exists():
             load_weights(model, resumed / CHECKPOINT)
+        elif (resumed / START).exists():
+            start_from(model, resumed / START)
     done = _epochs_done(model, config)
     if done:
         _LOGGER.info("resuming after epoch %d", done)

@@ -178,3 +178,27 @@ def test_a_rate_that_cannot_be_promised_is_refused_before_training(photos, train
     assert train("--data", photos, "--output", run, "--max-false-alarms", "0.001", *SHORT) == 2
     assert "max_false_alarms must be at least 0.2" in capsys.readouterr().err
     assert not run.exists()
+
+
+def test_a_run_starts_from_another_one_and_its_images_keep_their_part(photos, train, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert train("--data", photos, "--output", first, *SHORT) == 0
+    for number in range(20):
+        pixels = np.full((40, 50, 3), 60 + number, np.uint8)
+        Image.fromarray(pixels).save(photos / "normal" / f"new-{number}.png")
+    assert train("--from", first, "--output", second) == 0
+
+    def parts(run):
+        with (run / "split.csv").open(encoding="utf-8") as file:
+            return {row["path"]: row["part"] for row in csv.DictReader(file)}
+
+    before, after = parts(first), parts(second)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 20
+    assert {after[f"normal/new-{number}.png"] for number in range(20)} == {
+        *("train", "validation", "test"),
+    }
+    start = json.loads((second / "start.json").read_text())
+    assert start["run"] == str(first)
+    assert train("--from", first, "--output", first, "--overwrite") == 2
+    assert (first / "metrics.json").exists()

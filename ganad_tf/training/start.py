@@ -1,0 +1,92 @@
+"""Begins a training with the networks and the parts of an earlier run."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ganad_tf.atomic_files import read_json
+from ganad_tf.data.folder.enlarged import enlarged_split
+from ganad_tf.data.folder.split_file import read_split, write_split
+from ganad_tf.data.load import Source, load_splits
+from ganad_tf.data.splits import Splits
+from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.run_folder import MODEL, SPLIT_TABLE, with_own_split
+from ganad_tf.settings.run_config import RunConfig
+from ganad_tf.training.model import DualDiscriminatorGAN
+
+NETWORKS = ("generator", "averaged_generator", "normal_discriminator", "anomaly_discriminator")
+
+
+def load_enlarged(config: RunConfig, source: Source, run: Path) -> Splits:
+    """The images as they are now; own ones of the earlier run in `run` keep their part.
+
+    With another split file in the settings, that decides.
+    """
+    splits = load_splits(config, source)
+    account = splits.folder
+    if account is None or config.split:
+        return splits
+    earlier = read_split(run / SPLIT_TABLE)
+    entries = enlarged_split(earlier, account.entries, account.duplicates)
+    with tempfile.TemporaryDirectory() as folder:
+        write_split(entries, Path(folder) / SPLIT_TABLE)
+        return load_splits(with_own_split(config, Path(folder)), source)
+
+
+def describe_start(run: Path, folder: Path) -> dict[str, Any]:
+    """What start.json says: the earlier run and the hash of its model.
+
+    Args:
+        run: the earlier run.
+        folder: of the new run.
+
+    Raises:
+        UsageError: if both are the same.
+        ArtefactError: if the earlier run has no model.
+    """
+    if folder.resolve() == run.resolve():
+        raise UsageError(f"--output must be another folder than --from. Received: {folder}")
+    return {"run": str(run.resolve()), "sha256": _hash(run / MODEL)}
+
+
+def _hash(path: Path) -> str:
+    if not path.is_file():
+        raise ArtefactError(f"{path}: expected the model of a finished run. Received: no such file")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def start_from(model: DualDiscriminatorGAN, file: Path) -> None:
+    """Copies the weights of all networks from the run that `file` names, a start.json.
+
+    Optimizers, the learning rate and the number of steps begin anew.
+
+    Raises:
+        ArtefactError: if the earlier run is gone, has changed, or has other networks.
+    """
+    start = read_json(file)
+    run = Path(start["run"])
+    if _hash(run / MODEL) != start["sha256"]:
+        raise ArtefactError(
+            f"{run / MODEL}: expected the model that this run was begun with. Received: another one"
+        )
+    try:
+        earlier = keras.saving.load_model(run / MODEL, compile=False, safe_mode=True)
+        weights = {name: getattr(earlier, name).get_weights() for name in NETWORKS}
+    except Exception as error:
+        # Keras and zip readers raise many types of errors on damaged files.
+        raise ArtefactError(
+            f"{run / MODEL}: expected the model of a finished run. "
+            f"Received: {type(error).__name__}: {error}"
+        ) from error
+    for name, theirs in weights.items():
+        network = getattr(model, name)
+        shapes = [[array.shape for array in arrays] for arrays in (network.get_weights(), theirs)]
+        if shapes[0] != shapes[1]:
+            raise ArtefactError(
+                f"{run / MODEL}: expected the same networks as in this run, whose widths and image "
+                f"sizes are equal. Received: another {name}"
+            )
+        network.set_weights(theirs)

@@ -1,0 +1,97 @@
+"""A training that begins with the networks of an earlier run, and keeps its parts."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from ganad_tf.data.folder.enlarged import enlarged_split
+from ganad_tf.data.folder.split_file import SplitEntry
+from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.run_folder import CONFIG, METRICS, MODEL, START, started_config
+from ganad_tf.settings.run_config import RunConfig
+from ganad_tf.training.model import DualDiscriminatorGAN
+from ganad_tf.training.start import NETWORKS, describe_start, start_from
+
+
+def entry(path, part, is_anomaly=False):
+    return SplitEntry(path, "hole" if is_anomaly else "normal", is_anomaly, part)
+
+
+def test_images_of_the_earlier_run_keep_their_part_and_copies_follow_them():
+    earlier = [entry("a", "train"), entry("b", "test"), entry("c", "unused"), entry("gone", "test")]
+    now = [entry(path, "validation") for path in ("a", "b", "c", "copy", "new")]
+    parts = {one.path: one.part for one in enlarged_split(earlier, now, [("b", "copy")])}
+    assert parts == {
+        **{"a": "train", "b": "test", "copy": "test"},
+        **{"c": "validation", "new": "validation"},
+    }
+
+
+def small(**kwargs):
+    return DualDiscriminatorGAN(
+        **{"image_size": 32, "width": 2, "discriminator_width": 2, **kwargs}
+    )
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A finished run."""
+    run = tmp_path / "earlier"
+    run.mkdir()
+    model = small(seed=3)
+    model.compile(*(keras.optimizers.Adam() for _ in range(3)))
+    for name in NETWORKS:
+        network = getattr(model, name)
+        network.set_weights([array + 1 for array in network.get_weights()])
+    model.save(run / MODEL)
+    config = RunConfig(data=str(tmp_path / "photos"), image_size=32, split=str(tmp_path / "s.csv"))
+    (run / CONFIG).write_text(json.dumps(config.to_dict()))
+    (run / METRICS).write_text("{}")
+    return run, model
+
+
+def test_all_networks_begin_with_the_earlier_weights_and_the_steps_with_none(earlier, tmp_path):
+    run, model = earlier
+    (tmp_path / START).write_text(json.dumps(describe_start(run, tmp_path)))
+    new = small()
+    start_from(new, tmp_path / START)
+    for name in NETWORKS:
+        for ours, theirs in zip(
+            getattr(new, name).get_weights(), getattr(model, name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    assert int(new.step.value.numpy()) == 0
+
+
+def test_other_networks_and_a_changed_run_are_refused(earlier, tmp_path):
+    run, _ = earlier
+    (tmp_path / START).write_text(json.dumps(describe_start(run, tmp_path)))
+    with pytest.raises(ArtefactError, match=r"the same networks as in this run.*another generator"):
+        start_from(small(width=4), tmp_path / START)
+    (run / MODEL).write_bytes(b"another")
+    with pytest.raises(ArtefactError, match=r"that this run was begun with\. Received: another"):
+        start_from(small(), tmp_path / START)
+    (run / MODEL).unlink()
+    with pytest.raises(ArtefactError, match="Received: no such file"):
+        start_from(small(), tmp_path / START)
+
+
+def test_a_run_cannot_replace_the_one_that_it_starts_from(earlier):
+    run, _ = earlier
+    with pytest.raises(UsageError, match="--output must be another folder than --from"):
+        describe_start(run, run)
+
+
+def test_settings_are_the_earlier_ones_but_for_given_flags_and_the_split(earlier, tmp_path):
+    run, _ = earlier
+    config = started_config(run, {"epochs": 3})
+    assert (config.epochs, config.image_size, config.split) == (3, 32, None)
+    assert config.data == str(tmp_path / "photos")
+    assert started_config(run, {"data": str(tmp_path / "more")}).data == str(tmp_path / "more")
+    with pytest.raises(UsageError, match=r"--from keeps the networks .*image_size: 32 != 64"):
+        started_config(run, {"image_size": 64})
+    (run / MODEL).unlink()
+    with pytest.raises(ArtefactError, match="expected a finished run"):
+        started_config(run, {})
