@@ -45,7 +45,8 @@ class Measured:
         digests: of the pixels -> the file, [N], in the order of the files.
         copies: how many more files have the pixels of one of these.
         scores: float32 [N].
-        statistics: name -> float64 [N], see `ganad_tf.data.image_statistics`.
+        statistics: name -> float64 [N], see `ganad_tf.data.image_statistics`; empty where scores
+            of other images are among `scores`.
         maps: kind of map -> values of the first images, float32.
         sample: a few of the images, uint8 [n, h, w, C].
     """
@@ -89,16 +90,17 @@ def check_apart(normals: Sequence[str], anomalies: Sequence[str]) -> None:
         raise _shared("files in both", min(both), len(both))
 
 
-def check_different(normals: Measured, anomalies: Measured) -> None:
+def check_different(normals: dict[bytes, str], anomalies: dict[bytes, str]) -> None:
     """Checks that no image is both normal and anomalous, under whatever name.
+
+    Args:
+        normals, anomalies: digests of the pixels -> the file.
 
     Raises:
         DataError: if one is.
     """
     both = sorted(
-        f"{path} and {anomalies.digests[digest]}"
-        for digest, path in normals.digests.items()
-        if digest in anomalies.digests
+        f"{path} and {anomalies[digest]}" for digest, path in normals.items() if digest in anomalies
     )
     if both:
         raise _shared("pairs of equal pixels", both[0], len(both))
@@ -106,8 +108,9 @@ def check_different(normals: Measured, anomalies: Measured) -> None:
 
 def _shared(what: str, example: str, count: int) -> DataError:
     return DataError(
-        "--anomalies must share no image with NORMALS, whose folders are read at any depth. "
-        f"Received: {count:,} {what}, such as {example}"
+        "anomalies must share no image with normal images, in NORMALS, --anomalies and "
+        f"--corrections; folders are read at any depth. Received: {count:,} {what}, such as "
+        f"{example}"
     )
 
 
@@ -165,6 +168,43 @@ def measure(
     return Measured(digests, copies, joined, statistics, joined_maps, sample)
 
 
+def with_stored_scores(measured: Measured | None, scores: np.ndarray) -> Measured:
+    """Measurements with the scores of other images before them, of which nothing else is known.
+
+    Args:
+        measured: new images; None without any.
+        scores: of the others.
+    """
+    known = scores.astype(np.float32)
+    if measured is None:
+        return Measured({}, 0, known, {}, {}, np.empty((0, 1, 1, 1), np.uint8))
+    joined = np.concatenate([known, measured.scores])
+    return dataclasses.replace(measured, scores=joined, statistics={}, maps={})
+
+
+def read_images(measuring: Measuring, paths: Sequence[str]) -> tuple[np.ndarray, dict[bytes, str]]:
+    """The pixels of image files, each once.
+
+    Args:
+        measuring: says how they are read.
+        paths: at least one.
+
+    Returns:
+        uint8 [n, h, w, C], and the digest of each -> its file, in the same order.
+
+    Raises:
+        DataError: if a file cannot be read.
+    """
+    check_pillow()
+    digests: dict[bytes, str] = {}
+    kept, done = [], 0
+    for images, _ in _read_batches(measuring, paths):
+        names = paths[done : done + len(images)]
+        done += len(images)
+        kept += [i for i, name in zip(images, names, strict=True) if _is_new(digests, i, name)]
+    return np.stack(kept), digests
+
+
 def _is_new(digests: dict[bytes, str], image: np.ndarray, path: str) -> bool:
     """Whether no image before had these pixels; notes them."""
     digest = hashlib.sha256(image.tobytes()).digest()
@@ -180,7 +220,7 @@ def _read_batches(
         DataError: after the last image, if some cannot be read. It names the first ones.
     """
     failures = []
-    read = functools.partial(_read, measuring)
+    read = functools.partial(read_image, measuring)
     with ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(paths), BATCH):
             batch = paths[start : start + BATCH]
@@ -204,7 +244,9 @@ def _read_batches(
         )
 
 
-def _read(measuring: Measuring, path: str) -> tuple[np.ndarray, tuple[float, float, float]] | str:
+def read_image(
+    measuring: Measuring, path: str
+) -> tuple[np.ndarray, tuple[float, float, float]] | str:
     """The image and the statistics of its file, or what is wrong with it."""
     try:
         with open_image(path, measuring.max_pixels) as image:

@@ -1,6 +1,7 @@
 """Sets a model's threshold anew for new images: `python -m export.recalibrate MODEL NORMALS`."""
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -17,16 +18,19 @@ from ganad_tf.errors import ArtefactError, GanadError, UsageError, run_cli
 from ganad_tf.folder_lock import locked
 from ganad_tf.run_folder import DETECTOR, is_finished
 
+from .corrections import Corrections, read_corrections
+from .label_next import describe_next
 from .new_images import (
-    Measured,
     Measuring,
     check_apart,
     check_different,
     find_folder,
     measure,
+    with_stored_scores,
 )
 from .recalibrated_model import Model
 from .recalibration import Before, Fitted, fit, report
+from .run import add_source_flags
 from .runtime import Progress, ScoringError, add_max_pixels_flag
 
 DESCRIPTION = "Sets threshold, probability and map scale anew for new images, without training."
@@ -36,6 +40,14 @@ material. None of them may have been trained on, and they must be a fair sample,
 The networks and the scores stay as they are, so the AUROC does, too. With 20 or more anomalies and
 without --max-false-alarms, the threshold is the one of best F1; otherwise it promises at most a
 share of false alarms (by default 5 %, or the lowest that so few images can promise).
+
+--corrections FILE.csv has the columns path and label (normal or anomaly): decisions that a person
+overruled. The table of `score --csv` with one more column will do: of its lines without a label,
+the report names those whose label would teach most. With a MODEL, corrections enter the threshold
+and the probability; NORMALS may be left out, and the normal scores of the model are kept. What
+labelled defects look like can only be learnt with --run: the direction from normal images to
+labelled anomalies is then fitted again, in closed form, which changes the scores. That needs
+TensorFlow and the run's images.
 
 A model is copied to --output, and the old file is never touched. The copy's metadata say where the
 new values come from (`recalibrated`). With --run, the run itself is changed, and the next export
@@ -49,9 +61,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", nargs="?", type=Path, metavar="MODEL", help="model.onnx or model.int8.onnx"
     )
-    parser.add_argument("normals", metavar="NORMALS", help="folder of new normal images")
+    parser.add_argument("normals", nargs="?", metavar="NORMALS", help="folder of new normal images")
     parser.add_argument("--run", type=Path, help="recalibrate this finished run, not a model")
     parser.add_argument("--anomalies", metavar="DIR", help="folder of new images with defects")
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="CSV",
+        help="path,label of images that a person judged; with --run the score learns from them",
+    )
     parser.add_argument(
         "--max-false-alarms",
         type=float,
@@ -60,6 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, metavar="NEW", help="the new model file")
     add_max_pixels_flag(parser)
+    add_source_flags(parser)  # of the run, for --run with --corrections
 
 
 def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
@@ -70,12 +89,31 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     configure(parser)
     # Intermixed: flags may stand between MODEL and NORMALS.
     flags = parser.parse_intermixed_args(arguments)
+    if flags.run is not None and flags.normals is None and flags.model is not None:
+        flags.model, flags.normals = None, str(flags.model)
     if (flags.model is None) == (flags.run is None):
         received = "neither" if flags.model is None else "both"
         raise UsageError(
             f"expected MODEL and NORMALS, or --run RUN and NORMALS. Received: {received} "
             "of MODEL and --run"
         )
+    if flags.normals is None and flags.corrections is None:
+        raise UsageError(
+            "expected MODEL and NORMALS, or --run RUN and NORMALS; with --corrections, NORMALS "
+            "may be left out. Received: no NORMALS"
+        )
+    if flags.run is not None and flags.normals is None and flags.anomalies is not None:
+        raise UsageError(
+            "--anomalies must be left out with --run and without NORMALS; list them in "
+            f"--corrections. Received: {flags.anomalies}"
+        )
+    for name in ("data", "data_dir", "idx_dir"):
+        value = getattr(flags, name)
+        if value is not None and (flags.run is None or flags.corrections is None):
+            raise UsageError(
+                f"--{name.replace('_', '-')} must be left out without --run and --corrections. "
+                f"Received: {value}"
+            )
     if flags.max_pixels is not None and flags.max_pixels < 1:
         raise UsageError(f"--max-pixels must be at least 1. Received: {flags.max_pixels}")
     rate = flags.max_false_alarms
@@ -105,23 +143,31 @@ def main(
 ) -> None:
     """The command."""
     flags = parse(arguments, prog)
+    corrections = None if flags.corrections is None else read_corrections(flags.corrections)
     try:
-        lines = recalibrate_run(flags) if flags.model is None else recalibrate_model(flags)
+        if flags.model is None:
+            lines = recalibrate_run(flags, corrections)
+        else:
+            lines = recalibrate_model(flags, corrections)
     except ScoringError as error:
         kind: type[GanadError] = UsageError if error.exit_code == 2 else ArtefactError
         raise kind(str(error)) from None
     print("\n".join(lines))
 
 
-def recalibrate_model(flags: argparse.Namespace) -> list[str]:
+def recalibrate_model(flags: argparse.Namespace, corrections: Corrections | None) -> list[str]:
     """Writes the copy of a model; returns lines that say what was done."""
     model = Model(flags.model, flags.max_pixels)
-    fitted, normals = _fit(model, model.before, flags)
-    model.write(fitted, flags.output, normals.sample)
-    return [*report(fitted), f"written to {flags.output}"]
+    stored = model.scorer.normal_scores if flags.normals is None else None
+    fitted, sample = _fit(model, model.before, flags, corrections, stored)
+    model.write(fitted, flags.output, sample)
+    lines = [*report(fitted), f"written to {flags.output}"]
+    if corrections is not None:
+        lines += describe_next(model, corrections, fitted.slope, fitted.intercept)
+    return lines
 
 
-def recalibrate_run(flags: argparse.Namespace) -> list[str]:
+def recalibrate_run(flags: argparse.Namespace, corrections: Corrections | None) -> list[str]:
     """Changes a run; returns lines that say what was done."""
     run = flags.run
     if not run.is_dir() or not (is_finished(run) and (run / DETECTOR).is_dir()):
@@ -135,35 +181,84 @@ def recalibrate_run(flags: argparse.Namespace) -> list[str]:
         remove_unfinished(run)  # of killed processes
         start_tensorflow()
         # Imported late: models are recalibrated without TensorFlow.
-        from .recalibrated_run import Run
+        if corrections is None:
+            from .recalibrated_run import Run
 
-        detector = Run(run, flags.max_pixels)
-        fitted, _ = _fit(detector, detector.before, flags)
-        detector.write(fitted)
+            detector = Run(run, flags.max_pixels)
+            fitted, _ = _fit(detector, detector.before, flags)
+            detector.write(fitted)
+            lines = report(fitted)
+        else:
+            from .corrected_run import CorrectedRun
+
+            corrected = CorrectedRun(run, flags, corrections)
+            lines = corrected.learn()
+            slope = corrected.detector.scorer.slope
+            intercept = corrected.detector.scorer.intercept
+            if flags.normals is None:
+                corrected.write_learnt()
+            else:
+                # Anomalies that were learnt from do not count as new ones.
+                kept = dataclasses.replace(corrections, anomaly=corrected.not_learnt)
+                fitted, _ = _fit(corrected, corrected.before, flags, kept)
+                lines += report(fitted)
+                corrected.write(fitted)
+                slope, intercept = fitted.slope, fitted.intercept
+            lines += describe_next(corrected, corrections, slope, intercept)
     return [
-        *report(fitted),
+        *lines,
         f"written to {run / DETECTOR}; the next {command_name('export')} {run} carries it. "
         "metrics.json and report.html still describe the old threshold",
     ]
 
 
 def _fit(
-    measuring: Measuring, before: Before, flags: argparse.Namespace
-) -> tuple[Fitted, Measured]:
-    """Measures the images and fits to them."""
-    normal_paths = find_folder(flags.normals, "NORMALS")
+    measuring: Measuring,
+    before: Before,
+    flags: argparse.Namespace,
+    corrections: Corrections | None = None,
+    stored: np.ndarray | None = None,
+) -> tuple[Fitted, np.ndarray]:
+    """Measures the images and fits to them.
+
+    Args:
+        measuring: the model or run.
+        before: its calibration.
+        flags: the parsed command line.
+        corrections: their images count as normal ones and as anomalies.
+        stored: normal scores that stand for NORMALS.
+
+    Returns:
+        The calibration, and some of the images.
+    """
+    normal_paths = [] if flags.normals is None else find_folder(flags.normals, "NORMALS")
     anomaly_paths = [] if flags.anomalies is None else find_folder(flags.anomalies, "--anomalies")
+    if corrections is not None:
+        normal_paths += corrections.normal
+        anomaly_paths += corrections.anomaly
     check_apart(normal_paths, anomaly_paths)
     if flags.max_false_alarms is not None:
         # Refused now rather than after all images have been scored.
-        conformal_threshold(np.zeros(len(normal_paths)), flags.max_false_alarms)
+        count = len(normal_paths) + (0 if stored is None else len(stored))
+        conformal_threshold(np.zeros(count), flags.max_false_alarms)
+    normals = anomalies = None
     with Progress(len(normal_paths) + len(anomaly_paths), quiet=False) as progress:
-        normals = measure(measuring, normal_paths, True, progress.step)
-        anomalies = None
+        if normal_paths:
+            normals = measure(measuring, normal_paths, stored is None, progress.step)
         if anomaly_paths:
             anomalies = measure(measuring, anomaly_paths, False, progress.step)
-            check_different(normals, anomalies)
-    return fit(before, normals, anomalies, flags.max_false_alarms), normals
+    if normals and anomalies:
+        check_different(normals.digests, anomalies.digests)
+    some = normals or anomalies
+    assert some is not None  # there are NORMALS or corrections
+    if stored is not None:
+        normals = with_stored_scores(normals, stored)
+    assert normals is not None
+    fitted = fit(before, normals, anomalies, flags.max_false_alarms)
+    if corrections is not None:
+        fitted.record["corrections"] = corrections.to_dict()
+        fitted.record["stored_normal_scores"] = 0 if stored is None else len(stored)
+    return fitted, some.sample
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Model:
                 "threshold": as_float32(fitted.threshold.value),
                 "calibration": json.dumps({"slope": fitted.slope, "intercept": fitted.intercept}),
                 "normal_scores": json.dumps(fitted.normal_scores),
-                "image_ranges": json.dumps(fitted.ranges),
+                **({} if fitted.ranges is None else {"image_ranges": json.dumps(fitted.ranges)}),
                 RECALIBRATED: json.dumps(fitted.record),
             },
         )

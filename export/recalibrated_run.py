@@ -3,13 +3,16 @@
 import dataclasses
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.run_folder import DETECTOR
+from ganad_tf.scoring import Scorer
 from ganad_tf.scoring.detector import RANGES, Detector, batch_size_for
 from ganad_tf.settings.names import MAX_ERROR
 from ganad_tf.training.devices import use_true_float32
@@ -31,9 +34,14 @@ class Run:
         folder: the run folder, locked by this process.
         max_pixels: image files of more pixels are refused (default: the limit in training).
 
+    Attributes:
+        changing: files of the detector that are replaced.
+
     Raises:
         ArtefactError: if the detector is missing or damaged.
     """
+
+    changing: tuple[str, ...] = (SCORER, RANGES)
 
     def __init__(self, folder: Path, max_pixels: int | None = None):
         use_true_float32()
@@ -88,15 +96,28 @@ class Run:
                 RECALIBRATED: fitted.record,
             },
         )
+        self.replace(scorer, fitted.ranges)
+
+    def replace(self, scorer: Scorer, ranges: Mapping[str, Any] | None) -> None:
+        """Replaces the files of the detector that have changed, all or none.
+
+        Args:
+            scorer: the new one.
+            ranges: the new image_ranges.json; None to leave it.
+        """
         values = read_json(self.folder / SCORER)
         of_images = {name: values[name] for name in _OF_IMAGES if name in values}
         with replace_dir(self.folder) as temporary:
             shutil.copytree(self.folder, temporary, dirs_exist_ok=True)
             kept = temporary / FROM_TRAINING
-            if not kept.exists():
-                kept.mkdir()
-                for name in (SCORER, RANGES):
-                    if (temporary / name).exists():
-                        shutil.copy2(temporary / name, kept / name)
+            kept.mkdir(exist_ok=True)
+            for name in self.changing:
+                if (temporary / name).exists() and not (kept / name).exists():
+                    shutil.copy2(temporary / name, kept / name)
             write_json(temporary / SCORER, {**scorer.to_dict(), **of_images})
-            write_json(temporary / RANGES, fitted.ranges)
+            if ranges is not None:
+                write_json(temporary / RANGES, ranges)
+            self.write_others(temporary)
+
+    def write_others(self, folder: Path) -> None:
+        """Writes what else has changed into the new folder of the detector: nothing."""

@@ -46,7 +46,8 @@ class Fitted:
         slope, intercept: of the probability.
         normal_scores: of the new normal images, sorted.
         map_scales: kind of map -> its scale; empty if the maps keep theirs.
-        ranges: of the new normal images, see `ganad_tf.data.image_statistics.fit_ranges`.
+        ranges: of the new normal images, see `ganad_tf.data.image_statistics.fit_ranges`; None if
+            the old ones stay.
         record: where all of this comes from, plain values for JSON.
     """
 
@@ -55,7 +56,7 @@ class Fitted:
     intercept: float
     normal_scores: list[float]
     map_scales: dict[str, MapScale]
-    ranges: dict[str, Any]
+    ranges: dict[str, Any] | None
     record: dict[str, Any]
 
 
@@ -112,7 +113,9 @@ def fit(
         "anomalies_found": above(found),
         "map_scales": {kind: dataclasses.asdict(scale) for kind, scale in scales.items()},
     }
-    ranges = {"source": "recalibration", **ranges_of(normals.statistics)}
+    ranges = None
+    if normals.statistics:
+        ranges = {"source": "recalibration", **ranges_of(normals.statistics)}
     ordered = [float(score) for score in np.sort(normal_scores)]
     return Fitted(threshold, slope, intercept, ordered, scales, ranges, record)
 
@@ -146,9 +149,23 @@ def report(fitted: Fitted) -> list[str]:
         f"the lowest rate that {_count(images, 'normal image')} can promise: "
         f"{_percent(1 / (images + 1))}; a rate A needs 1 / A - 1 images"
     )
-    if not fitted.map_scales:
+    if "corrections" in record:
+        lines.insert(1, _corrected(record))
+    if fitted.ranges is None:
+        lines.append("the anomaly map and the ranges for warnings stay as they are")
+    elif not fitted.map_scales:
         lines.append("the anomaly map keeps its scale: the graph does not show where it is applied")
     return lines
+
+
+def _corrected(record: dict[str, Any]) -> str:
+    """How many of the images are corrections."""
+    counts, stored = record["corrections"], record["stored_normal_scores"]
+    line = (
+        f"of these, {_count(counts['normal'], 'normal image')} and "
+        f"{_count(counts['anomaly'], 'anomaly', 'anomalies')} are corrections"
+    )
+    return line + f"; {stored:,} normal scores are the model's own" * bool(stored)
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -42,10 +42,28 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
         UsageError: if `--data` is given for a run on Fashion-MNIST.
     """
     from ganad_tf.data.image_statistics import fit_ranges
-    from ganad_tf.data.load import Source, load_splits
-    from ganad_tf.run_folder import check_same_split, is_finished, load_config
     from ganad_tf.scoring import Detector
     from ganad_tf.training.devices import use_true_float32
+
+    config = _finished_config(run, flags.data)
+    use_true_float32()
+    detector = Detector.load(run)
+    splits = _load_splits(run, config, flags, detector)
+    ranges = detector.image_ranges
+    # A run of an earlier version. Those of a recalibration came from other images.
+    if ranges is None or ("sample" not in ranges and ranges.get("source") != "recalibration"):
+        detector.image_ranges = fit_ranges(splits.train)
+    return detector, splits
+
+
+def load_splits_of(run: Path, flags: argparse.Namespace, detector: "Detector") -> "Splits":
+    """The images of a finished run whose detector is loaded already; see `load_run`."""
+    return _load_splits(run, _finished_config(run, flags.data), flags, detector)
+
+
+def _finished_config(run: Path, data: str | None) -> "RunConfig":
+    """The settings of a finished run, with its images where they are now."""
+    from ganad_tf.run_folder import is_finished, load_config
 
     if not run.is_dir():
         raise ArtefactError(
@@ -58,18 +76,22 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
             f"{run}: expected a finished run ({command_name('train')} --resume finishes it). "
             "Received: no metrics.json"
         )
-    config = moved_config(config, flags.data, run)
-    use_true_float32()
-    detector = Detector.load(run)
+    return moved_config(config, data, run)
+
+
+def _load_splits(
+    run: Path, config: "RunConfig", flags: argparse.Namespace, detector: "Detector"
+) -> "Splits":
+    from ganad_tf.data.load import Source, load_splits
+    from ganad_tf.run_folder import check_same_split
+
     if config.data:
         # Where the settings leave them open, they followed from all images that were there then.
         size, _, channels = detector.image_shape
         config = dataclasses.replace(config, image_size=size, channels=channels)
     splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
     check_same_split(run, splits.fingerprint)
-    if detector.image_ranges is None:  # a run of an earlier version
-        detector.image_ranges = fit_ranges(splits.train)
-    return detector, splits
+    return splits
 
 
 def moved_config(config: "RunConfig", data: str | None, run: Path) -> "RunConfig":

@@ -1,6 +1,7 @@
 """The plan of a run: what follows from the settings and the data, decided once."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,15 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for plan.json."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
+        """The inverse of `to_dict`; other entries are ignored, missing ones get the defaults."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        kept = {name: value for name, value in values.items() if name in known}
+        if "synthetic_kinds" in kept:
+            kept["synthetic_kinds"] = tuple(kept["synthetic_kinds"])
+        return cls(**kept)
 
 
 def make_plan(config: RunConfig, splits: Splits) -> Plan:

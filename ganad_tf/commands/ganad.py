@@ -47,7 +47,7 @@ COMMANDS = {
         "ganad_tf.export.serving.client", "score images through TensorFlow Serving", "serving"
     ),
     "recalibrate": Command(
-        "ganad_tf.export.recalibrate", "set a model's threshold anew for new images"
+        "ganad_tf.export.recalibrate", "set a threshold anew for new images, learn from corrections"
     ),
     "web": Command("ganad_tf.export.web.__main__", "write a site that scores in the browser"),
     "completion": Command(

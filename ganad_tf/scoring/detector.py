@@ -24,6 +24,7 @@ from ganad_tf.scoring.scorer import Scorer
 # Fixed for all images, so that a normal image never glows: few normal pixels pass 1.
 MAP_COLOUR_RANGE = (0.0, 2.0)
 RANGES = "image_ranges.json"
+ENCODER_ARRAYS = "encoder.npz"
 
 
 Images = np.ndarray | ImageView | Sequence[np.ndarray]
@@ -206,7 +207,7 @@ class Detector:
             encoder = self.measurer.encoder
             if encoder is not None:
                 encoder.encoder.save(temporary / "encoder.keras")
-                _save_arrays(temporary / "encoder.npz", encoder.to_arrays())
+                save_arrays(temporary / ENCODER_ARRAYS, encoder.to_arrays())
             write_json(
                 temporary / "scorer.json",
                 {
@@ -217,7 +218,7 @@ class Detector:
                     "max_pixels": self.max_pixels,
                 },
             )
-            _save_arrays(temporary / "scorer.npz", self.measurer.distances.to_arrays())
+            save_arrays(temporary / "scorer.npz", self.measurer.distances.to_arrays())
             if self.image_ranges is not None:
                 write_json(temporary / RANGES, self.image_ranges)
 
@@ -269,7 +270,8 @@ def batch_size_for(measurer: Measurer) -> int:
     return 256 if measurer.encoder is None else 32
 
 
-def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays to an .npz file; they can be read without pickle."""
     # NumPy's stubs take any keyword for `allow_pickle`, too; no array has that name.
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
@@ -279,7 +281,7 @@ def _load_network(path: Path) -> keras.Model:
 
 
 def _load_encoder(folder: Path) -> EncoderFeatures | None:
-    if not (folder / "encoder.npz").exists():
+    if not (folder / ENCODER_ARRAYS).exists():
         return None
-    with np.load(folder / "encoder.npz", allow_pickle=False) as arrays:
+    with np.load(folder / ENCODER_ARRAYS, allow_pickle=False) as arrays:
         return EncoderFeatures.from_arrays(_load_network(folder / "encoder.keras"), arrays)

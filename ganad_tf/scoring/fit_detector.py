@@ -2,7 +2,8 @@
 
 import dataclasses
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,7 @@ def fit_encoder(
     """
     if encoder is None:
         return plan, None
-    normals = _normals(splits.train, plan.seed)
+    normals = fitted_normals(splits.train, plan.seed)
     _LOGGER.info("measuring %s normal images with %s", f"{len(normals):,}", plan.encoder)
     features = fit_encoder_features(encoder, splits.train, normals, plan.encoder_size, plan.seed)
     rows = _averaged_pixels(splits.train.images, normals, plan)
@@ -96,15 +97,10 @@ def fit_detector(
         UsageError: if the false-alarm rate cannot be promised with so few images.
     """
     train, validation = splits.train, splits.validation
-    distances = _fit_distances(generator, train.images, _normals(train, plan.seed), plan.seed)
+    distances = _fit_distances(generator, train.images, fitted_normals(train, plan.seed), plan.seed)
     measurer = Measurer(generator, distances, encoder)
-    values, scales = _measure(measurer, validation)
-    recipes = (
-        RECIPES if encoder is None or not plan.shares else {**RECIPES, PRETRAINED: plan.shares}
-    )
-    scorer = fit_scorer(values, validation.is_anomaly, scales, plan, recipes)
-    if scorer.explanation["score"] == PRETRAINED and plan.shares:
-        scorer = dataclasses.replace(scorer, explanation=_with_shares(scorer, plan))
+    values, scales = measure_part(measurer, validation)
+    scorer = fit_to_validation(values, validation.is_anomaly, scales, plan, encoder is not None)
     return Detector(
         measurer,
         scorer,
@@ -116,7 +112,22 @@ def fit_detector(
     )
 
 
-def _normals(train: LabelledImages, seed: int) -> np.ndarray:
+def fit_to_validation(
+    values: Mapping[str, np.ndarray],
+    is_anomaly: np.ndarray,
+    scales: Mapping[str, MapScale],
+    plan: Plan,
+    has_encoder: bool,
+) -> Scorer:
+    """The scorer of measured VALIDATION images, by the plan's shares if there is an encoder."""
+    recipes = {**RECIPES, PRETRAINED: plan.shares} if has_encoder and plan.shares else RECIPES
+    scorer = fit_scorer(values, is_anomaly, scales, plan, recipes)
+    if scorer.explanation["score"] == PRETRAINED and plan.shares:
+        scorer = dataclasses.replace(scorer, explanation=_with_shares(scorer, plan))
+    return scorer
+
+
+def fitted_normals(train: LabelledImages, seed: int) -> np.ndarray:
     """The normal training images that distances are fitted to, int [n]."""
     normals = np.flatnonzero(~train.is_anomaly)
     if len(normals) > MAX_NORMALS:
@@ -131,10 +142,20 @@ def _with_shares(scorer: Scorer, plan: Plan) -> dict[str, Any]:
     return {**scorer.explanation, "why": why, "layout_auroc": plan.layout_auroc}
 
 
-def _measure(
-    measurer: Measurer, part: LabelledImages
-) -> tuple[dict[str, np.ndarray], dict[str, MapScale]]:
-    """Every component of every image, [N] each, and the scale of every map.
+class MeasuredPart(NamedTuple):
+    """Measurements of a part.
+
+    Args:
+        values: every component of every image, [N] each.
+        scales: the scale of every map.
+    """
+
+    values: dict[str, np.ndarray]
+    scales: dict[str, MapScale]
+
+
+def measure_part(measurer: Measurer, part: LabelledImages) -> MeasuredPart:
+    """Measures every image of a part.
 
     Scales are quantiles over the pixels of normal images, at most `MAX_PIXELS`.
     """
@@ -161,7 +182,7 @@ def _measure(
         some = normals[: max(1, MAX_PIXELS // pixels_each)]
         pixels = map_batches(maps, part.images, some, size)
     scales = {kind: fit_map_scale(pixels[kind], kind != MAX_ERROR) for kind in pixels}
-    return found, scales
+    return MeasuredPart(found, scales)
 
 
 def _averaged_pixels(images: np.ndarray | ImageView, indices: np.ndarray, plan: Plan) -> np.ndarray:

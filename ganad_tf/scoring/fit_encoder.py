@@ -1,8 +1,11 @@
 """Fits what is measured by a frozen encoder to the training images."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.preprocessing import to_encoder
@@ -73,6 +76,36 @@ def fit_encoder_features(
         Whitening.fit(details, LOCAL_SHRINKAGE),
         direction,
     )
+
+
+def fit_direction(
+    encoder: EncoderFeatures,
+    images: np.ndarray | ImageView,
+    normals: np.ndarray,
+    anomalies: Sequence[tuple[np.ndarray | ImageView, np.ndarray]],
+) -> Direction | None:
+    """The direction from normal images to anomalies, as `fit_encoder_features` fits it.
+
+    Args:
+        encoder: fitted.
+        images: TRAINING images.
+        normals: int [n], the normal ones to fit to.
+        anomalies: pairs of images and int [m], which of them are labelled anomalies.
+
+    Returns:
+        None without any anomaly.
+    """
+
+    def means(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"means": direction_features(encoder.maps(batch))}
+
+    found = [
+        map_batches(means, some, which, BATCH)["means"] for some, which in anomalies if len(which)
+    ]
+    if not found:
+        return None
+    normal = map_batches(means, images, normals, BATCH)["means"]
+    return Direction.fit(normal, np.concatenate(found))
 
 
 def _some_rows(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:

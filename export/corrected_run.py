@@ -1,0 +1,158 @@
+"""A finished run that learns from corrections, before its next export. Needs TensorFlow."""
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganad_tf import __version__
+from ganad_tf.atomic_files import read_json
+from ganad_tf.errors import UsageError
+from ganad_tf.evaluation.false_alarms import expected_rate
+from ganad_tf.plan import Plan
+from ganad_tf.run_folder import PLAN
+from ganad_tf.scoring.detector import ENCODER_ARRAYS, RANGES, save_arrays
+from ganad_tf.scoring.refit import refit
+from ganad_tf.settings.names import LABEL_DIRECTION
+
+from .calibrated_graph import RECALIBRATED
+from .corrections import Corrections
+from .new_images import check_different, read_images
+from .recalibrated_run import SCORER, Run
+from .recalibration import Fitted
+from .run import load_splits_of
+
+
+class CorrectedRun(Run):
+    """The detector of a finished run, and what a person corrected.
+
+    Args:
+        folder: the run folder, locked by this process.
+        flags: with `max_pixels`, `max_false_alarms`, `normals`, and where the run's images are.
+        corrections: what was corrected.
+
+    Attributes:
+        not_learnt: corrected anomalies that only the threshold can take into account, because the
+            score has no part that is fitted to labels.
+
+    Raises:
+        ArtefactError: if the run is damaged, or its images are not there.
+        UsageError: if the run was recalibrated for other images, and these are not given again.
+    """
+
+    changing = (SCORER, RANGES, ENCODER_ARRAYS)
+
+    def __init__(self, folder: Path, flags: argparse.Namespace, corrections: Corrections):
+        super().__init__(folder, flags.max_pixels)
+        ranges = self.detector.image_ranges or {}
+        if flags.normals is None and ranges.get("source") == "recalibration":
+            raise UsageError(
+                f"{folder} was recalibrated with new images, whose scores change with the "
+                "corrections: NORMALS must be given again. Received: none"
+            )
+        self._corrections, self._flags = corrections, flags
+        plan = Plan.from_dict(read_json(folder / PLAN))
+        if flags.max_false_alarms is not None:
+            plan = dataclasses.replace(plan, max_false_alarms=flags.max_false_alarms)
+        self._plan = plan
+        self._splits = load_splits_of(folder, flags, self.detector)
+        self._record: dict[str, Any] = {}
+        self.not_learnt: tuple[str, ...] = ()
+
+    def learn(self) -> list[str]:
+        """Fits the detector again in memory; returns lines that say what was done.
+
+        Raises:
+            DataError: if a corrected image cannot be read or has both labels.
+        """
+        parts, digests = [], []
+        for paths in (self._corrections.normal, self._corrections.anomaly):
+            images, found = read_images(self, paths) if paths else (None, {})
+            parts += [] if images is None else [images]
+            digests.append(found)
+        check_different(*digests)
+        images = np.concatenate(parts)
+        is_anomaly = np.arange(len(images)) >= len(digests[0])
+        old = self.detector
+        self.detector, fitted = refit(old, self._splits, self._plan, images, is_anomaly)
+        right = {}
+        for name, detector in (("old", old), ("new", self.detector)):
+            same = detector.predict(images) == is_anomaly
+            of_label = {"normal": same[~is_anomaly], "anomaly": same[is_anomaly]}
+            right[name] = {label: int(found.sum()) for label, found in of_label.items()}
+        if not self.detector.scorer.uses(LABEL_DIRECTION):
+            self.not_learnt = self._corrections.anomaly
+        self._record = {
+            "corrections": {**self._corrections.to_dict(), "decided_as_corrected": right},
+            "direction": fitted,
+        }
+        counts = {"normal": len(digests[0]), "anomaly": len(digests[1])}
+        return [self._learnt(fitted), *_decided(right, counts)]
+
+    def write(self, fitted: Fitted) -> None:
+        """Writes what was learnt, with a calibration for new images."""
+        fitted.record.update(self._record)
+        super().write(fitted)
+
+    def write_learnt(self) -> None:
+        """Writes what was learnt, with the calibration of the run's own validation images."""
+        scorer = self.detector.scorer
+        record = {
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "ganad_version": __version__,
+            "old_sha256": self.before.sha256,
+            "normal_images": scorer.explanation["normal_images"],
+            "anomalous_images": scorer.explanation["anomalous_images"],
+            "threshold": {
+                "old": self.before.threshold,
+                "new": scorer.threshold,
+                "rule": scorer.explanation["threshold"],
+            },
+            "probability": {
+                "old": self.before.probability,
+                "new": {"slope": scorer.slope, "intercept": scorer.intercept},
+            },
+            "expected_false_alarm_rate": expected_rate(scorer.normal_scores, scorer.threshold),
+            **self._record,
+        }
+        explanation = {**scorer.explanation, RECALIBRATED: record}
+        self.replace(dataclasses.replace(scorer, explanation=explanation), None)
+
+    def write_others(self, folder: Path) -> None:
+        """Writes the direction to the labelled anomalies."""
+        encoder = self.detector.measurer.encoder
+        if encoder is not None:
+            save_arrays(folder / ENCODER_ARRAYS, encoder.to_arrays())
+
+    def _learnt(self, fitted: dict[str, Any]) -> str:
+        scorer = self.detector.scorer
+        threshold = (
+            f"threshold: {scorer.threshold:.6g} ({scorer.explanation['threshold']}); scores have "
+            "changed, so it does not compare with the old one"
+        )
+        if not scorer.uses(LABEL_DIRECTION):
+            return (
+                "the score of this run has no part that is fitted to labels, so corrections enter "
+                f"the threshold and the probability alone\nthreshold: {self.before.threshold:.6g} "
+                f"before, {scorer.threshold:.6g} now ({scorer.explanation['threshold']})"
+            )
+        labelled, weight = fitted["labelled_anomalies"], fitted["weight"]
+        return (
+            f"the direction to labelled anomalies is fitted to {labelled['new']:,}, "
+            f"{labelled['old']:,} in training; weight in the score {weight['old']:.3g} before, "
+            f"{weight['new']:.3g} now\n{threshold}"
+        )
+
+
+def _decided(right: dict[str, dict[str, int]], counts: dict[str, int]) -> list[str]:
+    """How many corrected images are decided as the person decided."""
+    words = {"normal": "corrected normal images", "anomaly": "corrected anomalies"}
+    return [
+        f"{words[label]} decided as corrected: {right['old'][label]:,} of {count:,} before, "
+        f"{right['new'][label]:,} now"
+        for label, count in counts.items()
+        if count
+    ]

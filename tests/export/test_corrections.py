@@ -1,0 +1,291 @@
+"""Corrections of a person: in the threshold of a model, and in what a run has learnt."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.corrections import read_corrections
+from export.recalibrate import main
+from export.runtime import Scorer
+from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.load import load_splits
+from ganad_tf.errors import DataError, UsageError
+from ganad_tf.networks import Generator, load_efficientnet_lite0
+from ganad_tf.plan import Plan
+from ganad_tf.scoring import Detector, fit_detector
+from ganad_tf.scoring.fit_detector import fitted_normals
+from ganad_tf.scoring.fit_encoder import fit_encoder_features
+from ganad_tf.scoring.refit import refit
+from ganad_tf.settings.names import ENCODER_FEATURES, LABEL_DIRECTION, PRETRAINED
+from ganad_tf.settings.run_config import RunConfig
+from tests.export.conftest import make_images, make_splits
+
+
+def table(path, *lines, header="path,label"):
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+@pytest.fixture
+def folder(images, tmp_path):
+    """Ten images as files: even ones are normal, odd ones anomalies."""
+    for number, image in enumerate(images[:10]):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def test_lines_with_a_label_count_and_other_columns_do_not(folder):
+    path = table(
+        folder / "c.csv", "0.png,0.3,normal", "1.png,2,anomaly", "2.png,1,", "0.png,0.3,normal",
+        header="path,score,label",
+    )  # fmt: skip
+    found = read_corrections(path)
+    assert found.normal == (str(folder / "0.png"),)
+    assert found.anomaly == (str(folder / "1.png"),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["9.png,normal", "no.png,anomaly"], "in line 3, .*Received: 'no.png', not there"),
+        (["1.png,normal", "./1.png,anomaly"], "as normal in line 2 and as anomaly in line 3"),
+        (["1.png,defect"], "normal or anomaly in line 2, or no label. Received: 'defect'"),
+        (["1.png,"], "expected labelled images. Received: none"),
+        (['1.png,"normal'], "expected a CSV file. Received"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(folder, lines, message):
+    with pytest.raises(DataError, match=message):
+        read_corrections(table(folder / "c.csv", *lines))
+
+
+def test_a_file_without_the_columns_or_missing_is_refused(folder):
+    with pytest.raises(DataError, match=r"columns path and label\. Received: file,kind"):
+        read_corrections(table(folder / "c.csv", "a,b", header="file,kind"))
+    with pytest.raises(DataError, match=r"--corrections: .*No such file"):
+        read_corrections(folder / "no.csv")
+
+
+def recalibrate(*arguments):
+    main([str(argument) for argument in arguments])
+
+
+def test_a_model_keeps_its_normal_scores_and_adds_the_corrected_images(model_path, folder, capsys):
+    path = table(folder / "c.csv", "0.png,normal", "2.png,normal", "1.png,anomaly")
+    recalibrate(model_path, "--corrections", path, "--output", folder / "new.onnx")
+    old, new = Scorer(model_path), Scorer(folder / "new.onnx")
+    scores = [record["score"] for record in old.score_files([folder / "0.png", folder / "2.png"])]
+    expected = np.sort(np.concatenate([old.normal_scores, scores]).astype(np.float32))
+    np.testing.assert_array_equal(new.normal_scores, expected)
+    assert new.ranges == old.ranges
+    record = json.loads(new.metadata["recalibrated"])
+    assert (record["normal_images"], record["anomalous_images"]) == (62, 1)
+    assert record["stored_normal_scores"] == 60
+    assert record["corrections"]["normal"] == 2
+    text = capsys.readouterr().out
+    assert "2 normal images and 1 anomaly are corrections; 60 normal scores are the model's" in text
+
+
+def test_corrections_join_new_normal_images(model_path, folder, images):
+    (folder / "normals").mkdir()
+    for number, image in enumerate(images[20:80:2]):
+        Image.fromarray(image[..., 0]).save(folder / "normals" / f"{number}.png")
+    path = table(folder / "c.csv", "0.png,normal")
+    new = folder / "new.onnx"
+    recalibrate(model_path, folder / "normals", "--corrections", path, "--output", new)
+    assert len(Scorer(new).normal_scores) == 31
+    assert Scorer(new).ranges["images"] == 31
+
+
+def test_equal_pixels_with_both_labels_are_refused_and_nothing_is_written(model_path, folder):
+    shutil.copy(folder / "0.png", folder / "again.png")
+    path = table(folder / "c.csv", "0.png,normal", "again.png,anomaly")
+    there = sorted(folder.iterdir())
+    with pytest.raises(DataError, match=r"1 pairs of equal pixels, such as .*0\.png and .*again"):
+        recalibrate(model_path, "--corrections", path, "--output", folder / "new.onnx")
+    assert sorted(folder.iterdir()) == there
+
+
+SHARES = {ENCODER_FEATURES: 1.0, LABEL_DIRECTION: 0.5}
+
+
+@pytest.fixture(scope="module")
+def colour_data():
+    """Splits of 32 pixels with one labelled anomaly of sixty; squares are anomalies."""
+    shape = (32, 32, 3)
+    train, validation, test = (make_images(120, shape, seed) for seed in (5, 6, 7))
+    kept = np.flatnonzero(~train.is_anomaly).tolist()
+    hidden = np.flatnonzero(train.is_anomaly)
+    one = train.subset([*kept, hidden[0]])
+    normals = validation.subset(np.flatnonzero(~validation.is_anomaly))
+    return make_splits(one, normals, test), np.asarray(train.images[hidden[1:]])
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return Plan(
+        n_labelled=1,
+        learns_masks=True,  # as on own images: the generator has no part in the score
+        score=PRETRAINED,
+        encoder="efficientnet_lite0",
+        encoder_size=32,
+        layout_share=0.5,
+        layout_auroc={ENCODER_FEATURES: 0.9, "encoder_patches": 0.5, "pixels": 0.5},
+        shares=SHARES,
+        reasons={"shares": "chosen for this test"},
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_efficientnet_lite0()
+
+
+def make(encoder, detector_of, splits, plan):
+    normals = fitted_normals(splits.train, plan.seed)
+    features = fit_encoder_features(encoder, splits.train, normals, plan.encoder_size, plan.seed)
+    return fit_detector(detector_of, splits, plan, features)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    network = Generator(32, 3, width=4, refine=True)
+    network.build()
+    return network
+
+
+@pytest.fixture(scope="module")
+def one_label(encoder, generator, colour_data, plan):
+    return make(encoder, generator, colour_data[0], plan)
+
+
+def test_a_refitted_detector_is_the_one_that_had_the_labels_from_the_start(
+    encoder, generator, colour_data, plan, one_label
+):
+    splits, hidden = colour_data
+    new, fitted = refit(one_label, splits, plan, hidden[:10], np.ones(10, bool))
+    assert fitted["labelled_anomalies"] == {"old": 1, "new": 11}
+    assert fitted["weight"]["new"] > fitted["weight"]["old"]
+    train = splits.train
+    images = np.concatenate([np.asarray(train.images), hidden[:10]])
+    kinds = np.concatenate([train.kinds, np.ones(10, np.int64)])
+    more = dataclasses.replace(train, images=images, kinds=kinds)
+    whole = dataclasses.replace(
+        plan, n_labelled=11, shares={ENCODER_FEATURES: 1.0, LABEL_DIRECTION: 11 / 12}
+    )
+    other = make(encoder, generator, dataclasses.replace(splits, train=more), whole)
+    test = np.asarray(splits.test.images)
+    np.testing.assert_allclose(new.score_samples(test), other.score_samples(test), atol=1e-4)
+    assert new.scorer.threshold == pytest.approx(other.scorer.threshold, abs=1e-4)
+
+
+def test_corrected_normal_images_enter_the_threshold_and_known_images_count_once(
+    colour_data, plan, one_label
+):
+    splits, hidden = colour_data
+    known = np.asarray(splits.validation.images[:1])
+    images = np.concatenate([hidden[:2], known])
+    new, fitted = refit(one_label, splits, plan, images, np.zeros(3, bool))
+    assert fitted["labelled_anomalies"] == {"old": 1, "new": 1}
+    before = len(one_label.scorer.normal_scores)
+    assert len(new.scorer.normal_scores) == before + 2
+    assert new.scorer.threshold > one_label.scorer.threshold
+    # A normal validation image that turns out to be an anomaly is no longer a normal one.
+    new, _ = refit(one_label, splits, plan, known, np.ones(1, bool))
+    assert len(new.scorer.normal_scores) == before - 1
+
+
+def test_without_an_encoder_anomalies_enter_threshold_and_probability(detector, splits):
+    plan = Plan(score="all")
+    anomalies = np.asarray(splits.test.images)[splits.test.is_anomaly][:5]
+    new, fitted = refit(detector, splits, plan, anomalies, np.ones(5, bool))
+    assert fitted["weight"] == {"old": 0, "new": 0}
+    count = int(splits.validation.is_anomaly.sum())
+    assert new.scorer.explanation["anomalous_images"] == count + 5
+
+
+@pytest.fixture
+def finished_run(one_label, colour_data, plan, tmp_path):
+    """The run as `train.py` leaves it, with its images as files."""
+    splits, hidden = colour_data
+    run, data, entries = tmp_path / "run", tmp_path / "data", []
+    for part in ("train", "validation", "test"):
+        images = getattr(splits, part)
+        for number, (image, anomalous) in enumerate(
+            zip(np.asarray(images.images), images.is_anomaly, strict=True)
+        ):
+            place = "anomaly/square" if anomalous else "normal"
+            path = data / place / f"{part}-{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+            kind = "square" if anomalous else "normal"
+            entries.append(SplitEntry(f"{place}/{path.name}", kind, bool(anomalous), part))
+    one_label.save(run / "detector")
+    write_split(entries, run / "split.csv")
+    config = RunConfig(data=str(data), image_size=32, channels=3, encoder_weights=None)
+    (run / "config.json").write_text(json.dumps(config.to_dict()))
+    loaded = load_splits(dataclasses.replace(config, split=str(run / "split.csv")))
+    (run / "split.json").write_text(json.dumps({"fingerprint": loaded.fingerprint}))
+    (run / "plan.json").write_text(json.dumps(plan.to_dict()))
+    (run / "metrics.json").write_text("{}")
+    for number, image in enumerate(hidden[:12]):
+        Image.fromarray(image).save(tmp_path / f"new-{number}.png")
+    return run
+
+
+def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
+    finished_run, colour_data, one_label, tmp_path, capsys
+):
+    splits, hidden = colour_data
+    path = table(tmp_path / "c.csv", *(f"new-{number}.png,anomaly" for number in range(10)))
+    recalibrate("--run", finished_run, "--corrections", path)
+    text = capsys.readouterr().out
+    assert "the direction to labelled anomalies is fitted to 11, 1 in training" in text
+    assert "corrected anomalies decided as corrected: " in text
+    again = Detector.load(finished_run)
+    new, _ = refit(one_label, splits, Plan.from_dict(json.loads(
+        (finished_run / "plan.json").read_text())), hidden[:10], np.ones(10, bool))  # fmt: skip
+    test = np.asarray(splits.test.images)
+    np.testing.assert_allclose(again.score_samples(test), new.score_samples(test), atol=1e-4)
+    record = again.scorer.explanation["recalibrated"]
+    assert record["corrections"]["anomaly"] == 10
+    assert record["direction"]["labelled_anomalies"] == {"old": 1, "new": 11}
+    kept = {file.name for file in (finished_run / "detector/from_training").iterdir()}
+    assert kept == {"scorer.json", "image_ranges.json", "encoder.npz"}
+    # A second call with fewer lines starts from training, not from the first call.
+    path = table(tmp_path / "c.csv", "new-11.png,anomaly")
+    recalibrate("--run", finished_run, "--corrections", path)
+    assert "is fitted to 2, 1 in training" in capsys.readouterr().out
+
+
+def test_a_run_stays_as_it_was_where_corrections_contradict_it(finished_run, tmp_path):
+    before = {p: p.read_bytes() for p in finished_run.rglob("*") if p.is_file()}
+    shutil.copy(tmp_path / "new-0.png", tmp_path / "copy.png")
+    path = table(tmp_path / "c.csv", "new-0.png,anomaly", "copy.png,normal")
+    with pytest.raises(DataError, match="1 pairs of equal pixels"):
+        recalibrate("--run", finished_run, "--corrections", path)
+    assert {p: p.read_bytes() for p in finished_run.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--run", "run", "--anomalies", "d"], "--anomalies must be left out with --run"),
+        (["model.onnx", "--output", "new.onnx", "--data", "d"], "--data must be left out without"),
+    ],
+)
+def test_flags_without_an_effect_are_refused(folder, flags, message):
+    with pytest.raises(UsageError, match=message):
+        recalibrate(*flags, "--corrections", table(folder / "c.csv", "0.png,normal"))
+
+
+def test_a_run_that_was_recalibrated_needs_its_new_normal_images_again(finished_run, tmp_path):
+    ranges = finished_run / "detector/image_ranges.json"
+    ranges.write_text(json.dumps({"source": "recalibration", **json.loads(ranges.read_text())}))
+    path = table(tmp_path / "c.csv", "new-0.png,anomaly")
+    with pytest.raises(UsageError, match="NORMALS must be given again"):
+        recalibrate("--run", finished_run, "--corrections", path)
