@@ -298,6 +298,29 @@ def _batch_table() -> str:
     )
 
 
+def _drift_table() -> str:
+    """The results of benchmarks.drift that are kept."""
+    path = RESULTS / "drift.json"
+    if not path.exists():
+        return "Not measured yet."
+    m = json.loads(path.read_text())
+    rows = [
+        "| images known | streams that alarm without drift | brighter streams flagged "
+        "within 200 images | of these, the line names brightness | median delay |",
+        "|---|---|---|---|---|",
+    ]
+    for still, bright in zip(m["exchangeable"], m["brighter"], strict=True):
+        flagged, streams = bright["flagged_within"]["200"], bright["streams"]
+        delay = bright["delay"].get("50 %")
+        rows.append(
+            f"| {still['known']:,} | {still['alarms'] / still['streams']:.1%} of "
+            f"{still['streams']:,} of {still['images']:,} images | {flagged / streams:.1%} of "
+            f"{streams:,} | {bright['names_brightness'] / max(flagged, 1):.1%} "
+            f"| {'' if delay is None else f'{delay:.0f} images'} |"
+        )
+    return "\n".join(rows)
+
+
 # Page -> the tables that it holds between markers.
 def _robustness_table() -> str:
     """The results of benchmarks.robustness that are kept."""
@@ -321,6 +344,7 @@ PAGES = {
     "README.md": {"expected": expected_table, "results": results_table},
     "docs/export_and_serving.md": {"parity": _parity_table, "deployment": _deployment_table},
     "docs/batch_and_distributed.md": {"batch": _batch_table},
+    "docs/monitoring.md": {"drift": _drift_table},
     "docs/devices.md": {"precision": _precision_table, "devices": _devices_table},
     "docs/benchmarks.md": {
         "real": _real_table,
