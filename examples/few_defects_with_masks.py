@@ -7,7 +7,7 @@ It writes scratches.png: new images, their anomaly maps, and where the scratches
 
 import numpy as np
 from PIL import Image
-from sample_images import sample_images, short
+from sample_images import sample_images
 from sklearn.metrics import roc_auc_score
 
 import ganad_tf
@@ -15,7 +15,7 @@ import ganad_tf
 
 def main() -> None:
     images, labels, masks = sample_images(normal=120, defective=6)
-    detector = ganad_tf.train(images, labels, masks, **short())
+    detector = ganad_tf.train(images, labels, masks)
 
     images, labels, masks = sample_images(normal=40, defective=40, seed=1)
     print(f"AUROC of 80 new images: {roc_auc_score(labels, detector.score_samples(images)):.3f}")

@@ -7,7 +7,6 @@ It trains for about five minutes on two CPU cores. The run folder holds report.h
 
 from pathlib import Path
 
-from sample_images import short
 from sklearn.metrics import roc_auc_score
 
 import ganad_tf
@@ -18,8 +17,7 @@ RUN = Path("runs/first")
 
 def main() -> None:
     # As on the command line: ganad train --normal sneaker --output runs/first
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in short().items()]
-    train.main(["--normal", "sneaker", "--output", str(RUN), "--overwrite", *flags])
+    train.main(["--normal", "sneaker", "--output", str(RUN), "--overwrite"])
 
     detector = ganad_tf.Detector.load(RUN)
     test = ganad_tf.load_splits(ganad_tf.RunConfig(normal="sneaker")).test

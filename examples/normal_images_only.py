@@ -5,15 +5,14 @@
 The threshold promises at most 5 % of false alarms on new normal images.
 """
 
-from sample_images import sample_images, short
+from sample_images import sample_images
 
 import ganad_tf
 
 
 def main() -> None:
     images, _, _ = sample_images(normal=240, defective=0)
-    settings = {"validation_fraction": 0.25, "max_false_alarms": 0.05, **short()}
-    detector = ganad_tf.train(images, **settings)
+    detector = ganad_tf.train(images, validation_fraction=0.25, max_false_alarms=0.05)
 
     images, labels, _ = sample_images(normal=200, defective=50, seed=1)
     decisions = detector.predict(images)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sample_images import sample_images, short
+from sample_images import sample_images
 
 import ganad_tf
 
@@ -27,7 +27,7 @@ def draw(folder: Path) -> Path:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else draw(Path("metal"))
-    detector = ganad_tf.train(folder, **short())
+    detector = ganad_tf.train(folder)
 
     files = sorted(folder.rglob("*.png"))[:3]
     images = [np.asarray(Image.open(file).convert("RGB")) for file in files]

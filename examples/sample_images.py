@@ -1,6 +1,4 @@
-"""What the examples share: images to learn from, and settings."""
-
-import os
+"""What the examples share: images to learn from."""
 
 import numpy as np
 
@@ -31,13 +29,3 @@ def sample_images(normal: int, defective: int, seed: int = 0):
     grey[masks] += 70
     images = (grey[..., None] * (1, 0.97, 0.92)).clip(0, 255).astype(np.uint8)
     return images, labels, masks
-
-
-def short() -> dict:
-    """Settings for a test of the examples; none otherwise."""
-    if not os.environ.get("GANAD_EXAMPLES_SHORT"):
-        return {}
-    return {
-        **{"epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "encoder": "none"},
-        **{"width": 2, "discriminator_width": 2},
-    }

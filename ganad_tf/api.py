@@ -14,6 +14,7 @@ import numpy as np
 from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import UsageError
 from ganad_tf.settings.run_config import RunConfig
+from ganad_tf.settings.short import shortened
 
 if TYPE_CHECKING:
     from ganad_tf.data.splits import Splits
@@ -68,7 +69,7 @@ def train(
     _check_names(settings, folder is not None)
     # The settings' rules for own images follow from `data`. Arrays have no folder; no code opens
     # the one named here.
-    config = RunConfig(data=folder or "arrays", **settings)
+    config = shortened(RunConfig(data=folder or "arrays", **settings))
     if "tensorflow" not in sys.modules:
         start_tensorflow()
     # Imported late: `import ganad_tf` should not wait for TensorFlow.

@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     from ganad_tf.evaluation.test_set import better_baselines
     from ganad_tf.experiment import run_experiment
     from ganad_tf.run_folder import resumed_config, started_config
+    from ganad_tf.settings.short import shortened
     from ganad_tf.training.devices import choose_execution
 
     if flags.resume:
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     elif flags.start:
         config = started_config(flags.start, vars(flags))
     else:
-        config = config_from_flags(vars(flags))
+        config = shortened(config_from_flags(vars(flags)))
         print(f"preset {config.preset}", flush=True)
     execution = choose_execution(config.precision, flags.devices)
     print(execution.reason, flush=True)

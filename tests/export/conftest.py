@@ -37,7 +37,9 @@ def make_images(count: int, shape=(28, 28, 1), seed: int = 0) -> LabelledImages:
     )
 
 
-def make_detector(shape=(28, 28, 1), image_size=32, score="all", **generator) -> Detector:
+def make_detector(
+    shape=(28, 28, 1), image_size=32, score="all", validation=120, **generator
+) -> Detector:
     """A detector around a generator of random weights and random batch statistics."""
     keras.utils.set_random_seed(0)
     network = Generator(image_size, shape[-1], **{"width": 4, "refine": True, **generator})
@@ -52,9 +54,9 @@ def make_detector(shape=(28, 28, 1), image_size=32, score="all", **generator) ->
         else:
             # Large enough that activations, and so scores, differ between images.
             variable.assign(rng.normal(0, 1.4 / np.sqrt(np.prod(shape_of[:3])), shape_of))
-    validation = make_images(120, shape, seed=1)
+    held_out = make_images(validation, shape, seed=1)
     # Without anomalies this score weighs all its components alike, so that each is tested.
-    normals = validation.subset(np.flatnonzero(~validation.is_anomaly))
+    normals = held_out.subset(np.flatnonzero(~held_out.is_anomaly))
     return fit_detector(
         network, make_splits(make_images(120, shape), normals, normals), Plan(score=score)
     )

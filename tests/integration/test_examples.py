@@ -16,7 +16,7 @@ EXAMPLES = ROOT / "examples"
 def run(script, *arguments):
     """Runs a script in this process, which has imported TensorFlow already."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANAD_EXAMPLES_SHORT", "1")
+        patch.setenv("GANAD_SHORT", "1")
         patch.syspath_prepend(EXAMPLES)
         patch.setattr("sys.argv", [script, *map(str, arguments)])
         runpy.run_path(str(EXAMPLES / script), run_name="__main__")

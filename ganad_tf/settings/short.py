@@ -1,0 +1,28 @@
+"""Training for seconds, to try out commands, scripts and pipelines: `GANAD_SHORT=1`."""
+
+import dataclasses
+import logging
+import os
+
+from ganad_tf.settings.names import NO_ENCODER
+from ganad_tf.settings.run_config import RunConfig
+
+VARIABLE = "GANAD_SHORT"
+SETTINGS = {
+    **{"epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "encoder": NO_ENCODER},
+    **{"width": 2, "discriminator_width": 2},
+}
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def shortened(config: RunConfig) -> RunConfig:
+    """The same configuration, or one that trains for seconds if `$GANAD_SHORT` asks for it.
+
+    The tests of the documentation and of the examples use it. The model learns nothing; files,
+    messages and exit codes are those of a real run.
+    """
+    if os.environ.get(VARIABLE, "") in ("", "0"):
+        return config
+    _LOGGER.warning("%s is set: training takes seconds and learns nothing", VARIABLE)
+    return dataclasses.replace(config, **SETTINGS)
