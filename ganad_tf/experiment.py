@@ -1,5 +1,6 @@
 """One experiment: load, plan, train, fit, evaluate, report. What `ganad train` calls."""
 
+import contextlib
 import dataclasses
 import logging
 import platform
@@ -121,7 +122,10 @@ def run_experiment(
         return folder, {}
     if not resume:
         check_new(folder, overwrite)
+    tracker = execution.tracker
     with locked(folder):
+        if tracker and not (resume and is_finished(folder)):
+            tracker.start(folder.resolve().name)  # first: nothing is written yet if it fails
         if not resume:
             create_run(folder, config, overwrite, begin)
         remove_left_over(folder)
@@ -130,7 +134,8 @@ def run_experiment(
             _LOGGER.info("this run is finished already")
             return folder, read_json(folder / METRICS)
         try:
-            return folder, _run(config, plan, splits, encoder, execution, folder, command)
+            with tracker.following(folder) if tracker else contextlib.nullcontext():
+                return folder, _run(config, plan, splits, encoder, execution, folder, command)
         except KeyboardInterrupt:
             resume_command = f"{command_name('train')} --resume {shlex.quote(str(folder))}"
             advice = f"stopped; go on with: {resume_command}"

@@ -21,6 +21,7 @@ CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
 MODEL, DETECTOR = "model.keras", "detector"
 SCORES, METRICS = "scores.csv", "metrics.json"
 PLOTS, REPORT = "plots", "report.html"
+TRACKER = "tracker.json"
 
 # Settings that config.json had in every format. Other programs have a config.json, too, perhaps
 # with a seed and a batch size; their folders must never be removed.

@@ -28,7 +28,7 @@ LAYERS = (
     ("ganad_tf.evaluation", "ganad_tf.training"),
     ("ganad_tf.scoring",),
     ("ganad_tf.calibration",),
-    ("ganad_tf.plan",),
+    ("ganad_tf.plan", "ganad_tf.tracking"),
     ("ganad_tf.data", "ganad_tf.synthesis", "ganad_tf.run_folder"),
     ("ganad_tf.settings",),
     (

@@ -1,6 +1,7 @@
 """Trains and reports an anomaly detector: `ganad train --normal 7`."""
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from ganad_tf.console import log_to_console
 from ganad_tf.environment import start_tensorflow
 from ganad_tf.settings.flags import add_flags, config_from_flags
+from ganad_tf.tracking import BACKENDS, NONE, choose_tracker
 
 DESCRIPTION = """\
 Trains a dual-discriminator GAN to tell normal images from anomalous ones: one class of
@@ -54,6 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--devices", default="auto", help="auto, cpu, gpu (all) or gpu:N (default: auto)"
     )
+    files.add_argument(
+        "--track",
+        choices=(*BACKENDS, NONE),
+        help="follow the run in MLflow or Weights & Biases, too, by their own environment "
+        "variables; without these, in local files (default: none, or as a resumed run was begun)",
+    )
 
 
 def parse(arguments: Sequence[str], prog: str) -> argparse.Namespace:
@@ -82,7 +90,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     from ganad_tf.experiment import run_experiment
     from ganad_tf.run_folder import resumed_config, started_config
     from ganad_tf.settings.short import shortened
-    from ganad_tf.training.devices import choose_execution
+    from ganad_tf.training.devices import choose_execution, worker_index
 
     if flags.resume:
         config = resumed_config(flags.resume, vars(flags))
@@ -91,7 +99,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     else:
         config = shortened(config_from_flags(vars(flags)))
         print(f"preset {config.preset}", flush=True)
+    tracker = None if worker_index()[0] else choose_tracker(flags.track, flags.resume)
     execution = choose_execution(config.precision, flags.devices)
+    execution = dataclasses.replace(execution, tracker=tracker)
     print(execution.reason, flush=True)
     folder, metrics = run_experiment(
         config,

@@ -7,6 +7,7 @@ import os
 import tensorflow as tf
 
 from ganad_tf.errors import UsageError
+from ganad_tf.tracking import Tracker
 
 # Compute capability from which NVIDIA's tensor cores work in bfloat16 (Ampere) and float16 (Volta).
 BFLOAT16_CAPABILITY = (8, 0)
@@ -22,12 +23,14 @@ class Execution:
         precision: the Keras dtype policy of the trained networks.
         jit_compile: whether the training step is compiled with XLA.
         reason: one line for the person who started the run.
+        tracker: follows the run, if anything does.
     """
 
     strategy: tf.distribute.Strategy
     precision: str
     jit_compile: bool
     reason: str
+    tracker: Tracker | None = None
 
 
 def use_true_float32() -> None:

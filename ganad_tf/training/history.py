@@ -15,6 +15,7 @@ from ganad_tf.atomic_files import replace_file
 from ganad_tf.calibration.thresholds import MIN_ANOMALIES
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import TrainingError
+from ganad_tf.tracking import Tracker
 from ganad_tf.training.checkpoint import save_weights
 from ganad_tf.training.validation import ValidationScore
 
@@ -132,6 +133,26 @@ class History(keras.callbacks.Callback):
         if self.is_anomaly.all() or self.is_anomaly.sum() < MIN_ANOMALIES:
             return None
         return float(roc_auc_score(self.is_anomaly, self.score(self.images)))
+
+
+class TrackEpochs(keras.callbacks.Callback):
+    """Sends the settings, and each epoch's record, to a tracker.
+
+    Args:
+        tracker: of the run.
+        history: keeps the records; it must be called before this.
+        run: the run folder, with its settings and its plan.
+    """
+
+    def __init__(self, tracker: Tracker, history: History, run: Path):
+        super().__init__()
+        self.tracker, self.history, self.run = tracker, history, run
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.tracker.log_settings(self.run)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.tracker.log_epoch(self.history.records[-1])
 
 
 def read_history(path: Path) -> list[dict]:

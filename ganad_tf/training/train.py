@@ -17,7 +17,7 @@ from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import build_model
 from ganad_tf.training.checkpoint import Checkpoint, load_weights
 from ganad_tf.training.devices import Execution, worker_index
-from ganad_tf.training.history import History, StopWhenNotFinite, read_history
+from ganad_tf.training.history import History, StopWhenNotFinite, TrackEpochs, read_history
 from ganad_tf.training.model import DualDiscriminatorGAN
 from ganad_tf.training.start import start_from
 from ganad_tf.training.workers import fit_on_workers
@@ -121,6 +121,8 @@ def _fit(
         keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False),
         Checkpoint(run / CHECKPOINT),
     ]
+    if execution.tracker:
+        callbacks.append(TrackEpochs(execution.tracker, history, run))
     with execution.strategy.scope():
         if worker_index()[1] > 1:
             fit_on_workers(model, batches, plan.epochs, done, callbacks)
