@@ -64,6 +64,25 @@ def expected_alarms(
     )
 
 
+def rate_bounds(count: int, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of every interval that `expected_rate` can give, to look them up.
+
+    With x of `count` normal scores above a threshold, and e = 1 if the threshold is one of them,
+    else 0, the interval is from `low[x + e]` to `high[x + 1]`, and the mean is
+    (2 x + e + 1) / 2 / (count + 1).
+
+    Args:
+        count, confidence: the number of normal scores, and as in `expected_rate`.
+
+    Returns:
+        low and high, each [count + 2].
+    """
+    a = np.arange(1, count + 1)
+    tail = (1 - confidence) / 2
+    low, high = (beta.ppf(share, a, count + 1 - a) for share in (tail, 1 - tail))
+    return np.concatenate([[0], low, [1]]), np.concatenate([[0], high, [1]])
+
+
 def is_one_of(normal_scores: ArrayLike, threshold: float) -> bool:
     """Whether the threshold is one of the scores, as a conformal one is."""
     return bool(np.any(np.asarray(normal_scores) == threshold))

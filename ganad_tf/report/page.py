@@ -15,6 +15,7 @@ from PIL import Image
 
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.report.page_data import ReportData
+from ganad_tf.report.thresholds import MAX_KINDS
 
 _COLUMNS = (
     # (key in `evaluate`'s result, heading, is higher better)
@@ -52,7 +53,7 @@ def write_report(data: ReportData, path: str | os.PathLike) -> None:
 
 
 def render_report(data: ReportData) -> str:
-    """Renders the report as one HTML document with inline style and pictures, no scripts."""
+    """Renders the report as one HTML document: inline style, pictures and the slider's script."""
     environment = Environment(
         loader=PackageLoader("ganad_tf.report", "."),
         autoescape=True,
@@ -74,6 +75,7 @@ def render_report(data: ReportData) -> str:
         kinds=sorted(kinds, key=lambda kind: kind not in data.normal_kinds),
         pictures=[_data_uri(figure.image) for figure in data.figures],
         max_named=MAX_NAMED,
+        max_kinds=MAX_KINDS,
     )
 
 

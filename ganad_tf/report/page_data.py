@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ganad_tf.report.thresholds import Thresholds
+
 
 @dataclass(frozen=True)
 class KindResult:
@@ -124,6 +126,7 @@ class ReportData:
         better: one sentence for each model that has a higher AUROC than the first.
         outlook: the false alarms to expect at the threshold, in a sentence or two.
         own: about the folder of images; None for Fashion-MNIST.
+        thresholds: for the slider; without it, there is none.
     """
 
     title: str
@@ -145,3 +148,4 @@ class ReportData:
     better: Sequence[str] = ()
     outlook: str = ""
     own: OwnData | None = None
+    thresholds: Thresholds | None = None

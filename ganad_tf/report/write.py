@@ -22,6 +22,7 @@ from ganad_tf.report.figures import draw_figures
 from ganad_tf.report.own_images import describe_own_data
 from ganad_tf.report.page import write_report
 from ganad_tf.report.page_data import ReportData
+from ganad_tf.report.thresholds import describe_thresholds
 from ganad_tf.run_folder import HISTORY, PLOTS, REPORT
 from ganad_tf.scoring import Detector, Scorer
 from ganad_tf.settings.names import ENCODER_COMPONENTS, TRAINED_COMPONENTS
@@ -103,6 +104,13 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
         outlook=_outlook(run.detector.scorer, metrics),
         better=better_baselines(metrics),
         own=own,
+        thresholds=describe_thresholds(
+            run.splits.test,
+            run.scores[OUR_MODEL],
+            metrics["threshold"],
+            run.detector.scorer.normal_scores,
+            f"{_score_command(folder)} --threshold",
+        ),
     )
     write_report(data, folder / REPORT)
 
@@ -144,7 +152,6 @@ def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
 
 def _threshold_changes(folder: Path) -> list[tuple[str, str]]:
     """(what for, command) pairs: how to set another threshold afterwards."""
-    score = f"{command_name('score')} {shlex.quote(str(folder / 'model.onnx'))}"
     return [
         (
             "train again with a promised false-alarm rate",
@@ -156,9 +163,13 @@ def _threshold_changes(folder: Path) -> list[tuple[str, str]]:
         ),
         (
             "at scoring time, on the exported model",
-            f"{score} IMAGES --threshold T",
+            f"{_score_command(folder)} --threshold T",
         ),
     ]
+
+
+def _score_command(folder: Path) -> str:
+    return f"{command_name('score')} {shlex.quote(str(folder / 'model.onnx'))} IMAGES"
 
 
 def _facts(metrics: dict[str, Any], epochs: int) -> dict[str, str]:

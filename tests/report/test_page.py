@@ -155,7 +155,7 @@ def test_pixel_figures_have_cards_where_masks_are_known():
     ]
 
 
-def test_the_report_loads_nothing_and_runs_nothing():
+def test_the_report_loads_nothing_and_without_a_slider_runs_nothing():
     html = render_report(report(figures=[ReportFigure("ROC", "A curve.", Figure())]))
     bare = without_pictures(html)
     assert "http" not in bare
