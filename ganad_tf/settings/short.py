@@ -3,12 +3,13 @@
 import dataclasses
 import logging
 import os
+from typing import Any
 
 from ganad_tf.settings.names import NO_ENCODER
 from ganad_tf.settings.run_config import RunConfig
 
 VARIABLE = "GANAD_SHORT"
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     **{"epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "encoder": NO_ENCODER},
     **{"width": 2, "discriminator_width": 2},
 }
