@@ -1,8 +1,8 @@
 """Every command block and every Python block of README and docs runs, with shortened training.
 
 A block runs in a folder of its own, line by line, as a reader would type it. There are the things
-that the pages take for granted: a checkout, images, and for most blocks the finished and exported
-run `runs/photos`. `NOT_RUN` lists the commands that cannot run here. Blocks that only use a model
+that the pages take for granted: a checkout, images, and for most blocks the exported run
+`runs/photos`. `NOT_RUN` lists the commands that cannot run here. Blocks that only use a model
 run by default, with the detector of the export tests; `-m ""` runs all.
 """
 
@@ -159,14 +159,10 @@ def fitted(checkout, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exported(checkout, tmp_path_factory) -> Path:
-    """The checkout after the first commands of own_images.md and export_and_serving.md."""
+def trained(checkout, tmp_path_factory) -> Path:
+    """The checkout after the first command of own_images.md."""
     folder = copied(checkout, tmp_path_factory.mktemp("photos"))
     run("python train.py --data photos", folder)
-    run(f"python -m export {PHOTOS}", folder)
-    for name in ("model.onnx", "model.int8.onnx"):
-        # A model that learnt nothing may miss the limits of int8.
-        shutil.copy(folder / PHOTOS / "model.onnx", folder / name)
     return folder
 
 
@@ -181,8 +177,11 @@ def sneakers(checkout, tmp_path_factory) -> Path:
 @pytest.fixture
 def place(request, block, checkout, tmp_path) -> Path:
     """A fresh folder with what a block takes for granted."""
-    name = "checkout" if block.trains else "fitted" if is_quick(block) else "exported"
-    folder = copied(request.getfixturevalue(name), tmp_path)
+    if block.trains or SNEAKERS in block.text:
+        source = "checkout"
+    else:  # most blocks only use a model
+        source = "trained" if re.search(f"--(run|split) {PHOTOS}", block.text) else "fitted"
+    folder = copied(request.getfixturevalue(source), tmp_path)
     if block.trains and "--max-false-alarms 0.01" in block.text:
         # A promise of 1 % needs 99 normal images in validation.
         draw(folder / "photos" / "normal" / "more", 1500, seed=4)
