@@ -173,6 +173,7 @@ class Tracker:
             status = KILLED if isinstance(error, KeyboardInterrupt) else FAILED
             self._try(self._backend.end, status)
             raise
+        self.log_settings(folder)  # unless training did so; a resumed run may have none left
         results = flat(read_json(folder / METRICS), "test", ("scorer", "clusters"))
         self._try(self._backend.log_results, _numbers(results))
         names = (REPORT, METRICS, CONFIG, PLAN, SPLIT)
@@ -186,6 +187,7 @@ class Tracker:
         A resumed run has them already, and MLflow refuses other values, such as a moved folder.
         """
         if self._is_new:
+            self._is_new = False
             values = flat(read_json(folder / CONFIG)) | flat(
                 read_json(folder / PLAN), "plan", ("reasons",)
             )

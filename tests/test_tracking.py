@@ -119,6 +119,14 @@ def test_mlflow_gets_settings_epochs_results_and_files(mlflow, run):
     assert json.loads((run / "tracker.json").read_text()) == {"tracker": "mlflow", "run": "m1"}
 
 
+def test_settings_are_told_once_even_if_no_epoch_is_left(mlflow, run):
+    tracker = Tracker("mlflow")
+    tracker.start("photos")
+    with tracker.following(run):
+        pass
+    assert mlflow.called("log_params") == [((SETTINGS,), {})]
+
+
 def test_wandb_gets_settings_epochs_results_and_files(wandb, run):
     follow(Tracker("wandb"), run)
     begun = {"project": "ganad_tf", "name": "photos", "id": None, "resume": None}
