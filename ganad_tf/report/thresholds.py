@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ganad_tf.calibration.thresholds import conformal_threshold
 from ganad_tf.data.images import LabelledImages
@@ -68,7 +69,7 @@ class Thresholds:
 
 
 def describe_thresholds(
-    test: LabelledImages, scores: np.ndarray, chosen: float, normal_scores: np.ndarray, command: str
+    test: LabelledImages, scores: ArrayLike, chosen: float, normal_scores: ArrayLike, command: str
 ) -> Thresholds:
     """Collects what the slider and its table show.
 
@@ -79,12 +80,12 @@ def describe_thresholds(
         normal_scores: of the normal validation images, on which promises rest.
         command: see `Thresholds`.
     """
-    scores = np.asarray(scores, np.float32)
+    scores, normal_scores = np.asarray(scores, np.float32), np.asarray(normal_scores, float)
     anomalous = np.flatnonzero(np.bincount(test.kinds[test.is_anomaly]))
     kinds = [(test.kind_names[kind], int(np.sum(test.kinds == kind))) for kind in anomalous]
     values = np.concatenate([scores, normal_scores, [chosen]])
     # A single extreme score must not press all others together.
-    far = chosen + 8 * (chosen - float(np.min(normal_scores)))
+    far = chosen + 8 * (chosen - float(normal_scores.min()))
     low, high = float(values.min()), float(values.max())
     high = min(high, far) if far > chosen else high
     exponent = math.floor(math.log10((high - low) / 400)) if high > low else 0
@@ -120,7 +121,7 @@ def describe_thresholds(
             "kind_names": list(test.kind_names),
             "anomalous": anomalous.tolist(),
             "names": list(test.paths) if test.paths else None,
-            "validation": np.sort(np.asarray(normal_scores, float)).tolist(),
+            "validation": np.sort(normal_scores).tolist(),
             "bounds": {"confidence": CONFIDENCE, "low": _short(lower), "high": _short(upper)},
         },
         bars={
