@@ -8,7 +8,8 @@ fashion-class, fashion-folder   sneakers by `--normal 7`, and the same images as
 texture-NAME-20m, -20, -0       SYNTHETIC defects on textures at 128x128: 20 labelled with masks
                                 that say where, 20 labelled without, none labelled
 class-NUMBER                    a class of Fashion-MNIST as PNG files, no label, default settings
-alarms-SEED                     sneakers in folders, split anew: is the false-alarm rate kept?
+alarms-SEED                     sneakers in folders, split anew: is the false-alarm rate kept, and
+                                the promised share of normal images with a marked pixel?
 
 Each finished cell is kept at once as benchmarks/results/own/CELL.json; a second call goes on with
 those that are missing.
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -52,8 +54,9 @@ ALARM_RATE, ALARM_NORMALS, ALARM_ANOMALIES = 0.05, 2000, 400
 ALARM_FLAGS = ("--epochs", "2", "--steps-per-epoch", "50", "--encoder", "none")
 SHORT = ("--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "16")
 KEPT = (
-    *("auroc", "auroc_by_kind", "pixel_auroc", "aupro", "false_alarm_rate", "recall", "n_normal"),
-    *("expected_false_alarm_rate", "scorer", "clusters", "best_epoch", "training_seconds"),
+    *("auroc", "auroc_by_kind", "pixel_auroc", "aupro", "pixel_f1", "false_alarm_rate", "recall"),
+    *("n_normal", "expected_false_alarm_rate", "marked_normal_rate", "pixel_threshold", "scorer"),
+    *("clusters", "best_epoch", "training_seconds"),
     *("peak_memory_mb", "baselines"),
 )
 
@@ -94,7 +97,10 @@ def run_cell(cell: str, source: Source, short: bool = False) -> dict:
         kept = _train(folder, flags)
         if what == "alarms":
             scorer = read_json(folder / "run" / "detector" / "scorer.json")
-            kept["alarms"] = judge(kept, scorer)
+            alarms = scorer["normal_scores"], scorer["threshold"], kept["false_alarm_rate"]
+            marks = scorer["normal_peaks"], scorer["pixel_threshold"], kept["marked_normal_rate"]
+            kept["alarms"] = judge(kept["n_normal"], *alarms)
+            kept["marks"] = judge(kept["n_normal"], *marks)
     return {"cell": cell, "flags": [f.replace(name, "DIR") for f in flags], **kept}
 
 
@@ -175,23 +181,30 @@ def save_padded(image: np.ndarray, path: Path) -> None:
     Image.fromarray(np.pad(image[..., 0], 2)).save(path, compress_level=1)
 
 
-def judge(metrics: dict, scorer: dict) -> dict:
-    """Compares the observed false alarms with those to be expected from validation scores.
+def judge(images: int, fitted_on: Sequence[float], threshold: float, rate: float) -> dict:
+    """Compares the observed false alarms with those to be expected from validation images.
+
+    Or the normal test images that have a marked pixel: an image has one if its largest map value
+    is above the pixel threshold.
+
+    Args:
+        images: normal test images.
+        fitted_on: scores of normal validation images, or their largest map values.
+        threshold: that was fitted on them.
+        rate: the observed share of normal test images above it.
 
     Returns:
         `observed`, `mean`, `low` and `high` as rates. `inside`: whether the observed number lies in
         the interval, which it does with the probability `confidence`.
     """
-    scores, threshold = scorer["normal_scores"], scorer["threshold"]
-    images = metrics["n_normal"]
-    low, high = expected_alarms(scores, threshold, images)
-    alarms = round(metrics["false_alarm_rate"] * images)
+    low, high = expected_alarms(fitted_on, threshold, images)
+    alarms = round(rate * images)
     return {
         "promised": ALARM_RATE,
-        "validation_images": len(scores),
+        "validation_images": len(fitted_on),
         "test_images": images,
         "observed": alarms / images,
-        "mean": expected_rate(scores, threshold)["mean"],
+        "mean": expected_rate(fitted_on, threshold)["mean"],
         "low": low / images,
         "high": high / images,
         "confidence": CONFIDENCE,

@@ -1,8 +1,8 @@
 """The calibration of an exported model: its threshold, probability and map scales.
 
-They are constants in the graph, behind the outputs `is_anomaly`, `probability` and `anomaly_map`,
-and the first two also stand in the metadata. The output `score` does not depend on them. What
-changes a constant here must change the metadata with it.
+They are constants in the graph, behind the outputs `is_anomaly`, `probability`, `anomaly_map` and
+`mask`; the two thresholds and the probability also stand in the metadata. The output `score` does
+not depend on them. What changes a constant here must change the metadata with it.
 """
 
 import dataclasses
@@ -85,6 +85,36 @@ def set_probability(model: onnx.ModelProto, slope: float, intercept: float) -> N
     total = graph.node("Add", [product.output[0], summand])
     new = [product, total, graph.node("Sigmoid", [total.output[0]], "probability")]
     graph.replace(old, new, sigmoid)
+    graph.finish()
+
+
+def set_pixel_threshold(model: onnx.ModelProto, threshold: float) -> None:
+    """Replaces the constant that `mask` compares the anomaly map with.
+
+    Models of earlier versions get the output.
+
+    Raises:
+        ArtefactError: if `mask` is anything else.
+    """
+    graph = Graph(model)
+    limit = graph.add_constant(_number(threshold), "pixel_threshold")
+    new = graph.node("Greater", ["anomaly_map", limit], "mask")
+    old = graph.producer("mask")
+    if old is None:
+        _, height, width = graph.shape("anomaly_map") or (None, None, None)
+        value = onnx.helper.make_tensor_value_info(
+            "mask", onnx.TensorProto.BOOL, ("N", height, width)
+        )
+        model.graph.output.append(value)
+        graph.append(new)
+    elif (
+        old.op_type != "Greater"
+        or old.input[0] != "anomaly_map"
+        or graph.constant(old.input[1]) is None
+    ):
+        raise _unexpected("mask to be one comparison of the anomaly map with a constant", old)
+    else:
+        graph.replace([old], [new], old)
     graph.finish()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ganad_tf import __version__
 from ganad_tf.atomic_files import read_json
+from ganad_tf.calibration.thresholds import Threshold
 from ganad_tf.errors import UsageError
 from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.plan import Plan
@@ -22,7 +23,7 @@ from .calibrated_graph import RECALIBRATED
 from .corrections import Corrections
 from .new_images import check_different, read_images
 from .recalibrated_run import SCORER, Run
-from .recalibration import Fitted
+from .recalibration import Fitted, describe_marks
 from .run import load_splits_of
 
 
@@ -100,6 +101,8 @@ class CorrectedRun(Run):
     def write_learnt(self) -> None:
         """Writes what was learnt, with the calibration of the run's own validation images."""
         scorer = self.detector.scorer
+        assert scorer.pixel_threshold is not None  # `refit` sets it
+        pixel = Threshold(scorer.pixel_threshold, scorer.explanation["pixel_threshold"])
         record = {
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "ganad_version": __version__,
@@ -116,6 +119,7 @@ class CorrectedRun(Run):
                 "new": {"slope": scorer.slope, "intercept": scorer.intercept},
             },
             "expected_false_alarm_rate": expected_rate(scorer.normal_scores, scorer.threshold),
+            **describe_marks(self.before.pixel_threshold, pixel, scorer.normal_peaks),
             **self._record,
         }
         explanation = {**scorer.explanation, RECALIBRATED: record}

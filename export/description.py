@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from ganad_tf.scoring import Detector
 
 FORMATS = ("saved_model", "onnx", "int8")
-OUTPUTS = ("score", "probability", "is_anomaly", "anomaly_map", "reconstruction")
+# Detectors of earlier versions have no mask.
+OUTPUTS = ("score", "probability", "is_anomaly", "anomaly_map", "mask", "reconstruction")
 LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
 
 
@@ -21,6 +22,7 @@ def describe_threshold(detector: "Detector", splits: "Splits") -> dict[str, Any]
     scorer = detector.scorer
     return {
         "threshold": scorer.threshold,
+        "pixel_threshold": scorer.pixel_threshold,
         "calibration": {"slope": scorer.slope, "intercept": scorer.intercept},
         "normal_name": splits.normal_name,
         "image_shape": list(detector.image_shape),
@@ -37,7 +39,7 @@ def describe_signatures(detector: "Detector") -> dict[str, Any]:
     return {
         "serve": {"images": f"uint8 [N, {', '.join(map(str, detector.image_shape))}]"},
         "serve_encoded": {"encoded": "string [N], PNG or JPEG files"},
-        "outputs": list(OUTPUTS),
+        "outputs": [name for name in OUTPUTS if name != "mask" or detector.has_mask],
     }
 
 

@@ -22,8 +22,10 @@ ONNX_NAMES = {"onnx": "ONNX float32", "int8": "ONNX int8"}
 # hundredths. TensorFlow's takes seconds, of which the noise is a small part.
 ONNX_COLD_STARTS, TENSORFLOW_COLD_STARTS = 3, 1
 
+SCORES, MARKS = ("score", "is_anomaly"), ("anomaly_map", "mask")
 Scored = tuple[np.ndarray, np.ndarray]
-FormatScorer = Callable[[np.ndarray], Scored]
+# From images and the names of two outputs to these outputs.
+FormatScorer = Callable[[np.ndarray, tuple[str, str]], Scored]
 
 
 def format_scorers(
@@ -37,9 +39,9 @@ def format_scorers(
         files: path within `folder` of each format.
     """
 
-    def keras(images: np.ndarray) -> Scored:
-        results = detector.run(images, outputs=("score", "is_anomaly"))
-        return results["score"], results["is_anomaly"]
+    def keras(images: np.ndarray, names: tuple[str, str]) -> Scored:
+        results = detector.run(images, outputs=names)
+        return results[names[0]], results[names[1]]
 
     scorers: dict[str, FormatScorer] = {"Keras": keras}
     if "saved_model" in files:
@@ -70,10 +72,10 @@ def cold_starts(folder: Path, files: dict[str, str], image: np.ndarray) -> dict[
     return found
 
 
-def _in_batches(run: FormatScorer, inputs: np.ndarray) -> Scored:
-    parts = [run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
-    scores, decisions = zip(*parts, strict=True)
-    return np.concatenate(scores), np.concatenate(decisions)
+def _in_batches(run: FormatScorer, inputs: np.ndarray, names: tuple[str, str]) -> Scored:
+    parts = [run(inputs[start : start + BATCH], names) for start in range(0, len(inputs), BATCH)]
+    first, second = zip(*parts, strict=True)
+    return np.concatenate(first), np.concatenate(second)
 
 
 def _saved_model(folder: Path) -> dict[str, FormatScorer]:
@@ -84,11 +86,11 @@ def _saved_model(folder: Path) -> dict[str, FormatScorer]:
     def scorer(signature: str, argument: str) -> FormatScorer:
         function = loaded.signatures[signature]
 
-        def run(batch: np.ndarray) -> Scored:
+        def run(batch: np.ndarray, names: tuple[str, str]) -> Scored:
             results = function(**{argument: tf.constant(batch)})
-            return results["score"].numpy(), results["is_anomaly"].numpy()
+            return results[names[0]].numpy(), results[names[1]].numpy()
 
-        return lambda inputs: _in_batches(run, inputs)
+        return functools.partial(_in_batches, run)
 
     return {
         "SavedModel": scorer("serve", "images"),
@@ -99,9 +101,9 @@ def _saved_model(folder: Path) -> dict[str, FormatScorer]:
 def _onnx(path: Path) -> FormatScorer:
     scorer = runtime.Scorer(path)
 
-    def run(images: np.ndarray) -> Scored:
-        results = scorer.score(images)
-        return results["score"], results["is_anomaly"]
+    def run(images: np.ndarray, names: tuple[str, str]) -> Scored:
+        results = scorer.score(images, outputs=names)
+        return results[names[0]], results[names[1]]
 
     return run
 
@@ -120,9 +122,9 @@ def _openvino(folder: Path, files: dict[str, str]) -> dict[str, FormatScorer]:
             core = openvino.Core()
             model = core.compile_model(core.read_model(folder / files[kind]), "CPU", hint)
 
-            def run(batch: np.ndarray, model: Any = model) -> Scored:
+            def run(batch: np.ndarray, names: tuple[str, str], model: Any = model) -> Scored:
                 results = model({"images": batch})
-                return results["score"].copy(), results["is_anomaly"].astype(bool)
+                return results[names[0]].copy(), results[names[1]].astype(bool)
 
             found[name] = functools.partial(_in_batches, run)
     return found

@@ -87,6 +87,10 @@ class Graph:
         gone = {id(node) for node in old}
         self._nodes = [node for node in self._nodes if id(node) not in gone]
 
+    def append(self, node: onnx.NodeProto) -> None:
+        """Adds a node behind all others."""
+        self._nodes.append(node)
+
     def finish(self) -> onnx.ModelProto:
         """Drops constants that nothing reads any more and checks the model."""
         del self.proto.node[:]

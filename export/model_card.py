@@ -11,9 +11,10 @@ from .limits import CONFIDENCE_OF_CARD, auroc_interval, share_interval
 
 if TYPE_CHECKING:
     from ganad_tf.data.splits import Splits
-    from ganad_tf.scoring import Detector
+    from ganad_tf.scoring import Detector, Scorer
 
     from .parity import Row
+    from .quantize import Quantized
 
 CARD = "model_card.md"
 FASHION_MNIST = "Fashion-MNIST"
@@ -41,7 +42,7 @@ UNKNOWN_LICENCE = "not known to this program"
 
 
 def describe_model(
-    detector: "Detector", splits: "Splits", rows: "Sequence[Row]", int8_threshold: float | None
+    detector: "Detector", splits: "Splits", rows: "Sequence[Row]", int8: "Quantized | None"
 ) -> dict[str, Any]:
     """The card's content, as plain values for export.json.
 
@@ -49,7 +50,7 @@ def describe_model(
         detector: that was exported.
         splits: its images; without a fingerprint there was no test set.
         rows: the parity table; the first is Keras, whose figures are given.
-        int8_threshold: of the int8 model, if there is one.
+        int8: how the int8 model was made, if there is one.
     """
     scorer = detector.scorer
     is_tested = bool(splits.fingerprint)
@@ -60,11 +61,12 @@ def describe_model(
         "figures": _describe_figures(rows[0]) if is_tested else None,
         "threshold": {
             "value": scorer.threshold,
-            "int8_value": int8_threshold,
+            "int8_value": int8 and int8.threshold,
             "rule": scorer.explanation["threshold"],
             "normal_validation_images": len(scorer.normal_scores),
             "expected_false_alarm_rate": expected_rate(scorer.normal_scores, scorer.threshold),
         },
+        "pixel_threshold": _describe_marks(scorer, int8) if detector.has_mask else None,
         "score": {
             "recipe": scorer.explanation["score"],
             "why": scorer.explanation["why"],
@@ -83,6 +85,18 @@ def describe_model(
             else UNKNOWN_LICENCE,
         },
         "ganad_tf": __version__,
+    }
+
+
+def _describe_marks(scorer: "Scorer", int8: "Quantized | None") -> dict[str, Any]:
+    """The pixel threshold, which the scorer has, and its promise."""
+    assert scorer.pixel_threshold is not None
+    return {
+        "value": scorer.pixel_threshold,
+        "int8_value": int8 and int8.pixel_threshold,
+        "rule": scorer.explanation["pixel_threshold"],
+        "normal_images": len(scorer.normal_peaks),
+        "expected_marked_normal_rate": expected_rate(scorer.normal_peaks, scorer.pixel_threshold),
     }
 
 
@@ -139,6 +153,7 @@ def render(card: Mapping[str, Any], description: Mapping[str, Any]) -> str:
         "Data": _data_text(card),
         "Figures": _figures_text(card),
         "Threshold": _threshold_text(card["threshold"]),
+        "Marked pixels": _marks_text(card["pixel_threshold"]),
         "Limits": _listed(_limits(card)),
         "Licences": _table(("what", "licence"), card["licences"].items()),
         "Files": _table(
@@ -200,6 +215,22 @@ def _threshold_text(threshold: Mapping[str, Any]) -> str:
     )
     if threshold["int8_value"] is not None:
         text += f" The int8 model has a threshold of its own, {threshold['int8_value']:.6g}."
+    return text
+
+
+def _marks_text(marks: Mapping[str, Any] | None) -> str:
+    if marks is None:
+        return "None: the detector is of an earlier version, without a pixel threshold."
+    expected = marks["expected_marked_normal_rate"]
+    text = (
+        f"A pixel is marked if its map value is greater than {marks['value']:.6g} "
+        f"({marks['rule']}). By {marks['normal_images']:,} normal validation images, "
+        f"{expected['mean']:.2%} of new normal images of the same source are to be expected to "
+        f"have a marked pixel, with {expected['confidence']:.0%} confidence between "
+        f"{expected['low']:.2%} and {expected['high']:.2%}."
+    )
+    if marks["int8_value"] is not None:
+        text += f" The int8 model has a pixel threshold of its own, {marks['int8_value']:.6g}."
     return text
 
 

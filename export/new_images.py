@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ganad_tf.calibration.map_scale import MAX_PIXELS
+from ganad_tf.calibration.map_peaks import MapPeaks
+from ganad_tf.calibration.map_scale import MapScale
 from ganad_tf.data.image_statistics import FILE_STATISTICS, measure_file, measure_pixels
 from ganad_tf.errors import DataError
 
@@ -34,7 +35,10 @@ class Measuring(Protocol):
         """Scores of uint8 [N, h, w, C], float32 [N], the same as in later use."""
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Kind of map -> float32 [N, h, w], before it is scaled; empty if they are not known."""
+        """Kind of map -> float32 [N, h, w], before it is scaled, with at least the joined ones."""
+
+    def peaks(self) -> MapPeaks:
+        """What gathers these maps, empty: it knows which kinds are scaled, and which are joined."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +51,19 @@ class Measured:
         scores: float32 [N].
         statistics: name -> float64 [N], see `ganad_tf.data.image_statistics`; empty where scores
             of other images are among `scores`.
-        maps: kind of map -> values of the first images, float32.
+        map_scales: kind of map -> its scale; empty without maps, or if maps keep their scale.
         sample: a few of the images, uint8 [n, h, w, C].
+        peaks: the largest value of each image's scaled anomaly map, float32 [N]; empty without
+            maps.
     """
 
     digests: dict[bytes, str]
     copies: int
     scores: np.ndarray
     statistics: dict[str, np.ndarray]
-    maps: dict[str, np.ndarray]
+    map_scales: dict[str, MapScale]
     sample: np.ndarray
+    peaks: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.float32))
 
 
 def find_folder(folder: str, name: str) -> list[str]:
@@ -127,7 +134,7 @@ def measure(
     Args:
         measuring: the model or run.
         paths: at least one.
-        with_maps: whether maps are needed, too; of the first images, up to `MAX_PIXELS` pixels.
+        with_maps: whether map scales and peaks are needed, too.
         on_progress: is called with how many more images are done.
 
     Raises:
@@ -136,10 +143,8 @@ def measure(
     check_pillow()
     scores, rows = [], []
     digests: dict[bytes, str] = {}
-    maps: dict[str, list[np.ndarray]] = {}
+    peaks = measuring.peaks()
     sample = np.empty((0, *measuring.image_shape), np.uint8)
-    height, width, _ = measuring.image_shape
-    wanted = max(1, MAX_PIXELS // (height * width)) if with_maps else 0
     done = 0
     for images, files in _read_batches(measuring, paths):
         names = paths[done : done + len(images)]
@@ -154,18 +159,16 @@ def measure(
         found = measure_pixels(images)
         found.update(zip(FILE_STATISTICS, files.T, strict=True))
         rows.append(found)
-        if wanted > 0:
-            for kind, values in measuring.maps(images[:wanted]).items():
-                maps.setdefault(kind, []).append(values)
-            wanted -= len(images)
+        if with_maps:
+            peaks.add(measuring.maps(images))
     joined = np.concatenate(scores)
     if not np.isfinite(joined).all():
         wrong = list(digests.values())[int(np.argmin(np.isfinite(joined)))]
         raise DataError(f"{wrong}: expected a finite score. Received: NaN or infinity")
     statistics = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    joined_maps = {kind: np.concatenate(values) for kind, values in maps.items()}
     copies = len(paths) - len(digests)
-    return Measured(digests, copies, joined, statistics, joined_maps, sample)
+    of_maps = peaks.finish() if with_maps else ({}, np.empty(0, np.float32))
+    return Measured(digests, copies, joined, statistics, of_maps[0], sample, of_maps[1])
 
 
 def with_stored_scores(measured: Measured | None, scores: np.ndarray) -> Measured:
@@ -179,7 +182,9 @@ def with_stored_scores(measured: Measured | None, scores: np.ndarray) -> Measure
     if measured is None:
         return Measured({}, 0, known, {}, {}, np.empty((0, 1, 1, 1), np.uint8))
     joined = np.concatenate([known, measured.scores])
-    return dataclasses.replace(measured, scores=joined, statistics={}, maps={})
+    return dataclasses.replace(
+        measured, scores=joined, statistics={}, map_scales={}, peaks=measured.peaks[:0]
+    )
 
 
 def read_images(measuring: Measuring, paths: Sequence[str]) -> tuple[np.ndarray, dict[bytes, str]]:

@@ -52,11 +52,18 @@ def finish(
     model = speed_up(copy.deepcopy(plain))
     scorer, ranges = detector.scorer, detector.image_ranges
     recalibrated = scorer.explanation.get(RECALIBRATED)
+    marks = {}
+    if scorer.pixel_threshold is not None:
+        marks = {
+            "pixel_threshold": as_float32(scorer.pixel_threshold),
+            "normal_peaks": json.dumps(list(scorer.normal_peaks)),
+        }
     set_metadata(
         model,
         {
             **({} if ranges is None else {"image_ranges": json.dumps(ranges)}),
             **({} if recalibrated is None else {RECALIBRATED: json.dumps(recalibrated)}),
+            **marks,
             "ganad_version": ganad_tf.__version__,
             "threshold": as_float32(scorer.threshold),
             "normal_name": normal_name,

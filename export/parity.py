@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .format_scorers import FormatScorer, Scored, cold_starts, format_scorers
+from .format_scorers import MARKS, SCORES, FormatScorer, Scored, cold_starts, format_scorers
 from .limits import (
     CONFIDENCE,
     MAX_AUROC_DROP,
@@ -31,6 +31,11 @@ MAX_SCORE_DIFFERENCE = 1e-4
 # OpenVINO approximates logarithms and exponentials; it checks that the files mean what we think.
 MAX_OPENVINO_DIFFERENCE = 1e-3
 
+# Every runtime rounds maps in its own way. A pixel whose map value lies within this share of the
+# pixel threshold may be marked otherwise.
+MAX_MAP_DIFFERENCE = 1e-3
+# Masks are compared on so many images.
+MASKED = 64
 # What the formats are tried on before their speed is measured, and files in the SavedModel.
 WARM_UP, FILES = 16, 256
 
@@ -52,6 +57,9 @@ class Row:
             AUROC, or with fewer than two images of either class.
         auroc_error: standard error of the AUROC itself; None likewise.
         confusion: `tn`, `fp`, `fn` and `tp` of its decisions; None for file bytes.
+        differing_pixels: how many pixels of up to `MASKED` images are marked otherwise, though
+            their map value is not near the pixel threshold (`MAX_MAP_DIFFERENCE`). None for file
+            bytes, int8 and OpenVINO, and without a pixel threshold.
     """
 
     name: str
@@ -64,6 +72,7 @@ class Row:
     auroc_drop_error: float | None = None
     auroc_error: float | None = None
     confusion: dict[str, int] | None = None
+    differing_pixels: int | None = None
 
 
 def compare(
@@ -93,7 +102,8 @@ def compare(
         starts = cold_starts(plain, files, pixels[0]) if time_starts else {}
         few = np.linspace(0, len(images) - 1, min(FILES, len(images))).astype(int)
         rows: list[Row] = []
-        reference = None
+        reference = marked = None
+        some = pixels[few[:: max(1, len(few) // MASKED)]][:MASKED]
         for name, scorer in format_scorers(detector, plain, files).items():
             if "bytes" in name:
                 scored, per_second = _timed(scorer, _as_png(pixels[few]))
@@ -103,7 +113,13 @@ def compare(
                 continue
             scored, per_second = _timed(scorer, pixels)
             reference = reference or scored
-            rows.append(_row(name, reference, scored, is_anomaly, per_second, starts.get(name)))
+            row = _row(name, reference, scored, is_anomaly, per_second, starts.get(name))
+            if detector.has_mask and row.tolerance == MAX_SCORE_DIFFERENCE:
+                masks = scorer(some, MARKS)
+                marked = marked or masks
+                differing = _differing_pixels(detector.scorer.pixel_threshold, marked, masks)
+                row = dataclasses.replace(row, differing_pixels=differing)
+            rows.append(row)
     return rows
 
 
@@ -132,6 +148,13 @@ def _row(
         own_error,
         None if is_anomaly is None else _confusion(is_anomaly, scored[1]),
     )
+
+
+def _differing_pixels(threshold: float | None, reference: Scored, marked: Scored) -> int:
+    """How many pixels are marked otherwise than in Keras, far from the pixel threshold."""
+    assert threshold is not None  # there is a mask
+    is_far = np.abs(reference[0] - threshold) > MAX_MAP_DIFFERENCE * max(1.0, abs(threshold))
+    return int(np.count_nonzero((reference[1] != marked[1]) & is_far))
 
 
 def _finite(value: float) -> float | None:
@@ -171,6 +194,11 @@ def failures(rows: list[Row], count: int, max_auroc_drop: float = MAX_AUROC_DROP
             found.append(
                 f"{row.name}: expected Keras's decisions. "
                 f"Received: {row.differing} of {count} differ"
+            )
+        if row.differing_pixels:
+            found.append(
+                f"{row.name}: expected Keras's masks. "
+                f"Received: {row.differing_pixels} pixels that differ"
             )
         if not exact and too_many_differ(row.differing, count):
             found.append(
@@ -215,9 +243,9 @@ def _tolerance(name: str) -> float | None:
 
 def _timed(scorer: FormatScorer, inputs: np.ndarray) -> tuple[Scored, float]:
     """The scores, and how many images were scored in a second."""
-    scorer(inputs[:WARM_UP])  # the first call traces or allocates
+    scorer(inputs[:WARM_UP], SCORES)  # the first call traces or allocates
     start = time.perf_counter()
-    scored = scorer(inputs)
+    scored = scorer(inputs, SCORES)
     return scored, len(inputs) / (time.perf_counter() - start)
 
 

@@ -270,9 +270,7 @@ def _describe(
         "parity": [dataclasses.asdict(row) for row in rows],
         "files": describe_files(staged.folder, staged.files),
         "versions": library_versions(),
-        "model_card": describe_model(
-            detector, splits, rows, staged.int8.threshold if staged.int8 else None
-        ),
+        "model_card": describe_model(detector, splits, rows, staged.int8),
     }
     if staged.int8 is not None:
         description |= describe_int8(staged.int8)

@@ -13,7 +13,14 @@ import onnx
 
 from ganad_tf.data.images import LabelledImages
 
-from .calibrated_graph import RECALIBRATED, as_float32, set_metadata, set_threshold
+from .calibrated_graph import (
+    RECALIBRATED,
+    as_float32,
+    set_metadata,
+    set_pixel_threshold,
+    set_threshold,
+)
+from .int8_pixels import refit_pixel_threshold
 from .keep_float import (
     MAX_SCORE_ERROR,
     MAX_TRIES,
@@ -45,6 +52,7 @@ class Quantized:
         throughout: agreement with the float32 model on validation images if all of these
             operators were in int8.
         chosen: agreement of the model that was written.
+        pixel_threshold: the int8 model's own; None if the float32 model has none.
     """
 
     threshold: float
@@ -53,6 +61,7 @@ class Quantized:
     tries: int
     throughout: Agreement
     chosen: Agreement
+    pixel_threshold: float | None = None
 
 
 def quantize(
@@ -75,7 +84,7 @@ def quantize(
 
     Args:
         plain: the converter's graph; is not changed.
-        metadata: of the float32 model; threshold and normal scores are replaced.
+        metadata: of the float32 model; thresholds, normal scores and peaks are replaced.
         train: whose images the ranges are taken from.
         validation: on which the operators and the threshold are chosen.
         float_scorer: the float32 model, whose decisions the threshold imitates.
@@ -114,6 +123,11 @@ def quantize(
         quantized,
         {"threshold": as_float32(threshold), "normal_scores": json.dumps(normal_scores.tolist())},
     )
+    marks = refit_pixel_threshold(Scorer(path), float_scorer, validation)
+    if marks is not None:
+        set_pixel_threshold(quantized, marks.value)
+        peaks = json.dumps(marks.normal_peaks)
+        set_metadata(quantized, {"pixel_threshold": as_float32(marks.value), "normal_peaks": peaks})
     onnx.checker.check_model(quantized)
     onnx.save(quantized, path)
     return Quantized(
@@ -123,6 +137,7 @@ def quantize(
         found.tries,
         found.first,
         found.chosen,
+        None if marks is None else marks.value,
     )
 
 

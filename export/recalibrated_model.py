@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from ganad_tf.atomic_files import replace_file
+from ganad_tf.calibration.map_peaks import MapPeaks
 from ganad_tf.errors import ArtefactError
 
 from .calibrated_graph import (
@@ -17,6 +18,7 @@ from .calibrated_graph import (
     map_branches,
     set_map_scales,
     set_metadata,
+    set_pixel_threshold,
     set_probability,
     set_threshold,
     with_map_outputs,
@@ -44,17 +46,18 @@ class Model:
         content = path.read_bytes()
         self._model = onnx.load_from_string(content)
         self._branches = map_branches(self._model)
-        self._mapper = self._open_mapper() if self._branches else None
+        self._mapper = self._open_mapper() if self._branches else self.scorer
         self.before = Before(
             hashlib.sha256(content).hexdigest(),
             self.scorer.threshold,
             _probability(self.scorer.metadata),
-            {branch.source: branch.is_centred for branch in self._branches},
+            self.scorer.pixel_threshold,
         )
         try:
             # Before thousands of images are read: can this graph be changed at all?
             set_threshold(_copy(self._model), 0.0)
             set_probability(_copy(self._model), 1.0, 0.0)
+            set_pixel_threshold(_copy(self._model), 0.0)
         except ArtefactError as error:
             raise ArtefactError(f"{path}: {error}") from None
 
@@ -63,12 +66,15 @@ class Model:
         return self.scorer.score(_filled(images))["score"][: len(images)]
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Tensor -> map before it is scaled, float32 [N, h, w]; empty if the graph hides them."""
-        if self._mapper is None:
-            return {}
-        names = [branch.source for branch in self._branches]
-        found = self._mapper.score(images, outputs=names)
-        return {name: found[name] for name in names}
+        """Tensor -> map before it is scaled, float32 [N, h, w]; the scaled one if the graph hides
+        them."""
+        found = self._mapper.score(_filled(images), outputs=self._joined())
+        return {name: maps[: len(images)] for name, maps in found.items()}
+
+    def peaks(self) -> MapPeaks:
+        """What gathers these maps."""
+        centred = {branch.source: branch.is_centred for branch in self._branches}
+        return MapPeaks(centred, self._joined())
 
     def write(self, fitted: Fitted, output: Path, sample: np.ndarray) -> None:
         """Writes a copy with another calibration, after comparing the two on some images.
@@ -86,9 +92,17 @@ class Model:
         set_probability(model, fitted.slope, fitted.intercept)
         if fitted.map_scales:
             set_map_scales(model, [fitted.map_scales[branch.source] for branch in self._branches])
+        marks = {}
+        if fitted.pixel_threshold is not None:
+            set_pixel_threshold(model, fitted.pixel_threshold.value)
+            marks = {
+                "pixel_threshold": as_float32(fitted.pixel_threshold.value),
+                "normal_peaks": json.dumps(fitted.normal_peaks),
+            }
         set_metadata(
             model,
             {
+                **marks,
                 "threshold": as_float32(fitted.threshold.value),
                 "calibration": json.dumps({"slope": fitted.slope, "intercept": fitted.intercept}),
                 "normal_scores": json.dumps(fitted.normal_scores),
@@ -100,6 +114,10 @@ class Model:
             onnx.save(model, str(temporary))
             self._compare(temporary, fitted, _filled(sample))
 
+    def _joined(self) -> list[str]:
+        """The tensors that the anomaly map is the mean of."""
+        return [branch.source for branch in self._branches] or ["anomaly_map"]
+
     def _open_mapper(self) -> Scorer:
         """A model that also returns the unscaled maps."""
         with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +126,10 @@ class Model:
             return Scorer(path)
 
     def _compare(self, path: Path, fitted: Fitted, images: np.ndarray) -> None:
-        before, now = self.scorer.score(images), Scorer(path).score(images)
+        pixel = fitted.pixel_threshold
+        outputs = ["score", "probability", "is_anomaly"]
+        outputs += [] if pixel is None else ["anomaly_map", "mask"]
+        before, now = self.scorer.score(images), Scorer(path).score(images, outputs=outputs)
         scores = now["score"]
         probability = 1 / (
             1 + np.exp(-(fitted.slope * scores.astype(np.float64)) - fitted.intercept)
@@ -117,11 +138,17 @@ class Model:
             np.array_equal(scores, before["score"])
             and np.array_equal(now["is_anomaly"], scores > np.float32(fitted.threshold.value))
             and np.allclose(now["probability"], probability, atol=1e-4)
+            and (pixel is None or _agree(now, np.float32(pixel.value)))
         ):
             raise ArtefactError(
                 "expected a copy of the same scores, whose decisions and probabilities follow from "
                 "its metadata. Received: one that does not; nothing is written"
             )
+
+
+def _agree(found: dict[str, np.ndarray], pixel_threshold: np.float32) -> bool:
+    """Whether a mask is what the anomaly map and the pixel threshold say."""
+    return np.array_equal(found["mask"], found["anomaly_map"] > pixel_threshold)
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

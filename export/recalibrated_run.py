@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
+from ganad_tf.calibration.map_peaks import MapPeaks
 from ganad_tf.run_folder import DETECTOR
 from ganad_tf.scoring import Scorer
 from ganad_tf.scoring.detector import RANGES, Detector, batch_size_for
@@ -56,7 +57,7 @@ class Run:
             hashlib.sha256((self.folder / SCORER).read_bytes()).hexdigest(),
             scorer.threshold,
             {"slope": scorer.slope, "intercept": scorer.intercept},
-            {kind: kind != MAX_ERROR for kind in scorer.map_scales},
+            scorer.pixel_threshold,
         )
 
     def score(self, images: np.ndarray) -> np.ndarray:
@@ -76,20 +77,33 @@ class Run:
             for kind in parts[0].keys() & kinds.keys()
         }
 
+    def peaks(self) -> MapPeaks:
+        """What gathers these maps."""
+        scorer = self.detector.scorer
+        return MapPeaks({kind: kind != MAX_ERROR for kind in scorer.map_scales}, scorer.map_kinds())
+
     def write(self, fitted: Fitted) -> None:
         """Replaces scorer.json and image_ranges.json, both or none.
 
         The files that training wrote are kept in `detector/from_training`.
         """
+        pixel, scorer = fitted.pixel_threshold, self.detector.scorer
+        if pixel is not None:
+            scorer = dataclasses.replace(
+                scorer,
+                pixel_threshold=pixel.value,
+                normal_peaks=fitted.normal_peaks,
+                explanation={**scorer.explanation, "pixel_threshold": pixel.rule},
+            )
         scorer = dataclasses.replace(
-            self.detector.scorer,
+            scorer,
             threshold=fitted.threshold.value,
             slope=fitted.slope,
             intercept=fitted.intercept,
-            map_scales={**self.detector.scorer.map_scales, **fitted.map_scales},
+            map_scales={**scorer.map_scales, **fitted.map_scales},
             normal_scores=tuple(fitted.normal_scores),
             explanation={
-                **self.detector.scorer.explanation,
+                **scorer.explanation,
                 "threshold": fitted.threshold.rule,
                 "normal_images": fitted.record["normal_images"],
                 "anomalous_images": fitted.record["anomalous_images"],

@@ -2,21 +2,23 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ganad_tf import __version__
-from ganad_tf.calibration.map_scale import MapScale, fit_map_scale
+from ganad_tf.calibration.map_scale import MapScale
 from ganad_tf.calibration.probability import fit_probability
-from ganad_tf.calibration.thresholds import Threshold, choose_threshold
+from ganad_tf.calibration.thresholds import (
+    Threshold,
+    choose_pixel_threshold,
+    choose_threshold,
+)
 from ganad_tf.data.image_statistics import ranges_of
 from ganad_tf.evaluation.false_alarms import expected_rate, is_one_of
 
 from .new_images import Measured
-
-# A map of normal images that is 0 nearly everywhere has no scale.
-MIN_HIGH = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +29,13 @@ class Before:
         sha256: of the model file, or of the run's scorer.json.
         threshold: the old one.
         probability: `slope` and `intercept`; None if they are not known.
-        centred: kind of map -> whether its typical value is subtracted; empty if the maps cannot be
-            rescaled.
+        pixel_threshold: the old one; None in models and runs of earlier versions.
     """
 
     sha256: str
     threshold: float
     probability: dict[str, float] | None
-    centred: dict[str, bool]
+    pixel_threshold: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Fitted:
         ranges: of the new normal images, see `ganad_tf.data.image_statistics.fit_ranges`; None if
             the old ones stay.
         record: where all of this comes from, plain values for JSON.
+        pixel_threshold: with its rule, a float32 number; None if no maps were measured.
+        normal_peaks: largest map values of the new normal images, sorted.
     """
 
     threshold: Threshold
@@ -58,6 +61,8 @@ class Fitted:
     map_scales: dict[str, MapScale]
     ranges: dict[str, Any] | None
     record: dict[str, Any]
+    pixel_threshold: Threshold | None = None
+    normal_peaks: tuple[float, ...] = ()
 
 
 def fit(
@@ -83,13 +88,8 @@ def fit(
     # The graph compares float32 numbers.
     threshold = Threshold(float(np.float32(chosen.value)), chosen.rule)
     slope, intercept = fit_probability(scores, is_anomaly, threshold.value)
-    scales = {
-        kind: fit_map_scale(values, before.centred[kind]) for kind, values in normals.maps.items()
-    }
-    scales = {
-        kind: dataclasses.replace(scale, high=max(scale.high, MIN_HIGH))
-        for kind, scale in scales.items()
-    }
+    scales = normals.map_scales
+    pixel = _pixel_threshold(normals.peaks, max_false_alarms)
 
     def above(some: np.ndarray) -> dict[str, int]:
         """How many images the old and the new threshold call anomalies."""
@@ -113,11 +113,38 @@ def fit(
         "anomalies_found": above(found),
         "map_scales": {kind: dataclasses.asdict(scale) for kind, scale in scales.items()},
     }
+    if pixel is not None:
+        record |= describe_marks(before.pixel_threshold, pixel, normals.peaks)
     ranges = None
     if normals.statistics:
         ranges = {"source": "recalibration", **ranges_of(normals.statistics)}
     ordered = [float(score) for score in np.sort(normal_scores)]
-    return Fitted(threshold, slope, intercept, ordered, scales, ranges, record)
+    peaks = tuple(float(peak) for peak in np.sort(normals.peaks))
+    return Fitted(threshold, slope, intercept, ordered, scales, ranges, record, pixel, peaks)
+
+
+def describe_marks(
+    before: float | None, chosen: Threshold, normal_peaks: np.ndarray | Sequence[float]
+) -> dict[str, Any]:
+    """What a record says of the pixel threshold.
+
+    Args:
+        before: the old one, if there was one.
+        chosen: the new one.
+        normal_peaks: of the normal images that it was fitted to.
+    """
+    return {
+        "pixel_threshold": {"old": before, "new": chosen.value, "rule": chosen.rule},
+        "expected_marked_normal_rate": expected_rate(normal_peaks, chosen.value),
+    }
+
+
+def _pixel_threshold(peaks: np.ndarray, max_false_alarms: float | None) -> Threshold | None:
+    """The pixel threshold, a float32 number; None without peaks."""
+    if not len(peaks):
+        return None
+    chosen = choose_pixel_threshold(peaks, max_false_alarms)
+    return Threshold(float(np.float32(chosen.value)), chosen.rule)
 
 
 def report(fitted: Fitted) -> list[str]:
@@ -151,8 +178,14 @@ def report(fitted: Fitted) -> list[str]:
     )
     if "corrections" in record:
         lines.insert(1, _corrected(record))
+    if fitted.pixel_threshold is not None:
+        old = record["pixel_threshold"]["old"]
+        lines.append(
+            f"pixel threshold: {'none' if old is None else format(old, '.6g')} before, "
+            f"{fitted.pixel_threshold.value:.6g} now ({fitted.pixel_threshold.rule})"
+        )
     if fitted.ranges is None:
-        lines.append("the anomaly map and the ranges for warnings stay as they are")
+        lines.append("the anomaly map, the mask and the ranges for warnings stay as they are")
     elif not fitted.map_scales:
         lines.append("the anomaly map keeps its scale: the graph does not show where it is applied")
     return lines

@@ -33,7 +33,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -126,6 +126,9 @@ DRIFTED = 3  # exit code
 FIELDS = ("path", "score", "probability", "is_anomaly", "map", "error")
 # Dark violet, red, orange, pale yellow: dark where normal, bright where not, also in grey print.
 HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
+# Bright green, which is no colour of the heat. One pixel thick for so many pixels of the image's
+# shorter side, so that a large photo's outlines can be seen.
+OUTLINE, OUTLINE_SHARE = (0, 255, 130), 300
 
 PathName = str | os.PathLike[str]
 
@@ -530,7 +533,7 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
         the mean difference between the largest and the smallest channel of 1024 evenly spaced
         pixels, 0 (grey) to 255.
     """
-    width, height = image.size[::-1] if orientation(image) >= 5 else image.size
+    width, height = shown_size(image)
     saturation = 0.0
     if image.mode[0] not in "1LIF":
         sample = image.resize((32, 32), 0)  # the nearest pixels, in the image's own mode
@@ -538,6 +541,12 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
         channels = np.asarray(sample.convert("RGB"), np.int16)
         saturation = float((channels.max(axis=-1) - channels.min(axis=-1)).mean())
     return max(width, height), round(width / height, 4), round(saturation, 4)
+
+
+def shown_size(image: "Image.Image") -> tuple[int, int]:
+    """Width and height of an opened image as viewers show it, turned by its EXIF data."""
+    width, height = image.size
+    return (height, width) if orientation(image) >= 5 else (width, height)
 
 
 def rank_among(values: np.ndarray, percentiles: np.ndarray) -> np.ndarray:
@@ -693,6 +702,10 @@ class Scorer:
         normal_name: what the model takes for normal.
         normal_scores: scores of normal validation images, sorted.
         map_colour_range: the fixed (low, high) of anomaly maps.
+        pixel_threshold: a pixel is marked if its map value is greater; None in files of earlier
+            versions.
+        normal_peaks: the largest map value of each normal validation image, sorted; empty without a
+            pixel threshold.
         resize: how files of other shapes are brought to (h, w); see `prepare`.
         bit_depth: how many bits of 16-bit files are in use; see `prepare`.
         max_pixels: image files of more pixels are refused.
@@ -728,6 +741,10 @@ class Scorer:
             self.normal_scores = np.asarray(json.loads(self.metadata["normal_scores"]))
             low, high = map(float, self.metadata["map_colour_range"].split(","))
             self.map_colour_range = (low, high)
+            # Earlier files have no pixel threshold.
+            pixel = self.metadata.get("pixel_threshold")
+            self.pixel_threshold = None if pixel is None else float(pixel)
+            self.normal_peaks = np.asarray(json.loads(self.metadata.get("normal_peaks", "[]")))
             # Earlier files call it `fit`; still older ones do not say it, and were all stretched.
             resize = self.metadata.get("resize", self.metadata.get("fit", "stretch"))
             self.resize = RESIZE_MODES[RESIZE_MODES.index(resize)]
@@ -747,6 +764,24 @@ class Scorer:
         """The threshold for at most this share of false alarms; see `conformal_threshold`."""
         return conformal_threshold(self.normal_scores, max_false_alarms)
 
+    def check_regions(self, pixel_threshold: float | None = None) -> None:
+        """Checks that pixels can be marked.
+
+        Args:
+            pixel_threshold: instead of the model's.
+
+        Raises:
+            SettingError: if neither is a number.
+        """
+        if check_threshold(pixel_threshold) is None and self.pixel_threshold is None:
+            raise _no_mask("a pixel threshold")
+
+    def pixel_threshold_for(self, max_marked: float) -> float:
+        """The pixel threshold for at most this share of normal images with a marked pixel."""
+        if self.pixel_threshold is None:
+            raise _no_mask("a pixel threshold")
+        return conformal_threshold(self.normal_peaks, max_marked)
+
     def score(
         self,
         images: Any,
@@ -759,15 +794,18 @@ class Scorer:
             images: uint8 [N, h, w, C] with N at least 1; [N, h, w] will do for grey models.
             threshold: decide by this one instead of the model's; scores stay what they are.
             outputs: which of `score` float32 [N], `probability` float32 [N], `is_anomaly` bool
-                [N], `anomaly_map` float32 [N, h, w] and `reconstruction` uint8 [N, h, w, C].
+                [N], `anomaly_map` float32 [N, h, w], `mask` bool [N, h, w], the marked pixels, and
+                `reconstruction` uint8 [N, h, w, C].
 
         Raises:
             ScoringError: if the images are of another type or shape, or the threshold is NaN.
         """
-        images = self._check(images)
+        images = _check_images(images, self.image_shape)
         threshold = check_threshold(threshold)
         names = list(dict.fromkeys(["score", *outputs]))
         known = [output.name for output in self._session.get_outputs()]
+        if "mask" in names and "mask" not in known:
+            raise _no_mask("the output mask")
         if not set(names) <= set(known):
             raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
         chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
@@ -785,6 +823,8 @@ class Scorer:
         threshold: float | None = None,
         maps: PathName | None = None,
         shift: "InputShift | None" = None,
+        regions: bool = False,
+        pixel_threshold: float | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Scores image files, yielding one record each, in order, in constant memory.
 
@@ -792,14 +832,24 @@ class Scorer:
             paths: file names, or pairs (file name or a file's bytes, name of the map below `maps`);
                 any iterable.
             threshold: as for `score`.
-            maps: folder for overlays (PNG, at the input's resolution) of the anomaly maps.
+            maps: folder for overlays (PNG, at the input's resolution) of the anomaly maps. Regions
+                are outlined, if there is a pixel threshold.
             shift: receives statistics of the images that were scored.
+            regions: whether records have `regions`; see `find_regions` and `add_file_boxes`.
+            pixel_threshold: mark pixels above this one instead of the model's.
 
         Yields:
             dicts with `path` (of bytes: the name) and either `score`, `probability`, `is_anomaly`
-            (and `map`) or `error`.
+            (and `regions` and `map`) or `error`.
+
+        Raises:
+            SettingError: if a threshold is NaN, or regions are asked for and there is none.
         """
         threshold = check_threshold(threshold)
+        limit = self.pixel_threshold if pixel_threshold is None else pixel_threshold
+        wanted = _Wanted(threshold, maps, check_threshold(limit), regions)
+        if regions:
+            self.check_regions(pixel_threshold)
         check_pillow()
         pairs = (p if isinstance(p, tuple) else (os.fspath(p), os.path.basename(p)) for p in paths)
         pending: collections.deque = collections.deque()
@@ -814,7 +864,7 @@ class Scorer:
             return records
 
         while batch := list(itertools.islice(pairs, BATCH)):
-            pending.append(self._pool.submit(self._score_batch, batch, threshold, maps, measured))
+            pending.append(self._pool.submit(_score_batch, self, batch, wanted, measured))
             if len(pending) > self.threads:
                 yield from finished()
         while pending:
@@ -838,94 +888,133 @@ class Scorer:
         Returns:
             One line with the numbers, empty if nothing is shifted or the model has no ranges.
         """
-        images = self._check(images)
+        images = _check_images(images, self.image_shape)
         if self.ranges is None:
             return ""
         shifts = find_shifts(self.ranges, measure_pixels(images))
         return describe_shifts(shifts, len(images), *_origin(self.ranges))
 
-    def _read(self, file: PathName | bytes, measured: bool) -> tuple[np.ndarray, Sequence[float]]:
-        """The image, and the statistics of its file if they are asked for."""
+    def _read(
+        self, file: PathName | bytes, measured: bool
+    ) -> tuple[np.ndarray, Sequence[float], tuple[int, int]]:
+        """The image, the statistics of its file if they are asked for, and the file's size."""
         with open_image(file, self.max_pixels) as image:
             rest = (self.resize, self.bit_depth, self.max_pixels)
             pixels = prepare(image, self.image_shape, *rest)
-            return pixels, measure_file(image) if measured else ()
+            return pixels, measure_file(image) if measured else (), shown_size(image)
 
     def _run(self, names: list[str], images: np.ndarray) -> list[np.ndarray]:
         return self._session.run(names, {"images": images})
 
-    def _score_batch(
-        self,
-        batch: Sequence[tuple[PathName | bytes, str]],
-        threshold: float | None,
-        maps: PathName | None,
-        measured: Sequence[str],
-    ) -> tuple[list[dict[str, Any]], list[Sequence[float]]]:
-        """One record for each file, and a row of the statistics in `measured` for each image."""
-        records: list[dict[str, Any]] = []
-        images: list[np.ndarray] = []
-        files: list[Sequence[float]] = []
-        for path, name in batch:
-            record: dict[str, Any] = {"path": name if isinstance(path, bytes) else path}
-            records.append(record)
-            try:
-                image, file = self._read(path, bool(measured))
-                images.append(image)
-                files.append(file)
-            except Exception as error:
-                # Pillow's readers raise anything from OSError to struct.error on damaged files.
-                record["error"] = describe_unreadable(error)
-        if not images:
-            return records, []
-        rows = _rows(measured, np.stack(images), files) if measured else []
-        images += images[-1:] * (-len(images) % MULTIPLE)
-        names = ["score", "probability", "is_anomaly"] + (["anomaly_map"] if maps else [])
-        results = iter(zip(*self._run(names, np.stack(images)), strict=True))
-        for record, (path, map_name) in zip(records, batch, strict=True):
-            if "error" in record:
-                continue
-            score, probability, is_anomaly, *heat = next(results)
-            if threshold is not None:
-                is_anomaly = score > threshold
-            record.update(
-                score=float(score), probability=float(probability), is_anomaly=bool(is_anomaly)
-            )
-            if maps:
-                try:
-                    record["map"] = os.path.join(maps, map_name + ".png")
-                    self._write_overlay(path, heat[0], record["map"])
-                except Exception as error:
-                    record["error"] = f"{record.pop('map')}: {describe(error)}"
-        return records, rows
 
-    def _write_overlay(self, path: PathName | bytes, heat: np.ndarray, destination: str) -> None:
-        # The file is read again rather than kept: a batch of large photos would fill the memory.
-        with open_image(path, self.max_pixels) as image:
-            own_size = (None, None, 3)
-            pixels = prepare(image, own_size, "stretch", self.bit_depth, self.max_pixels)
-        high, wide = heat.shape
-        left, top, wide, high = placed(pixels.shape[1::-1], (wide, high), self.resize)
-        heat = np.ascontiguousarray(heat[top : top + high, left : left + wide])
-        from PIL import Image
+class _Wanted(NamedTuple):
+    """What records of files hold besides the model's own decision; see `Scorer.score_files`."""
 
-        os.makedirs(os.path.dirname(destination) or ".", exist_ok=True)
-        Image.fromarray(overlay(pixels, heat, self.map_colour_range)).save(destination)
+    threshold: float | None
+    maps: PathName | None
+    pixel_threshold: float | None
+    regions: bool
 
-    def _check(self, images: Any) -> np.ndarray:
-        h, w, c = self.image_shape
-        expected = f"images must be uint8 [N, {h}, {w}, {c}] with N at least 1"
+
+def _score_batch(
+    scorer: Scorer,
+    batch: Sequence[tuple[PathName | bytes, str]],
+    wanted: _Wanted,
+    measured: Sequence[str],
+) -> tuple[list[dict[str, Any]], list[Sequence[float]]]:
+    """One record for each file, and a row of the statistics in `measured` for each image."""
+    records: list[dict[str, Any]] = []
+    images: list[np.ndarray] = []
+    files: list[Sequence[float]] = []
+    sizes: list[tuple[int, int]] = []
+    for path, name in batch:
+        record: dict[str, Any] = {"path": name if isinstance(path, bytes) else path}
+        records.append(record)
         try:
-            images = np.asarray(images)
+            image, file, size = scorer._read(path, bool(measured))
+            images.append(image)
+            files.append(file)
+            sizes.append(size)
         except Exception as error:
-            raise ScoringError(f"{expected}. Received: {describe(error)}") from None
-        if images.dtype != np.uint8:
-            hint = ", in 0..255: give the stored pixels, unscaled" * (images.dtype.kind == "f")
-            raise ScoringError(f"{expected}{hint}. Received: {images.dtype} {list(images.shape)}")
-        if c == 1 and images.ndim == 3:
-            images = images[..., None]
-        if images.ndim != 4 or images.shape[1:] != self.image_shape or not len(images):
-            raise ScoringError(f"{expected}. Received: uint8 {list(images.shape)}")
-        return np.ascontiguousarray(images)
+            # Pillow's readers raise anything from OSError to struct.error on damaged files.
+            record["error"] = describe_unreadable(error)
+    if not images:
+        return records, []
+    rows = _rows(measured, np.stack(images), files) if measured else []
+    images += images[-1:] * (-len(images) % MULTIPLE)
+    names = ["score", "probability", "is_anomaly"]
+    names += ["anomaly_map"] if wanted.maps or wanted.regions else []
+    results = zip(*scorer._run(names, np.stack(images)), strict=True)
+    scored = zip(sizes, results, strict=False)  # without those that only fill up
+    for record, (path, map_name) in zip(records, batch, strict=True):
+        if "error" in record:
+            continue
+        size, (score, probability, is_anomaly, *maps) = next(scored)
+        if wanted.threshold is not None:
+            is_anomaly = score > wanted.threshold
+        record.update(
+            score=float(score), probability=float(probability), is_anomaly=bool(is_anomaly)
+        )
+        if not maps:
+            continue
+        heat, limit = maps[0], wanted.pixel_threshold
+        mask = None if limit is None else heat > limit
+        if wanted.regions and mask is not None:
+            record["regions"] = find_regions(heat, mask)
+            add_file_boxes(record["regions"], size, heat.shape, scorer.resize)
+        if wanted.maps:
+            try:
+                record["map"] = os.path.join(wanted.maps, map_name + ".png")
+                _write_overlay(scorer, path, heat, mask, record["map"])
+            except Exception as error:
+                record["error"] = f"{record.pop('map')}: {describe(error)}"
+    return records, rows
+
+
+def _write_overlay(
+    scorer: Scorer,
+    path: PathName | bytes,
+    heat: np.ndarray,
+    mask: np.ndarray | None,
+    destination: str,
+) -> None:
+    # The file is read again rather than kept: a batch of large photos would fill the memory.
+    with open_image(path, scorer.max_pixels) as image:
+        own_size = (None, None, 3)
+        pixels = prepare(image, own_size, "stretch", scorer.bit_depth, scorer.max_pixels)
+    high, wide = heat.shape
+    left, top, wide, high = placed(pixels.shape[1::-1], (wide, high), scorer.resize)
+    inside = slice(top, top + high), slice(left, left + wide)
+    mask = None if mask is None else mask[inside]
+    from PIL import Image
+
+    os.makedirs(os.path.dirname(destination) or ".", exist_ok=True)
+    drawn = overlay(pixels, np.ascontiguousarray(heat[inside]), scorer.map_colour_range, mask)
+    Image.fromarray(drawn).save(destination)
+
+
+def _no_mask(expected: str) -> SettingError:
+    return SettingError(
+        f"expected a model with {expected}, for masks and regions (export it again, use `ganad "
+        "recalibrate`, or give --pixel-threshold). Received: a model of an earlier version"
+    )
+
+
+def _check_images(images: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
+    h, w, c = image_shape
+    expected = f"images must be uint8 [N, {h}, {w}, {c}] with N at least 1"
+    try:
+        images = np.asarray(images)
+    except Exception as error:
+        raise ScoringError(f"{expected}. Received: {describe(error)}") from None
+    if images.dtype != np.uint8:
+        hint = ", in 0..255: give the stored pixels, unscaled" * (images.dtype.kind == "f")
+        raise ScoringError(f"{expected}{hint}. Received: {images.dtype} {list(images.shape)}")
+    if c == 1 and images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[1:] != image_shape or not len(images):
+        raise ScoringError(f"{expected}. Received: uint8 {list(images.shape)}")
+    return np.ascontiguousarray(images)
 
 
 class DriftTest:
@@ -1485,13 +1574,106 @@ def _parse_ranges(text: str) -> dict[str, Any] | None:
     raise ValueError("image_ranges that are damaged")
 
 
-def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range: tuple[float, float]) -> np.ndarray:
+def find_regions(heat: np.ndarray, mask: np.ndarray) -> list[dict[str, Any]]:
+    """The connected pieces of a mask, in the order of their first pixels, row by row.
+
+    Pixels that touch at a corner belong together. `scipy.ndimage.label` with eight neighbours
+    numbers the same pieces in the same order.
+
+    Args:
+        heat: the anomaly map, float [h, w].
+        mask: the marked pixels, bool [h, w].
+
+    Returns:
+        For each region `box` (left, top, width, height, in pixels of the map), `area` in pixels,
+        `percent` of all pixels of the map, and `peak`, the largest map value.
+    """
+    if not mask.any():
+        return []
+    width = mask.shape[1] + 2
+    # Runs of marked pixels. Each row has an unmarked pixel at both ends, so no run goes beyond it.
+    flat = np.pad(mask, ((0, 0), (1, 1))).ravel().astype(np.int8)
+    steps = np.diff(flat)
+    starts, ends = np.flatnonzero(steps > 0) + 1, np.flatnonzero(steps < 0) + 1
+    lengths = ends - starts
+    # A run touches those of the row above that end at or after its start, and begin up to its end.
+    first = np.searchsorted(ends, starts - width, "left")
+    last = np.searchsorted(starts, ends - width, "right")
+    roots = list(range(len(starts)))
+
+    def root(run: int) -> int:
+        while roots[run] != run:
+            roots[run] = run = roots[roots[run]]
+        return run
+
+    for run in np.flatnonzero(last > first).tolist():
+        for above in range(first[run], last[run]):
+            one, other = root(run), root(above)
+            roots[max(one, other)] = min(one, other)  # the first run of all stands for them
+    numbers = np.unique([root(run) for run in roots], return_inverse=True)[1].ravel()
+    count = int(numbers.max()) + 1
+    areas = np.bincount(numbers, lengths, count).astype(np.int64)
+    offsets = np.cumsum(lengths) - lengths
+    peaks = np.full(count, -np.inf)
+    np.maximum.at(peaks, numbers, np.maximum.reduceat(heat[mask], offsets))
+    rows, lefts = starts // width, starts % width - 1
+    low, high = np.full((count, 2), mask.size), np.zeros((count, 2), np.int64)
+    np.minimum.at(low, numbers, np.stack([lefts, rows], 1))
+    np.maximum.at(high, numbers, np.stack([lefts + lengths, rows + 1], 1))
+    return [
+        {
+            "box": [*near, far[0] - near[0], far[1] - near[1]],
+            "area": area,
+            "percent": 100 * area / mask.size,
+            "peak": peak,
+        }
+        for near, far, area, peak in zip(
+            low.tolist(), high.tolist(), areas.tolist(), peaks.tolist(), strict=True
+        )
+    ]
+
+
+def add_file_boxes(
+    regions: Sequence[dict[str, Any]],
+    size: tuple[int, int],
+    map_shape: tuple[int, ...],
+    resize: str,
+) -> None:
+    """Adds `file_box` to each region: its box in pixels of the file, as viewers show it.
+
+    It covers every pixel of the file that the box has a part of. None if the region lies in the
+    margin alone that `pad` adds.
+
+    Args:
+        regions: of `find_regions`.
+        size: (width, height) of the file; see `shown_size`.
+        map_shape: (h, w) of the anomaly map.
+        resize: how the file was brought to (h, w).
+    """
+    frame = (map_shape[1], map_shape[0])
+    corner, inner = np.split(np.array(placed(size, frame, resize)), 2)
+    for region in regions:
+        box = np.array(region["box"])
+        # Whole numbers: pixel x of the map holds x * size / inner to (x + 1) * size / inner.
+        near = np.maximum(box[:2] - corner, 0) * size // inner
+        far = -(np.minimum(box[:2] + box[2:] - corner, inner) * -np.array(size) // inner)
+        is_inside = bool((near < far).all())
+        region["file_box"] = [*near.tolist(), *(far - near).tolist()] if is_inside else None
+
+
+def overlay(
+    pixels: np.ndarray,
+    heat: np.ndarray,
+    colour_range: tuple[float, float],
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
     """Lays an anomaly map over its image, on a colour scale that is the same for all images.
 
     Args:
         pixels: uint8 [H, W, 3].
         heat: float [h, w], stretched to H x W.
         colour_range: (low, high) of the scale; the heat's opacity grows along with its colour.
+        mask: the marked pixels, bool [h, w]; their regions are outlined.
 
     Returns:
         uint8 [H, W, 3].
@@ -1512,7 +1694,22 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, colour_range: tuple[float, flo
         grey = pixels[rows].mean(axis=-1, keepdims=True)
         opacity = 0.85 * np.sqrt(warmth)[..., None]
         drawn[rows] = np.rint(grey * (1 - opacity) + np.stack(colours, -1) * opacity)
+    if mask is not None and mask.any():
+        stretched = Image.fromarray(mask.astype(np.uint8)).resize(size, 0)
+        drawn[outline(np.asarray(stretched, bool))] = OUTLINE
     return drawn
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """The pixels of a mask, bool [H, W], that lie near its edge or the image's edge."""
+    thickness = max(1, min(mask.shape) // OUTLINE_SHARE)
+    padded = np.pad(mask, thickness)
+    high, wide = mask.shape
+    near = range(0, 2 * thickness + 1, thickness)
+    inner = mask.copy()
+    for top, left in itertools.product(near, near):
+        inner &= padded[top : top + high, left : left + wide]
+    return mask & ~inner
 
 
 def check_threshold(threshold: float | None) -> np.float64 | None:
@@ -1677,6 +1874,10 @@ class Output:
 def run(arguments: argparse.Namespace) -> int:
     """Scores what the command line names; returns the exit code."""
     threshold: float | None = check_threshold(arguments.threshold)
+    if arguments.regions and not arguments.jsonl:
+        raise SettingError("--regions must go with --jsonl. Received: --regions alone")
+    if arguments.pixel_threshold is not None and not (arguments.regions or arguments.maps):
+        raise SettingError("--pixel-threshold must go with --regions or --maps. Received: neither")
     if arguments.maps:
         _check_maps(arguments.maps, arguments.images)
     scorer = Scorer(arguments.model, arguments.threads, arguments.max_pixels)
@@ -1694,7 +1895,8 @@ def run(arguments: argparse.Namespace) -> int:
         progress = stack.enter_context(Progress(total, arguments.quiet))
         output = stack.enter_context(Output(arguments))
         found = find_images(arguments.images, problems, skipped)
-        for record in scorer.score_files(found, threshold, arguments.maps, shift):
+        marks = arguments.regions, arguments.pixel_threshold
+        for record in scorer.score_files(found, threshold, arguments.maps, shift, *marks):
             output.write(record)
             progress.step()
             if watch and "score" in record:
@@ -1739,6 +1941,19 @@ def add_threshold_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_region_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags about marked pixels; `export.batch` takes the same."""
+    parser.add_argument(
+        "--regions", action="store_true", help="also where and how large the marked regions are"
+    )
+    parser.add_argument(
+        "--pixel-threshold",
+        type=float,
+        metavar="T",
+        help="mark pixels above this map value instead of the model's",
+    )
+
+
 def add_max_pixels_flag(parser: argparse.ArgumentParser) -> None:
     """Adds the flag that allows larger images than in training."""
     parser.add_argument(
@@ -1756,6 +1971,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
     add_threshold_flags(parser)
     parser.add_argument("--maps", metavar="DIR", help="write an overlay of each anomaly map here")
+    add_region_flags(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", metavar="FILE", help="write a table instead of lines")
     form.add_argument("--jsonl", action="store_true", help="write one JSON object a line")

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ganad_tf.experiment import run_experiment
     from ganad_tf.networks.generator import Generator
     from ganad_tf.plan import Plan, make_plan
-    from ganad_tf.scoring.detector import Detector, Explanation
+    from ganad_tf.scoring.detector import Detector
     from ganad_tf.scoring.fit_detector import fit_detector, fit_encoder
+    from ganad_tf.scoring.regions import Explanation, Region
     from ganad_tf.settings.run_config import RunConfig
     from ganad_tf.training.model import DualDiscriminatorGAN
 
@@ -25,11 +26,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Detector": "ganad_tf.scoring.detector",
     "DualDiscriminatorGAN": "ganad_tf.training.model",
-    "Explanation": "ganad_tf.scoring.detector",
+    "Explanation": "ganad_tf.scoring.regions",
     "GANAnomalyDetector": "ganad_tf.estimator",
     "Generator": "ganad_tf.networks.generator",
     "LabelledImages": "ganad_tf.data.images",
     "Plan": "ganad_tf.plan",
+    "Region": "ganad_tf.scoring.regions",
     "RunConfig": "ganad_tf.settings.run_config",
     "Splits": "ganad_tf.data.splits",
     "fit_detector": "ganad_tf.scoring.fit_detector",
@@ -48,6 +50,7 @@ __all__ = [  # noqa: RUF022  spelt out for type checkers
     "Generator",
     "LabelledImages",
     "Plan",
+    "Region",
     "RunConfig",
     "Splits",
     "fit_detector",

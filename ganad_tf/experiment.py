@@ -266,7 +266,7 @@ def _report(
         models |= score_baselines(config, plan, splits)
     history = read_history(folder / HISTORY)
     metrics = {
-        **evaluate_models(models, detector, splits.test),
+        **evaluate_models(models, detector, splits.test, results["peak"]),
         "scorer": detector.scorer.explanation,
         "input_shift": shift or None,
         "normal": splits.normal_name,

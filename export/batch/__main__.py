@@ -17,6 +17,7 @@ from ..runtime import (
     Scorer,
     ScoringError,
     add_max_pixels_flag,
+    add_region_flags,
     add_threshold_flags,
     available_cores,
     check_threshold,
@@ -37,6 +38,8 @@ on, with the columns
   source       the file, relative to SOURCE; of Parquet and TFRecord, file#row
   score, probability, is_anomaly
                as from `ganad score`
+  regions      with --regions: where and how large each marked region is, a list of box, area,
+               percent, peak and file_box
   error        why there is no score; null where there is one
 and _summary.json at the end. Its `input_shift` says how the images that this call scored differ
 from the normal training images. Read all of it with pandas.read_parquet("DIR").
@@ -62,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, metavar="N", help="processes of one core each (default: all cores)"
     )
     add_threshold_flags(parser)
+    add_region_flags(parser)
     parser.add_argument(
         "--image-column",
         metavar="NAME",
@@ -97,6 +101,8 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
         if value is not None and value < 1:
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} must be at least 1. Received: {value}")
+    if flags.pixel_threshold is not None and not flags.regions:
+        raise UsageError("--pixel-threshold must go with --regions. Received: it alone")
     for name in ("source", "model"):
         if ":/" in str(getattr(flags, name)):  # what a path makes of s3://
             raise UsageError(
@@ -114,6 +120,8 @@ def load_model(flags: argparse.Namespace) -> tuple[Scorer, float | None]:
     try:
         threshold: float | None = check_threshold(flags.threshold)
         scorer = Scorer(flags.model, threads=1)
+        if flags.regions:
+            scorer.check_regions(flags.pixel_threshold)
         if flags.max_false_alarms is not None:
             threshold = scorer.threshold_for(flags.max_false_alarms)
     except ScoringError as error:
@@ -140,6 +148,8 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
         "threshold": threshold,
         "shard_size": flags.shard_size,
         "max_pixels": flags.max_pixels,
+        "regions": flags.regions,
+        "pixel_threshold": flags.pixel_threshold,
     }
     with locked(flags.output):
         manifest = job_folder.open_job(flags.output, source, settings, flags.overwrite)
@@ -153,6 +163,8 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
                 "column": source.column,
                 "threshold": threshold,
                 "max_pixels": flags.max_pixels,
+                "regions": flags.regions,
+                "pixel_threshold": flags.pixel_threshold,
             }
             _score(flags, job, tasks, manifest, shift)
         used = scorer.threshold if threshold is None else threshold

@@ -23,6 +23,8 @@ from ganad_tf.folder_lock import LOCK
 from .sources import Source
 
 MANIFEST, PLAN, SUMMARY = "_manifest.json", "_plan.jsonl", "_summary.json"
+# Settings that jobs of earlier versions do not name, as they were then.
+NEW_SETTINGS = {"regions": False}
 OURS = re.compile(r"part-\d+\.parquet|_manifest\.json|_plan\.jsonl|_summary\.json|\.writing-.*")
 
 
@@ -86,7 +88,7 @@ def open_job(folder: Path, source: Source, settings: dict[str, Any], overwrite: 
 
 def _check_same(folder: Path, before: dict, now: dict) -> None:
     for key in now:
-        was: Any = before.get(key)
+        was: Any = before.get(key, NEW_SETTINGS.get(key))
         here: Any = now[key]
         if key == "source":
             # The same files elsewhere are the same rows.

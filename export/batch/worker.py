@@ -7,10 +7,10 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.errors import GanadError, UsageError
@@ -19,7 +19,10 @@ from ..runtime import BATCH, InputShift, Scorer, describe
 from .job import Task, part_name, read_pieces
 from .sources import read_rows
 
-FIELDS = ("source", "score", "probability", "is_anomaly", "error")
+if TYPE_CHECKING:
+    import pyarrow
+
+FIELDS = ("source", "score", "probability", "is_anomaly", "regions", "error")
 # Rows that are written at once, so that no shard size fills the memory.
 ROW_GROUP = 1 << 16
 # Images of each shard whose statistics are compared with training's.
@@ -28,42 +31,73 @@ MIB = 1 << 20
 
 
 def score_rows(
-    scorer: Scorer, rows: Iterable, threshold: float | None, shift: InputShift
+    scorer: Scorer, rows: Iterable, job: Mapping[str, Any], shift: InputShift
 ) -> Iterator[tuple]:
     """Turns (name, image) from `read_rows` into rows of the output, in order.
 
     Args:
         scorer: the model.
         rows: the images.
-        threshold: as for `Scorer.score_files`.
+        job: `threshold`, `regions` and `pixel_threshold`, as for `Scorer.score_files`.
         shift: receives statistics of the images that were scored.
     """
+    settings = {name: job[name] for name in ("threshold", "regions", "pixel_threshold")}
     rows = iter(rows)
     while batch := list(itertools.islice(rows, BATCH)):
         good = [(image, name) for name, image in batch if not isinstance(image, Exception)]
-        records = scorer.score_files(good, threshold, shift=shift)
+        records = scorer.score_files(good, shift=shift, **settings)
         for name, image in batch:
             failed = isinstance(image, Exception)
             record = {"error": describe(image)} if failed else next(records)
             yield (name, *(record.get(field) for field in FIELDS[1:]))
 
 
-def write_part(path: Path, rows: Iterable[tuple]) -> int:
-    """Writes a shard's file, which appears when it is whole; returns its number of rows."""
+def write_part(path: Path, rows: Iterable[tuple], regions: bool = False) -> int:
+    """Writes a shard's file, which appears when it is whole; returns its number of rows.
+
+    Args:
+        path: the file.
+        rows: of `score_rows`.
+        regions: whether it has that column.
+    """
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-    types = (pyarrow.string(), pyarrow.float32(), pyarrow.float32(), pyarrow.bool_())
-    schema = pyarrow.schema(zip(FIELDS, (*types, pyarrow.string()), strict=True))
+    schema = _schema(regions)
     rows, count = iter(rows), 0
     with replace_file(path) as temporary, ParquetWriter(temporary, schema) as writer:
         while group := list(itertools.islice(rows, ROW_GROUP)):
-            source, *numbers, error = zip(*group, strict=True)
-            columns = [[_text(name) for name in source], *numbers, [_text(e) for e in error]]
-            arrays = [pyarrow.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
-            writer.write_table(pyarrow.table(arrays, schema))
+            columns = dict(zip(FIELDS, map(list, zip(*group, strict=True)), strict=True))
+            for name in ("source", "error"):
+                columns[name] = [_text(text) for text in columns[name]]
+            kept = {name: columns[name] for name in schema.names}
+            writer.write_table(pyarrow.table(kept, schema))
             count += len(group)
     return count
+
+
+def _schema(regions: bool) -> "pyarrow.Schema":
+    import pyarrow
+
+    box = pyarrow.list_(pyarrow.int32())
+    region = pyarrow.struct(
+        [
+            ("box", box),
+            ("area", pyarrow.int64()),
+            ("percent", pyarrow.float64()),
+            ("peak", pyarrow.float32()),
+            ("file_box", box),
+        ]
+    )
+    types = {
+        "source": pyarrow.string(),
+        "score": pyarrow.float32(),
+        "probability": pyarrow.float32(),
+        "is_anomaly": pyarrow.bool_(),
+        **({"regions": pyarrow.list_(region)} if regions else {}),
+        "error": pyarrow.string(),
+    }
+    return pyarrow.schema(list(types.items()))
 
 
 def _text(text: str | None) -> str | None:
@@ -89,8 +123,8 @@ class ShardWorker:
         try:
             pieces = read_pieces(job["output"], int(batch["offset"][0]))
             images = read_rows(job["root"], job["kind"], job["column"], pieces)
-            scored = score_rows(self.scorer, images, job["threshold"], shift)
-            rows = write_part(Path(job["output"], part_name(shard)), scored)
+            scored = score_rows(self.scorer, images, job, shift)
+            rows = write_part(Path(job["output"], part_name(shard)), scored, job["regions"])
         except Exception as error:
             failure = str(error) if isinstance(error, GanadError) else describe(error)
         sample = json.dumps(shift.rows)

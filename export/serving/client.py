@@ -15,7 +15,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,12 +32,10 @@ from ..runtime import (
     check_pillow,
     check_threshold,
     describe_skipped,
-    describe_unreadable,
     find_images,
-    open_image,
-    prepare,
 )
-from .transports import OUTPUTS, Grpc, Rest, ServingError, Unavailable
+from .records import Reading, score_batch
+from .transports import MAPS, OUTPUTS, Grpc, Rest, ServingError, Unavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -79,10 +77,13 @@ class Client:
 
     def image_shape(self) -> tuple[int, int, int]:
         """(h, w, C) of the images that the model takes, as the server says."""
-        return self._try(self._transport.image_shape)
+        return self._try(self._transport.signature)[0]
 
     def score(
-        self, images: np.ndarray | Sequence[bytes], threshold: float | None = None
+        self,
+        images: np.ndarray | Sequence[bytes],
+        threshold: float | None = None,
+        outputs: Sequence[str] = OUTPUTS,
     ) -> dict[str, np.ndarray]:
         """Scores one batch.
 
@@ -90,18 +91,17 @@ class Client:
             images: uint8 [N, h, w, C], or N PNG or JPEG files as bytes. One file that the server
                 cannot decode makes it refuse them all.
             threshold: decide by this one instead of the model's.
-
-        Returns:
-            `score` and `probability` float32 [N], `is_anomaly` bool [N].
+            outputs: which of `score` and `probability` float32 [N], `is_anomaly` bool [N],
+                `anomaly_map` float32 [N, h, w] and `mask` bool [N, h, w].
 
         Raises:
             ServingError: if the server refuses, or does not answer in all attempts.
         """
         if len(images) == 0:
             raise ServingError("images must be at least one. Received: none")
-        results = self._try(self._transport.predict, images)
-        for name in OUTPUTS:
-            if name not in results or np.shape(results[name]) != (len(images),):
+        results = self._try(self._transport.predict, images, outputs)
+        for name in outputs:
+            if name not in results or np.shape(results[name])[:1] != (len(images),):
                 raise ServingError(
                     f"{self.server}: expected {name!r} for {len(images)} images. "
                     f"Received: {np.shape(results[name]) if name in results else 'no such output'}"
@@ -109,6 +109,13 @@ class Client:
         if threshold is not None:
             results["is_anomaly"] = results["score"] > threshold
         return results
+
+    def _check_mask(self, outputs: set[str]) -> None:
+        if not set(MAPS) <= outputs:
+            raise UsageError(
+                f"--regions: expected a model with the outputs {' and '.join(MAPS)} at "
+                f"{self.server} (export it again). Received: {', '.join(sorted(outputs))}"
+            )
 
     def score_files(
         self,
@@ -119,8 +126,11 @@ class Client:
         resize: str = "stretch",
         bit_depth: int = 16,
         max_pixels: int | None = None,
+        regions: bool = False,
     ) -> Iterator[dict]:
         """Scores image files in constant memory, yielding one record each, in order.
+
+        It takes more than seven parameters, those of a request and those of reading files.
 
         Files are decoded here, by the same rules as in export/runtime.py, so that a broken one is
         an error record and not a refused batch.
@@ -134,23 +144,28 @@ class Client:
                 its run's `--resize`.
             bit_depth: of 16-bit files, as in training; in the `ganad.json` beside the model.
             max_pixels: image files of more pixels are refused (default: 64,000,000).
+            regions: whether records have `regions`, as from `export.runtime`. Their maps make an
+                answer thousands of times as long.
 
         Raises:
+            UsageError: if regions are asked for, and the model has no mask.
             ServingError: as soon as a batch fails for good; earlier records have been yielded.
         """
-        shape = self.image_shape()
+        shape, known = self._try(self._transport.signature)
+        if regions:
+            self._check_mask(known)
         check_pillow()
+        reading = Reading(shape, resize, bit_depth, max_pixels, regions)
 
-        def read(path: str) -> np.ndarray:
-            with open_image(path, max_pixels) as image:
-                return prepare(image, shape, resize, bit_depth, max_pixels)
+        def score(images: np.ndarray) -> dict[str, np.ndarray]:
+            return self.score(images, threshold, reading.outputs)
 
         paths = iter(paths)
         pending: collections.deque[Future[list[dict]]] = collections.deque()
         with ThreadPoolExecutor(concurrency) as pool:
             try:
                 while batch := list(itertools.islice(paths, batch_size)):
-                    pending.append(pool.submit(self._score_batch, batch, read, threshold))
+                    pending.append(pool.submit(score_batch, score, batch, reading))
                     if len(pending) > concurrency:
                         yield from pending.popleft().result()
                 while pending:
@@ -162,26 +177,6 @@ class Client:
     def close(self) -> None:
         """Closes the connection."""
         self._transport.close()
-
-    def _score_batch(
-        self, paths: list[str], read: Callable[[str], np.ndarray], threshold: float | None
-    ) -> list[dict]:
-        records, images = [], []
-        for path in paths:
-            record = {"path": path}
-            records.append(record)
-            try:
-                images.append(read(path))
-            except Exception as error:
-                # Pillow's readers raise anything from OSError to struct.error on damaged files.
-                record["error"] = describe_unreadable(error)
-        if images:
-            results = self.score(np.stack(images), threshold)
-            rows = zip(*(results[name].tolist() for name in OUTPUTS), strict=True)
-            for record in records:
-                if "error" not in record:
-                    record.update(zip(OUTPUTS, next(rows), strict=True))
-        return records
 
     def _try(self, call, *arguments):
         for attempt in range(self.attempts):
@@ -207,6 +202,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="ganad", help="its name there (default: ganad)")
     parser.add_argument("--label", help="version label, such as stable (default: newest)")
     parser.add_argument("--threshold", type=float, help="decide by this instead of the model's")
+    parser.add_argument(
+        "--regions", action="store_true", help="also where and how large the marked regions are"
+    )
     parser.add_argument(
         "--resize",
         "--fit",
@@ -264,6 +262,7 @@ def main(
             flags.resize,
             flags.bit_depth,
             flags.max_pixels,
+            flags.regions,
         )
         for record in itertools.chain(records, problems):
             print(json.dumps(record, ensure_ascii=False), flush=True)

@@ -4,6 +4,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,15 @@ from ganad_tf.errors import GanadError, UsageError
 from ..runtime import describe
 
 OUTPUTS = ("score", "probability", "is_anomaly")
+# What regions are found in.
+MAPS = ("anomaly_map", "mask")
+TYPES = {
+    "score": np.float32,
+    "probability": np.float32,
+    "is_anomaly": bool,
+    "anomaly_map": np.float32,
+    "mask": bool,
+}
 MAX_MESSAGE_BYTES = 256 * 2**20
 
 
@@ -59,15 +69,15 @@ class Grpc:
             {codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED, codes.DEADLINE_EXCEEDED, codes.ABORTED},
         )
 
-    def predict(self, images: Any) -> dict[str, np.ndarray]:
-        """One request for `OUTPUTS`; arrays and file bytes go to different signatures."""
+    def predict(self, images: Any, outputs: Sequence[str] = OUTPUTS) -> dict[str, np.ndarray]:
+        """One request for some outputs; arrays and file bytes go to different signatures."""
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         arrays = isinstance(images, np.ndarray) and images.dtype == np.uint8
         request = predict_pb2.PredictRequest(
-            # Maps and reconstructions would be thousands of times as long as the scores.
-            output_filter=OUTPUTS,
+            # Maps and reconstructions are thousands of times as long as the scores.
+            output_filter=outputs,
         )
         self._address(request.model_spec, "serve" if arrays else "serve_encoded")
         name = "images" if arrays else "encoded"
@@ -76,8 +86,8 @@ class Grpc:
         answer = self._call(self.stub.Predict, request)
         return {name: tf.make_ndarray(value) for name, value in answer.outputs.items()}
 
-    def image_shape(self) -> tuple[int, int, int]:
-        """(h, w, C), from the signature that the server reports."""
+    def signature(self) -> tuple[tuple[int, int, int], set[str]]:
+        """(h, w, C) and the names of the outputs, from the signature that the server reports."""
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -85,8 +95,11 @@ class Grpc:
         answer = self._call(self.stub.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(signatures)
-        shape = signatures.signature_def["serve"].inputs["images"].tensor_shape
-        return tuple(size.size for size in shape.dim[1:])
+        signature = signatures.signature_def["serve"]
+        height, width, channels = (
+            size.size for size in signature.inputs["images"].tensor_shape.dim[1:]
+        )
+        return (height, width, channels), set(signature.outputs)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -118,24 +131,23 @@ class Rest:
         self.client = client
         self.address = f"http://{client.server}/v1/models/{client.model}{label}"
 
-    def predict(self, images: Any) -> dict[str, np.ndarray]:
+    def predict(self, images: Any, outputs: Sequence[str] = OUTPUTS) -> dict[str, np.ndarray]:
         """As `Grpc.predict`."""
         if isinstance(images, np.ndarray) and images.dtype == np.uint8:
             body = {"signature_name": "serve", "inputs": {"images": images.tolist()}}
         else:
             files = [{"b64": base64.b64encode(file).decode("ascii")} for file in images]
             body = {"signature_name": "serve_encoded", "inputs": {"encoded": files}}
-        outputs = self._call(self.address + ":predict", json.dumps(body).encode())["outputs"]
-        types = {"score": np.float32, "probability": np.float32, "is_anomaly": bool}
-        return {name: np.asarray(outputs[name], types[name]) for name in types if name in outputs}
+        found = self._call(self.address + ":predict", json.dumps(body).encode())["outputs"]
+        return {name: np.asarray(found[name], TYPES[name]) for name in outputs if name in found}
 
-    def image_shape(self) -> tuple[int, int, int]:
-        """As `Grpc.image_shape`."""
+    def signature(self) -> tuple[tuple[int, int, int], set[str]]:
+        """As `Grpc.signature`."""
         answer = self._call(self.address + "/metadata")
-        signatures = answer["metadata"]["signature_def"]["signature_def"]
-        sizes = signatures["serve"]["inputs"]["images"]["tensor_shape"]["dim"]
+        signature = answer["metadata"]["signature_def"]["signature_def"]["serve"]
+        sizes = signature["inputs"]["images"]["tensor_shape"]["dim"]
         height, width, channels = (int(size["size"]) for size in sizes[1:])
-        return height, width, channels
+        return (height, width, channels), set(signature.get("outputs", ()))
 
     def close(self) -> None:
         """Nothing: each request has its own connection."""

@@ -90,9 +90,36 @@ def choose_threshold(
     if max_false_alarms is None and np.count_nonzero(is_anomaly) >= MIN_ANOMALIES:
         return Threshold(best_f1_threshold(scores, is_anomaly), "best F1 on validation")
     normal_scores = scores[~is_anomaly]
-    rate = max_false_alarms or max(DEFAULT_FALSE_ALARMS, lowest_rate(len(normal_scores)))
+    rate = _rate(len(normal_scores), max_false_alarms)
     value = conformal_threshold(normal_scores, rate)
     return Threshold(value, f"at most {rate:.2%} false alarms (conformal)")
+
+
+def choose_pixel_threshold(
+    normal_peaks: np.ndarray, max_false_alarms: float | None = None
+) -> Threshold:
+    """The map value above which a pixel is marked.
+
+    An image has a marked pixel if its peak is above the threshold. So the promise is the one of
+    `conformal_threshold`, with peaks for scores: at most the asked share of new normal images has
+    any marked pixel.
+
+    Args:
+        normal_peaks: [n] largest map values of normal images that were not trained on.
+        max_false_alarms: the promised share in (0, 1). By default `DEFAULT_FALSE_ALARMS`, or the
+            lowest share that so few normal images can promise.
+
+    Raises:
+        UsageError: if there are too few images to promise the share.
+    """
+    rate = _rate(len(normal_peaks), max_false_alarms)
+    value = conformal_threshold(normal_peaks, rate)
+    return Threshold(value, f"at most {rate:.2%} of normal images have a marked pixel (conformal)")
+
+
+def _rate(n_normal: int, asked: float | None) -> float:
+    """The rate that is promised to images like `n_normal` held-out ones."""
+    return asked or max(DEFAULT_FALSE_ALARMS, lowest_rate(n_normal))
 
 
 def lowest_rate(n_normal: int) -> float:

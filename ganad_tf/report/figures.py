@@ -40,7 +40,9 @@ def draw_figures(
     samples = _samples(splits, detector, own)
     figures = {}
     if splits.folder:
-        outlines = " The blue line is the outline of the defect's mask." * bool(test.masks)
+        outlines = " A blue line is the outline of the defect's mask." * bool(test.masks)
+        if detector.scorer.pixel_threshold is not None:
+            outlines += " A green line surrounds the pixels that are marked."
         figures["overlays"] = ReportFigure(
             "Where it looks",
             "Test images drawn at random, and the same with their anomaly maps over them. All "
@@ -108,6 +110,8 @@ def _samples(
     normal, anomalous = image_plots.pick_examples(test.is_anomaly, test.kinds, EXAMPLES)
     drawn = np.concatenate([normal, anomalous])
     shown = detector.run(test.images[drawn], outputs=("anomaly_map", "reconstruction"))
+    limit = detector.scorer.pixel_threshold
+    marked = [] if limit is None else list(shown["anomaly_map"] > np.float32(limit))
 
     def samples(part: slice) -> image_plots.Samples:
         indices = drawn[part]
@@ -118,6 +122,7 @@ def _samples(
             [test.kind_names[kind] for kind in test.kinds[indices]],
             scores[indices],
             _outlines(test.masks, indices),
+            marked[part],
         )
 
     return samples(slice(len(normal))), samples(slice(len(normal), None))

@@ -31,6 +31,7 @@ class Samples:
         kinds: name of each image's kind, N of them.
         scores: anomaly scores [N].
         masks: where the defect is, bool [H, W] or None each; empty where no mask is known.
+        marked: the pixels that the detector marks, bool [H, W] each; empty if it marks none.
     """
 
     images: np.ndarray
@@ -39,6 +40,7 @@ class Samples:
     kinds: Sequence[str]
     scores: np.ndarray
     masks: Sequence[np.ndarray | None] = ()
+    marked: Sequence[np.ndarray] = ()
 
 
 def pick_examples(
@@ -88,7 +90,7 @@ def overlay_rows(
 ) -> Figure:
     """Normal and anomalous samples, each above itself with its anomaly map laid over it.
 
-    Where a mask is known, its outline is drawn on the map.
+    Where a mask is known, its outline is drawn on the map, and so is that of marked regions.
 
     Args:
         normal: normal samples, at least one.
@@ -225,7 +227,8 @@ def _draw_overlays(rows: np.ndarray, samples: Samples, colour_range: tuple[float
         original, heat = rows[:, column]
         image = samples.images[column]
         _show_image(original, image)
-        _show_image(heat, overlay(image, samples.maps[column], colour_range))
+        marked = samples.marked[column] if len(samples.marked) else None
+        _show_image(heat, overlay(image, samples.maps[column], colour_range, marked))
         mask = samples.masks[column] if len(samples.masks) else None
         if mask is not None:
             # Only on the map, since a line around a fine scratch would hide it. The mask is padded,

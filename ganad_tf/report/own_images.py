@@ -38,7 +38,13 @@ def describe_own_data(
         root=str(account.root),
         layout=account.layout,
         kinds=kind_results(splits, scores, threshold, aurocs),
-        suspects=find_suspects(splits, detector.run, scores, threshold),
+        suspects=find_suspects(
+            splits,
+            detector.run,
+            scores,
+            threshold,
+            pixel_threshold=detector.scorer.pixel_threshold,
+        ),
         duplicates=[[(path, where[path]) for path in group] for group in account.duplicates],
         near_duplicates=[
             ((one.path, where[one.path]), (one.original, where[one.original]), one.difference)
@@ -83,6 +89,7 @@ def find_suspects(
     test_scores: np.ndarray,
     threshold: float,
     count: int = SUSPECTS,
+    pixel_threshold: float | None = None,
 ) -> list[Suspect]:
     """The normal images with the highest scores in all three parts.
 
@@ -92,6 +99,7 @@ def find_suspects(
         test_scores: scores of the test images, which are not computed again.
         threshold: of the detector.
         count: how many, at most.
+        pixel_threshold: of the detector; pixels above it are outlined.
     """
     found = []
     for part in ("train", "validation", "test"):
@@ -111,6 +119,7 @@ def find_suspects(
     for score, path, part, images, index in found[:count]:
         picture = images[np.array([index])]
         heat = predict(picture, outputs=("anomaly_map",))["anomaly_map"][0]
-        drawn = overlay(picture[0], heat, MAP_COLOUR_RANGE)
+        marked = None if pixel_threshold is None else heat > np.float32(pixel_threshold)
+        drawn = overlay(picture[0], heat, MAP_COLOUR_RANGE, marked)
         suspects.append(Suspect(path, part, score, score > threshold, picture[0], drawn))
     return suspects

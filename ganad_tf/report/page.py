@@ -166,6 +166,22 @@ def _pixel_headlines(metrics: Mapping[str, Any]) -> list[Headline]:
             "How much of each defect the maps cover, small ones counting as much as large ones, "
             "with at most 30 % of the sound pixels marked. Guessing would reach 0.15.",
         ),
+        *_mask_headline(metrics),
+    ]
+
+
+def _mask_headline(metrics: Mapping[str, Any]) -> list[Headline]:
+    """How well marked pixels cover defects; nothing without a pixel threshold."""
+    if metrics.get("pixel_f1") is None:
+        return []
+    return [
+        Headline(
+            "Pixel F1",
+            f"{metrics['pixel_f1']:.4f}",
+            "How well the marked pixels, those above the pixel threshold, match the masks of the "
+            "test images: the harmonic mean of the share of marked pixels that are defective and "
+            "the share of defective pixels that are marked.",
+        )
     ]
 
 

@@ -222,4 +222,18 @@ def _outlook(scorer: Scorer, metrics: dict) -> str:
             "The threshold was chosen on the same validation images, which the interval does not "
             "account for. A threshold from --max-false-alarms does not have this problem."
         )
-    return " ".join(sentences)
+    return " ".join([*sentences, *_mask_outlook(scorer, metrics)])
+
+
+def _mask_outlook(scorer: Scorer, metrics: dict) -> list[str]:
+    """Normal images with a marked pixel: how many to expect, and how many the test has."""
+    if scorer.pixel_threshold is None:
+        return []
+    rate = metrics["expected_marked_normal_rate"]
+    return [
+        f"A pixel is marked where the anomaly map is above {scorer.pixel_threshold:.4g} "
+        f"({scorer.explanation['pixel_threshold']}). Expected on new normal images: "
+        f"{rate['mean']:.1%} with a marked pixel, with {rate['confidence']:.0%} confidence between "
+        f"{rate['low']:.1%} and {rate['high']:.1%}. Observed in the test: "
+        f"{metrics['marked_normal_rate']:.1%}."
+    ]

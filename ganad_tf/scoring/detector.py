@@ -4,13 +4,14 @@ import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
+from ganad_tf.command_names import command_name
 from ganad_tf.data.arrays import prepare_images
 from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.image_view import ImageView
@@ -19,6 +20,7 @@ from ganad_tf.networks import Generator
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.feature_distance import FeatureDistances
 from ganad_tf.scoring.measure import Measurer
+from ganad_tf.scoring.regions import Explanation, find_regions
 from ganad_tf.scoring.scorer import Scorer
 
 # Fixed for all images, so that a normal image never glows: few normal pixels pass 1.
@@ -26,21 +28,7 @@ MAP_COLOUR_RANGE = (0.0, 2.0)
 RANGES = "image_ranges.json"
 ENCODER_ARRAYS = "encoder.npz"
 
-
 Images = np.ndarray | ImageView | Sequence[np.ndarray]
-
-
-class Explanation(NamedTuple):
-    """Where images look anomalous; see `Detector.explain`.
-
-    Args:
-        anomaly_map: float32 [N, h, w]; a value of 1 is the 99.9th percentile over normal validation
-            pixels, the same for all images.
-        reconstruction: uint8 [N, h, w, C], the images as the generator repeats them.
-    """
-
-    anomaly_map: np.ndarray
-    reconstruction: np.ndarray
 
 
 class Detector:
@@ -91,6 +79,11 @@ class Detector:
         encoder = self.measurer.encoder
         return [self.generator] if encoder is None else [self.generator, encoder.encoder]
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether it has a pixel threshold, which detectors of earlier versions do not have."""
+        return self.scorer.pixel_threshold is not None
+
     def graph(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """The scoring graph, for evaluation and for export alike.
 
@@ -100,16 +93,18 @@ class Detector:
         Returns:
             `score` float32 [N], higher is more anomalous; `probability` float32 [N];
             `is_anomaly` bool [N]; `anomaly_map` float32 [N, h, w], see `Scorer.anomaly_map`;
-            `reconstruction` uint8 [N, h, w, C].
+            `reconstruction` uint8 [N, h, w, C]; and with a pixel threshold `mask` bool [N, h, w].
         """
         wanted = {component.name for component in self.scorer.components}
         measured = self.measurer(images, wanted | set(self.scorer.map_kinds()))
         score = self.scorer.score(measured.values)
+        anomaly_map = self.scorer.anomaly_map(measured.maps)
         return {
             "score": score,
             "probability": self.scorer.probability(score),
             "is_anomaly": self.scorer.is_anomaly(score),
-            "anomaly_map": self.scorer.anomaly_map(measured.maps),
+            "anomaly_map": anomaly_map,
+            **({"mask": self.scorer.mask(anomaly_map)} if self.has_mask else {}),
             "reconstruction": measured.reconstruction,
         }
 
@@ -130,9 +125,18 @@ class Detector:
         return self.run(self._in_shape(images), outputs=("probability",))["probability"]
 
     def explain(self, images: Images) -> Explanation:
-        """The anomaly map and the reconstruction of each image, at the size of `image_shape`."""
-        results = self.run(self._in_shape(images), outputs=Explanation._fields)
-        return Explanation(**results)
+        """Where each image looks anomalous, at the size of `image_shape`."""
+        outputs = ("anomaly_map", "reconstruction", *(("mask",) if self.has_mask else ()))
+        found = self.run(self._in_shape(images), outputs=outputs)
+        maps, reconstruction, mask = (
+            found["anomaly_map"],
+            found["reconstruction"],
+            found.get("mask"),
+        )
+        if mask is None:
+            return Explanation(maps, reconstruction)
+        regions = [find_regions(*pair) for pair in zip(maps, mask, strict=True)]
+        return Explanation(maps, reconstruction, mask, regions)
 
     def export(self, path: str | os.PathLike[str], images: Images | None = None) -> None:
         """Writes the detector for other runtimes, if they give its scores and decisions.
@@ -172,8 +176,14 @@ class Detector:
 
         Raises:
             DataError: if the images are of another type or shape.
+            ArtefactError: if `mask` is asked for, and the detector has no pixel threshold.
         """
         self._check(images)
+        if "mask" in outputs and not self.has_mask:
+            raise ArtefactError(
+                "outputs: expected a detector with a pixel threshold for `mask` (train again, or "
+                f"use `{command_name('recalibrate')} --run`). Received: one of an earlier version"
+            )
         batch_size = batch_size or batch_size_for(self.measurer)
         parts = []
         for start in range(0, len(images), batch_size):

@@ -28,6 +28,7 @@ from ganad_tf.scoring.feature_distance import (
     pooled_features,
 )
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
+from ganad_tf.scoring.fit_pixels import normal_peaks, with_pixel_threshold
 from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
@@ -99,11 +100,12 @@ def fit_detector(
     train, validation = splits.train, splits.validation
     distances = _fit_distances(generator, train.images, fitted_normals(train, plan.seed), plan.seed)
     measurer = Measurer(generator, distances, encoder)
-    values, scales = measure_part(measurer, validation)
+    values, scales, maps = measure_part(measurer, validation)
     scorer = fit_to_validation(values, validation.is_anomaly, scales, plan, encoder is not None)
+    peaks = normal_peaks(measurer, scorer, validation, maps)
     return Detector(
         measurer,
-        scorer,
+        with_pixel_threshold(scorer, peaks, plan.max_false_alarms),
         splits.image_shape,
         splits.resize,
         splits.bit_depth,
@@ -148,10 +150,12 @@ class MeasuredPart(NamedTuple):
     Args:
         values: every component of every image, [N] each.
         scales: the scale of every map.
+        maps: every map of the first normal images, about `MAX_PIXELS` pixels at most.
     """
 
     values: dict[str, np.ndarray]
     scales: dict[str, MapScale]
+    maps: dict[str, np.ndarray]
 
 
 def measure_part(measurer: Measurer, part: LabelledImages) -> MeasuredPart:
@@ -182,7 +186,7 @@ def measure_part(measurer: Measurer, part: LabelledImages) -> MeasuredPart:
         some = normals[: max(1, MAX_PIXELS // pixels_each)]
         pixels = map_batches(maps, part.images, some, size)
     scales = {kind: fit_map_scale(pixels[kind], kind != MAX_ERROR) for kind in pixels}
-    return MeasuredPart(found, scales)
+    return MeasuredPart(found, scales, pixels)
 
 
 def _averaged_pixels(images: np.ndarray | ImageView, indices: np.ndarray, plan: Plan) -> np.ndarray:

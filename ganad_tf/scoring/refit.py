@@ -15,6 +15,7 @@ from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.fit_detector import fit_to_validation, fitted_normals, measure_part
 from ganad_tf.scoring.fit_encoder import fit_direction
+from ganad_tf.scoring.fit_pixels import normal_peaks, peaks_of, with_pixel_threshold
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.object_or_texture import pretrained_shares
@@ -27,7 +28,7 @@ def refit(
     """Fits the direction to the labelled anomalies and the scorer again, with corrected images.
 
     Corrected anomalies join the labelled anomalies of the training part, and the direction is
-    fitted to both. Corrected normal images join the validation part, so they enter the threshold.
+    fitted to both. Corrected normal images join the validation part, so they enter both thresholds.
     Where the score has no such direction, corrected anomalies join the validation part, too.
 
     Each call starts from the images of the run, so it does not matter which corrections an earlier
@@ -69,6 +70,11 @@ def refit(
         }
         truth = np.concatenate([splits.validation.is_anomaly, is_anomaly[joining]])
         scorer = fit_to_validation(of_all, truth, measured.scales, new_plan, encoder is not None)
+        peaks = [
+            normal_peaks(measurer, scorer, splits.validation, measured.maps),
+            peaks_of(measurer, scorer, images, np.flatnonzero(joining & ~is_anomaly)),
+        ]
+        scorer = with_pixel_threshold(scorer, np.concatenate(peaks), plan.max_false_alarms)
         return Detector(
             measurer,
             scorer,

@@ -21,8 +21,9 @@ from ganad_tf.settings.names import (
     score_name,
 )
 
-# Of scorer.json. Format 1, without a number, had other names for some components.
-FORMAT = 2
+# Of scorer.json. Format 1, without a number, had other names for some components; formats 1 and 2
+# had no pixel threshold.
+FORMAT = 3
 # Components that have a map.
 MAPS = (MAX_ERROR, PATCH_FEATURES, ENCODER_PATCHES, ENCODER_DETAILS)
 # Far below any value that occurs, yet a normal number in float32.
@@ -58,7 +59,11 @@ class Scorer:
         map_scales: component -> the scale of its map; see `Measurement.maps`.
         normal_scores: sorted scores of the normal validation images; any other false-alarm rate
             can be turned into a threshold with them later.
-        explanation: how the components and the threshold were chosen, for people.
+        explanation: how the components and the thresholds were chosen, for people.
+        pixel_threshold: a pixel is marked if its map value is greater; None in detectors of earlier
+            versions, which have no mask.
+        normal_peaks: sorted largest map values of the normal validation images, each of one image;
+            empty without a pixel threshold.
     """
 
     components: tuple[Component, ...]
@@ -68,6 +73,8 @@ class Scorer:
     map_scales: dict[str, MapScale]
     normal_scores: tuple[float, ...]
     explanation: dict
+    pixel_threshold: float | None = None
+    normal_peaks: tuple[float, ...] = ()
 
     def score(self, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The anomaly score [N] of component values, each [N]."""
@@ -110,6 +117,10 @@ class Scorer:
         ]
         return tf.add_n(scaled) / len(scaled)
 
+    def mask(self, anomaly_map: tf.Tensor) -> tf.Tensor:
+        """The marked pixels of an anomaly map, bool [N, h, w]; there must be a threshold."""
+        return anomaly_map > self.pixel_threshold
+
     def uses(self, name: str) -> bool:
         """Whether a component is part of the score."""
         return any(component.name == name for component in self.components)
@@ -120,16 +131,16 @@ class Scorer:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Scorer":
-        """The inverse of `to_dict`; reads format 1, too.
+        """The inverse of `to_dict`; reads earlier formats, too.
 
         Raises:
             ArtefactError: if the format is newer.
         """
         values = dict(values)
         version = values.pop("format", 1)
-        if version not in (1, FORMAT):
+        if version not in range(1, FORMAT + 1):
             raise ArtefactError(
-                f"scorer.json: expected format 1 or {FORMAT}, which this version of ganad_tf "
+                f"scorer.json: expected format 1 to {FORMAT}, which this version of ganad_tf "
                 f"reads. Received: format {version!r}"
             )
         components = tuple(
@@ -141,6 +152,7 @@ class Scorer:
                 **values,
                 "components": components,
                 "normal_scores": tuple(values["normal_scores"]),
+                "normal_peaks": tuple(values.get("normal_peaks", ())),
                 "map_scales": _read_map_scales(values["map_scales"]),
             }
         )

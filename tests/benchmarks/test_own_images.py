@@ -65,8 +65,7 @@ def test_sneakers_are_drawn_by_the_seed(splits, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("rate", "inside"), [(0.04, True), (0.0, False), (0.2, False)])
 def test_observed_alarms_are_judged_by_what_few_images_can_tell(rate, inside):
-    calibration = {"normal_scores": list(range(1, 200)), "threshold": 189}
-    judged = own_images.judge({"n_normal": 500, "false_alarm_rate": rate}, calibration)
+    judged = own_images.judge(500, list(range(1, 200)), 189, rate)
     assert judged["inside"] is inside
     assert judged["mean"] == pytest.approx(11 / 200)
     assert judged["low"] < 0.05 < judged["high"]
@@ -79,10 +78,7 @@ def test_the_interval_holds_for_exchangeable_scores():
         scores = np.sort(rng.normal(size=139))
         threshold = scores[132]  # of 5 %: the 133rd of 139
         observed = float((rng.normal(size=600) > threshold).mean())
-        inside += own_images.judge(
-            {"n_normal": 600, "false_alarm_rate": observed},
-            {"normal_scores": scores, "threshold": threshold},
-        )["inside"]
+        inside += own_images.judge(600, scores, threshold, observed)["inside"]
     assert inside >= 168  # 90 % of 200, less three standard deviations
 
 
@@ -100,3 +96,15 @@ def test_the_table_says_what_is_not_measured(tmp_path, monkeypatch):
     assert f"| {name} | 0.9877 | 0.9000 | 0.8000 | 1.5 min |" in table
     assert "| *mean of the three, 20 labelled defects without masks* | 0.9877 |" in table
     assert "brick 0%, grass 3%, gravel 80%." in table
+
+
+def test_the_table_tells_of_marked_images_where_they_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    (tmp_path / "own").mkdir()
+    for seed, rate in ((0, 0.04), (1, 0.06)):
+        judged = own_images.judge(500, list(range(1, 200)), 189, rate)
+        kept = {"alarms": judged, **({"marks": judged} if seed else {})}
+        (tmp_path / "own" / f"alarms-{seed}.json").write_text(json.dumps(kept))
+    table = figures._own_table()
+    assert "on unseen normal images, 2 random splits and seeds: observed 4.0% to 6.0%" in table
+    assert "marked pixel, which the same rate promises, 1 random splits and seeds: obs" in table

@@ -6,6 +6,7 @@ from sklearn.metrics import f1_score
 
 from ganad_tf.calibration.thresholds import (
     best_f1_threshold,
+    choose_pixel_threshold,
     choose_threshold,
     conformal_threshold,
 )
@@ -64,3 +65,31 @@ def test_too_few_anomalies_or_an_asked_for_rate_give_a_promise(rng):
 def test_without_a_rate_any_number_of_normal_images_will_do(count):
     scores = np.arange(float(count))
     assert choose_threshold(scores, np.zeros(count, bool)).value <= scores.max()
+
+
+def test_the_pixel_threshold_promises_the_asked_share_of_marked_images():
+    chosen = choose_pixel_threshold(np.arange(99.0), 0.1)
+    assert chosen.value == conformal_threshold(np.arange(99.0), 0.1)
+    assert chosen.rule == "at most 10.00% of normal images have a marked pixel (conformal)"
+
+
+def test_by_default_five_per_cent_may_be_marked_or_what_so_few_images_can_promise():
+    assert choose_pixel_threshold(np.arange(99.0)).value == 94.0
+    few = choose_pixel_threshold(np.arange(9.0))
+    assert few.value == 8.0
+    assert "at most 10.01%" in few.rule
+
+
+def test_a_share_that_so_few_peaks_cannot_promise_is_refused():
+    with pytest.raises(UsageError, match=r"at least 0\.1 with 9 normal images"):
+        choose_pixel_threshold(np.arange(9.0), 0.05)
+
+
+def test_the_promise_on_marked_images_holds_over_exchangeable_draws(rng):
+    shares = []
+    for _ in range(400):
+        peaks = rng.gamma(2, size=(239, 16)).max(axis=1)
+        chosen = choose_pixel_threshold(peaks[:39], 0.1)
+        shares.append((peaks[39:] > chosen.value).mean())
+    # k = 36 of 39, so the mean is 4 / 40 for every distribution.
+    assert np.mean(shares) == pytest.approx(0.1, abs=0.008)

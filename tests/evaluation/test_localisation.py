@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import f1_score
 
 from ganad_tf.data.masks import Masks
 from ganad_tf.errors import DataError
@@ -153,3 +154,26 @@ def test_maps_that_cannot_be_measured_are_refused():
         Localisation().add(np.ones((1, 3, 3)), np.ones((1, 3, 4)))
     with pytest.raises(DataError, match="NaN"):
         Localisation().add(np.full((1, 3, 3), np.nan), np.ones((1, 3, 3)))
+
+
+def test_pixel_f1_counts_marked_pixels_over_all_images(rng, masks):
+    maps = rng.random(masks.shape).astype(np.float32) + masks / 2
+    result = Localisation(threshold=0.7)
+    for image in range(len(maps)):
+        result.add(maps[image : image + 1], masks[image : image + 1])
+    expected = f1_score(masks.ravel(), (maps > np.float32(0.7)).ravel())
+    assert result.pixel_f1() == pytest.approx(expected)
+
+
+def test_without_a_threshold_or_a_defect_there_is_no_pixel_f1(rng, masks):
+    maps = rng.random(masks.shape)
+    assert measured(maps, masks).pixel_f1() is None
+    result = Localisation(threshold=0.5)
+    result.add(maps, np.zeros_like(masks))
+    assert result.pixel_f1() is None
+
+
+def test_defects_of_which_no_pixel_is_marked_give_a_pixel_f1_of_zero(rng, masks):
+    result = Localisation(threshold=2.0)
+    result.add(rng.random(masks.shape), masks)
+    assert result.pixel_f1() == 0.0

@@ -82,6 +82,8 @@ def test_a_model_keeps_its_normal_scores_and_adds_the_corrected_images(model_pat
     expected = np.sort(np.concatenate([old.normal_scores, scores]).astype(np.float32))
     np.testing.assert_array_equal(new.normal_scores, expected)
     assert new.ranges == old.ranges
+    assert new.pixel_threshold == old.pixel_threshold
+    np.testing.assert_array_equal(new.normal_peaks, old.normal_peaks)
     record = json.loads(new.metadata["recalibrated"])
     assert (record["normal_images"], record["anomalous_images"]) == (62, 1)
     assert record["stored_normal_scores"] == 60
@@ -181,6 +183,8 @@ def test_a_refitted_detector_is_the_one_that_had_the_labels_from_the_start(
     test = np.asarray(splits.test.images)
     np.testing.assert_allclose(new.score_samples(test), other.score_samples(test), atol=1e-4)
     assert new.scorer.threshold == pytest.approx(other.scorer.threshold, abs=1e-4)
+    limits = [one.scorer.pixel_threshold for one in (new, other)]
+    assert limits[0] == pytest.approx(limits[1], rel=1e-3)
 
 
 def test_corrected_normal_images_enter_the_threshold_and_known_images_count_once(
@@ -192,7 +196,9 @@ def test_corrected_normal_images_enter_the_threshold_and_known_images_count_once
     new, fitted = refit(one_label, splits, plan, images, np.zeros(3, bool))
     assert fitted["labelled_anomalies"] == {"old": 1, "new": 1}
     before = len(one_label.scorer.normal_scores)
-    assert len(new.scorer.normal_scores) == before + 2
+    assert len(new.scorer.normal_scores) == len(new.scorer.normal_peaks) == before + 2
+    peak = new.run(images, outputs=("anomaly_map",))["anomaly_map"].max()
+    assert new.scorer.normal_peaks[-1] >= peak * (1 - 1e-5)
     assert new.scorer.threshold > one_label.scorer.threshold
     # A normal validation image that turns out to be an anomaly is no longer a normal one.
     new, _ = refit(one_label, splits, plan, known, np.ones(1, bool))

@@ -11,6 +11,7 @@ from export.limits import auroc_error, auroc_interval, share_interval
 from export.model_card import describe_model, render
 from export.parity import Row
 from export.pipeline import export
+from export.quantize import Quantized
 
 NOTHING = {"files": {}, "versions": {}}
 
@@ -33,7 +34,10 @@ def test_an_export_writes_a_card_with_its_own_figures(detector, splits, tmp_path
     assert f"| AUROC | {figures['auroc'][0]:.4f} |" in text
     for known in (splits.fingerprint, description["files"]["model.onnx"]["sha256"], "MIT"):
         assert known in text
-    assert text.count("\n## ") == 9
+    assert text.count("\n## ") == 10
+
+
+INT8 = Quantized(0.5, (), 1.0, 1, None, None, pixel_threshold=2.5)
 
 
 def keras_row(**changes) -> Row:
@@ -53,10 +57,17 @@ def test_without_a_test_set_there_are_no_figures(detector, splits):
 
 def test_more_false_alarms_than_promised_are_said_to_be_so(detector, splits):
     confusion = {"tn": 10, "fp": 90, "fn": 0, "tp": 100}
-    card = describe_model(detector, splits, [keras_row(confusion=confusion)], 0.5)
+    card = describe_model(detector, splits, [keras_row(confusion=confusion)], INT8)
     text = render(card, NOTHING)
     assert "more false alarms than validation promises" in text
     assert "The int8 model has a threshold of its own, 0.5." in text
+    assert "The int8 model has a pixel threshold of its own, 2.5." in text
+
+
+def test_the_promise_on_marked_pixels_is_told(detector, splits):
+    card = describe_model(detector, splits, [keras_row()], None)
+    assert card["pixel_threshold"]["value"] == detector.scorer.pixel_threshold
+    assert "at most 5.00% of normal images have a marked pixel" in render(card, NOTHING)
 
 
 def test_names_from_users_stay_text(detector, splits):

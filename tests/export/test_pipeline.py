@@ -1,11 +1,13 @@
 """Exporting: all or nothing, hashes that match, versions that never change."""
 
+import dataclasses
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
-from export import pipeline
+from export import parity, pipeline
 from export.parity import MAX_SCORE_DIFFERENCE, Row, compare, failures
 from export.pipeline import Options, export
 from export.runtime import Scorer
@@ -65,6 +67,10 @@ def row(name, tolerance, difference, differing, auroc, error=0.0):
         (row("a", MAX_SCORE_DIFFERENCE, 2e-4, 0, 0.9), "expected scores within 0.0001"),
         (row("a", MAX_SCORE_DIFFERENCE, float("nan"), 0, 0.9), "expected scores within 0.0001"),
         (row("a", MAX_SCORE_DIFFERENCE, 0.0, 1, 0.9), "1 of 1000 differ"),
+        (
+            dataclasses.replace(row("a", MAX_SCORE_DIFFERENCE, 0.0, 0, 0.9), differing_pixels=3),
+            "expected Keras's masks. Received: 3 pixels",
+        ),
         (row("a", None, 0.5, 10, 0.9), "Received: 10 of 1000, at least 0.54%"),
         (row("a", None, 0.5, 9, 0.8979, 0.0005), "AUROC at most 0.001 below 0.9000"),
     ],
@@ -72,6 +78,12 @@ def row(name, tolerance, difference, differing, auroc, error=0.0):
 def test_each_kind_of_disagreement_is_named(other, said):
     (sentence,) = failures([row("Keras", MAX_SCORE_DIFFERENCE, 0.0, 0, 0.9), other], 1000)
     assert said in sentence
+
+
+def test_pixels_near_the_pixel_threshold_may_be_marked_otherwise():
+    heat = np.array([[[1.9, 1.999, 2.001, 2.1]]])
+    masks = heat > 2, np.array([[[True, True, False, True]]])
+    assert parity._differing_pixels(2.0, (heat, masks[0]), (heat, masks[1])) == 1
 
 
 def test_agreement_says_nothing():

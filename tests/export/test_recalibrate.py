@@ -118,6 +118,48 @@ def test_the_heat_map_is_scaled_by_the_new_normal_images(kind, paths, folders, t
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_pixels_are_marked_by_the_peaks_of_the_new_normal_images(
+    kind, paths, folders, images, tmp_path, capsys
+):
+    new = tmp_path / "new.onnx"
+    run(paths[kind], folders / "normal", "--max-false-alarms", 0.1, "--output", new)
+    before, scorer = Scorer(paths[kind]), Scorer(new)
+    pixels = np.stack([scorer.read(file) for file in sorted((folders / "normal").iterdir())])
+    maps = scorer.score(pixels, outputs=("anomaly_map",))["anomaly_map"]
+    peaks = maps.max(axis=(1, 2))
+    np.testing.assert_allclose(scorer.normal_peaks, np.sort(peaks), rtol=1e-5)
+    limit = scorer.pixel_threshold
+    assert limit == conformal_threshold(scorer.normal_peaks, 0.1) != before.pixel_threshold
+    found = scorer.score(images, outputs=("anomaly_map", "mask"))
+    np.testing.assert_array_equal(found["mask"], found["anomaly_map"] > np.float32(limit))
+    record = json.loads(scorer.metadata["recalibrated"])
+    assert record["pixel_threshold"]["old"] == before.pixel_threshold
+    assert record["pixel_threshold"]["new"] == limit
+    assert record["expected_marked_normal_rate"] == expected_rate(scorer.normal_peaks, limit)
+    assert "10.00% of normal images have a marked pixel (conformal)" in capsys.readouterr().out
+
+
+def test_a_model_of_an_earlier_version_gets_a_mask(paths, folders, images, tmp_path, capsys):
+    model = onnx.load(paths["float32"])
+    kept = [output for output in model.graph.output if output.name != "mask"]
+    nodes = [node for node in model.graph.node if "mask" not in node.output]
+    entries = [e for e in model.metadata_props if e.key not in ("pixel_threshold", "normal_peaks")]
+    for field, values in (("output", kept), ("node", nodes)):
+        model.graph.ClearField(field)
+        getattr(model.graph, field).extend(values)
+    model.ClearField("metadata_props")
+    model.metadata_props.extend(entries)
+    onnx.save(model, tmp_path / "old.onnx")
+    run(tmp_path / "old.onnx", folders / "normal", "--output", tmp_path / "new.onnx")
+    assert "pixel threshold: none before, " in capsys.readouterr().out
+    found = Scorer(tmp_path / "new.onnx").score(images, outputs=("score", "anomaly_map", "mask"))
+    limit = Scorer(tmp_path / "new.onnx").pixel_threshold
+    np.testing.assert_array_equal(found["mask"], found["anomaly_map"] > np.float32(limit))
+    scores = Scorer(paths["float32"]).score(images)["score"]
+    np.testing.assert_array_equal(found["score"], scores)
+
+
 def test_the_ranges_are_those_of_the_new_images_so_that_they_no_longer_warn(
     paths, folders, images, tmp_path
 ):
@@ -279,6 +321,10 @@ def test_a_run_carries_the_new_values_to_its_next_export(
     assert scorer.threshold == conformal_threshold(scorer.normal_scores, 0.1) != before.threshold
     assert scorer.map_scales.keys() == before.map_scales.keys()
     assert scorer.map_scales != before.map_scales
+    assert scorer.pixel_threshold == conformal_threshold(scorer.normal_peaks, 0.1)
+    assert len(scorer.normal_peaks) == 50
+    maps = again.run(images, outputs=("anomaly_map", "mask"))
+    np.testing.assert_array_equal(maps["mask"], maps["anomaly_map"] > scorer.pixel_threshold)
     assert scorer.components == before.components
     assert again.image_ranges["images"] == 50
     kept = json.loads((finished_run / "detector/from_training/scorer.json").read_text())
@@ -287,6 +333,7 @@ def test_a_run_carries_the_new_values_to_its_next_export(
     metadata = {entry.key: entry.value for entry in exported.metadata_props}
     assert json.loads(metadata["recalibrated"]) == scorer.explanation["recalibrated"]
     assert float(metadata["threshold"]) == scorer.threshold
+    assert float(metadata["pixel_threshold"]) == scorer.pixel_threshold
 
 
 def test_a_run_is_changed_wholly_or_not_at_all(finished_run, folders, monkeypatch):
@@ -304,7 +351,7 @@ def measured(scores):
 
 
 def test_the_report_says_what_so_many_images_can_promise(rng):
-    before = Before("0" * 64, -1.0, None, {})
+    before = Before("0" * 64, -1.0, None)
     fitted = fit(before, measured(rng.normal(size=40)), None, None)
     text = "\n".join(report(fitted))
     rate = expected_rate(fitted.normal_scores, fitted.threshold.value)
@@ -319,7 +366,7 @@ def test_the_report_says_what_so_many_images_can_promise(rng):
 def test_the_stated_interval_holds_over_many_draws(rng):
     inside = 0
     for _ in range(200):
-        fitted = fit(Before("", 0.0, None, {}), measured(rng.normal(size=40)), None, 0.1)
+        fitted = fit(Before("", 0.0, None), measured(rng.normal(size=40)), None, 0.1)
         seen = (rng.normal(size=4000) > fitted.threshold.value).mean()
         rate = fitted.record["expected_false_alarm_rate"]
         inside += rate["low"] <= seen <= rate["high"]
@@ -327,6 +374,6 @@ def test_the_stated_interval_holds_over_many_draws(rng):
 
 
 def test_a_promise_is_refused_that_so_few_images_cannot_make():
-    before = dataclasses.replace(Before("", 0.0, None, {}), threshold=1.0)
+    before = dataclasses.replace(Before("", 0.0, None), threshold=1.0)
     with pytest.raises(UsageError, match="with 9 normal images"):
         fit(before, measured(np.arange(9)), None, 0.05)

@@ -55,7 +55,7 @@ def test_a_folder_is_trained_on_and_scored(photos, train, tmp_path, protocol):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["protocol"] == protocol
     assert metrics["n_normal"] == 18
-    assert metrics["pixel_auroc"] is metrics["aupro"] is None
+    assert metrics["pixel_auroc"] is metrics["aupro"] is metrics["pixel_f1"] is None
     assert set(metrics["auroc_by_kind"]) <= {"anomaly/big scratch", "anomaly/löcher"} | {
         "big scratch",
         "löcher",
@@ -108,6 +108,11 @@ def test_masks_give_pixel_figures_and_the_report_tells_of_the_folder(train, tmp_
     # Black on grey stands out in any map.
     assert metrics["pixel_auroc"] > 0.7
     assert 0 < metrics["aupro"] <= 1
+    assert 0 <= metrics["pixel_f1"] <= 1
+    assert metrics["pixel_threshold"] == Detector.load(run).scorer.pixel_threshold
+    marked = metrics["expected_marked_normal_rate"]
+    assert 0 <= marked["low"] < marked["mean"] < marked["high"] <= 1
+    assert round(metrics["marked_normal_rate"] * 8, 9).is_integer()
     expected = metrics["expected_false_alarm_rate"]
     assert 0 <= expected["low"] < expected["mean"] < expected["high"] <= 1
     assert expected["confidence"] == 0.9
@@ -127,6 +132,9 @@ def test_masks_give_pixel_figures_and_the_report_tells_of_the_folder(train, tmp_
         "Files left out: 1",
         "train/good/broken.png",
         "outline of the defect",
+        "green line surrounds the pixels that are marked",
+        "Pixel F1",
+        "with a marked pixel",
     ):
         assert text in report
     assert (run / "plots" / "overlays.png").exists()

@@ -12,6 +12,16 @@ def test_the_report_shows_what_the_runtime_writes(rng, shape):
     ours = overlays.overlay(pixels, heat, (0, 2))
     np.testing.assert_array_equal(ours, runtime.overlay(pixels, heat, (0, 2)))
     assert overlays.HEAT == runtime.HEAT
+    mask = heat > 1
+    ours = overlays.overlay(pixels, heat, (0, 2), mask)
+    np.testing.assert_array_equal(ours, runtime.overlay(pixels, heat, (0, 2), mask))
+    assert (ours == runtime.OUTLINE).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("side", [9, 650])
+def test_both_draw_outlines_of_one_thickness(rng, side):
+    mask = rng.random((side, side)) < 0.9
+    np.testing.assert_array_equal(overlays.outline(mask), runtime.outline(mask))
 
 
 def test_a_grey_image_is_drawn_as_its_coloured_equal_and_stays_itself_where_it_is_cool(rng):

@@ -22,7 +22,9 @@ def predict(images, outputs=("score",)):
 
 
 # All of a detector that `describe_own_data` uses.
-DETECTOR = SimpleNamespace(run=predict, scorer=SimpleNamespace(threshold=THRESHOLD))
+DETECTOR = SimpleNamespace(
+    run=predict, scorer=SimpleNamespace(threshold=THRESHOLD, pixel_threshold=2.0)
+)
 
 
 @pytest.fixture

@@ -46,6 +46,9 @@ def evaluated(threshold=188.0, test_scores=None, **settings):
         "expected_false_alarm_rate": expected_rate(NORMAL_SCORES, threshold),
         "pixel_auroc": None,
         "aupro": None,
+        "pixel_f1": None,
+        "marked_normal_rate": 0.25,
+        "expected_marked_normal_rate": expected_rate(NORMAL_SCORES, 150.0),
         "baselines": {},
         "best_epoch": 1,
         "training_seconds": 125.0,
@@ -59,7 +62,14 @@ def evaluated(threshold=188.0, test_scores=None, **settings):
             "validation_auroc": {},
         },
     }
-    scorer = SimpleNamespace(threshold=threshold, normal_scores=NORMAL_SCORES, components=())
+    scorer = SimpleNamespace(
+        threshold=threshold,
+        normal_scores=NORMAL_SCORES,
+        components=(),
+        pixel_threshold=1.5,
+        normal_peaks=NORMAL_SCORES / 100,
+        explanation={"pixel_threshold": "at most 5.00% of normal images have a marked pixel"},
+    )
     detector = SimpleNamespace(run=predict, scorer=scorer)
     plan = make_plan(config, splits)
     return EvaluatedRun(
@@ -127,6 +137,14 @@ def test_more_false_alarms_than_chance_allows_are_pointed_out(folder):
 def test_a_threshold_chosen_on_the_same_scores_is_pointed_out(folder, threshold, doubted):
     text = page(folder, evaluated(threshold))
     assert ("chosen on the same validation images" in text) == doubted
+
+
+def test_marked_normal_images_are_told_beside_those_expected(folder):
+    text = page(folder, evaluated())
+    assert "A pixel is marked where the anomaly map is above 1.5 (at most 5.00% of" in text
+    # Of 199 normal peaks, 49 are above.
+    assert "Expected on new normal images: 24.5% with a marked pixel" in text
+    assert "Observed in the test: 25.0%." in text
 
 
 def test_an_own_folder_gives_the_page_its_name(folder, tmp_path):

@@ -1,3 +1,6 @@
+import dataclasses
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,9 @@ from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector
+
+# The package's name `fit_detector` is the function.
+fit_module = sys.modules["ganad_tf.scoring.fit_detector"]
 
 
 def labelled(rng, count):
@@ -45,6 +51,7 @@ def test_outputs_have_the_promised_names_shapes_and_types(detector, rng):
         "probability": ("float32", (3,)),
         "is_anomaly": ("bool", (3,)),
         "anomaly_map": ("float32", (3, 28, 28)),
+        "mask": ("bool", (3, 28, 28)),
         "reconstruction": ("uint8", (3, 28, 28, 1)),
     }
 
@@ -62,6 +69,58 @@ def test_normal_images_stay_cool_on_the_anomaly_map(detector):
     maps = detector.run(normal, outputs=("anomaly_map",))["anomaly_map"]
     assert 0.2 < np.quantile(maps, 0.999) < 1.1
     assert np.median(maps) < 0.8
+
+
+@pytest.fixture(scope="module")
+def old_detector(detector):
+    """As of an earlier version, without a pixel threshold."""
+    scorer = dataclasses.replace(detector.scorer, pixel_threshold=None, normal_peaks=())
+    return Detector(detector.measurer, scorer, detector.image_shape)
+
+
+def test_the_pixel_threshold_is_the_conformal_one_of_the_largest_map_values(detector):
+    rng = np.random.default_rng(0)
+    labelled(rng, 80)  # those that it was fitted on, as in the fixture; the next are validation
+    normal = labelled(rng, 60).images[::2]
+    maps = detector.run(normal, outputs=("anomaly_map",))["anomaly_map"]
+    peaks, scorer = np.sort(maps.max(axis=(1, 2))), detector.scorer
+    np.testing.assert_allclose(scorer.normal_peaks, peaks, rtol=1e-5)
+    # 30 images promise 5 % with the 30th smallest.
+    assert scorer.pixel_threshold == scorer.normal_peaks[29]
+    assert scorer.explanation["pixel_threshold"].startswith("at most 5.00% of normal images")
+
+
+def test_maps_that_do_not_fit_into_memory_give_the_same_peaks(detector, monkeypatch):
+    rng = np.random.default_rng(0)
+    train, validation = labelled(rng, 80), labelled(rng, 60)
+    splits = Splits(train, validation, validation, "good", "seen", "0" * 64)
+    monkeypatch.setattr(fit_module, "MAX_PIXELS", 29 * 28 * 28)
+    few = fit_detector(detector.generator, splits, Plan(score="all")).scorer
+    assert len(few.normal_peaks) == 30
+    # The scale of the maps rests on 29 of the 30 images.
+    np.testing.assert_allclose(few.normal_peaks, detector.scorer.normal_peaks, rtol=0.1)
+
+
+def test_an_explanation_marks_pixels_above_the_threshold_and_lists_their_regions(detector, rng):
+    limit = detector.scorer.normal_peaks[0]  # most normal images have a marked pixel then
+    scorer = dataclasses.replace(detector.scorer, pixel_threshold=limit)
+    eager = Detector(detector.measurer, scorer, detector.image_shape)
+    found = eager.explain(labelled(rng, 12).images)
+    assert found.mask.any()
+    np.testing.assert_array_equal(found.mask, found.anomaly_map > np.float32(limit))
+    for mask, heat, regions in zip(found.mask, found.anomaly_map, found.regions, strict=True):
+        assert sum(region.area for region in regions) == mask.sum()
+        assert max((region.peak for region in regions), default=0) == heat[mask].max(initial=0)
+
+
+def test_a_detector_of_an_earlier_version_explains_without_a_mask(old_detector, tmp_path, rng):
+    old_detector.save(tmp_path / "detector")
+    images = labelled(rng, 3).images
+    for detector in (old_detector, Detector.load(tmp_path)):
+        assert detector.explain(images).mask is None
+        assert "mask" not in detector.graph(images)
+    with pytest.raises(ArtefactError, match=r"pixel threshold for `mask`.*Received: one of an ear"):
+        old_detector.run(images, outputs=("mask",))
 
 
 def test_a_saved_detector_scores_the_same(detector, tmp_path, rng):

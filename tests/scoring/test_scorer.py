@@ -168,7 +168,7 @@ def test_a_scorer_of_format_1_is_read(rng):
 
 def test_a_scorer_of_a_newer_format_is_refused_by_its_number(rng):
     values = fit_scorer(*made_values(rng)).to_dict()
-    with pytest.raises(ArtefactError, match=r"expected format 1 or 2.*Received: format 9"):
+    with pytest.raises(ArtefactError, match=r"expected format 1 to 3.*Received: format 9"):
         Scorer.from_dict({**values, "format": 9})
 
 

@@ -6,7 +6,8 @@ import { resize } from "./resize.js";
 const STEPS = 1024; // of the colour table
 
 /**
- * Draws an image with and without its anomaly map.
+ * Draws an image with and without its anomaly map. Regions above the model's pixel threshold, if
+ * there is one, are outlined.
  *
  * @param {{width: number, height: number, rgba: Uint8Array}} image decoded.
  * @param {Float32Array} heat [h, w], the model's anomaly map.
@@ -21,11 +22,42 @@ export function draw(image, heat, model, longest) {
   const pixels = new Uint8ClampedArray(resize(rgba, [coarse.width, coarse.height], size, 4));
   const [high, wide] = model.image_shape;
   const area = placed([image.width, image.height], [wide, high], model.resize);
-  const warm = resize(crop(heat, wide, area), area.slice(2), size, 1);
+  const inner = crop(heat, wide, area);
+  const drawn = colour(pixels, resize(inner, area.slice(2), size, 1), model);
+  if (typeof model.pixel_threshold === "number") {
+    outline(drawn, stretch(inner, area.slice(2), size), size, model);
+  }
   return {
     picture: new ImageData(pixels, ...size),
-    overlay: new ImageData(colour(pixels, warm, model), ...size),
+    overlay: new ImageData(drawn, ...size),
   };
+}
+
+/** A map at another size, each value that of the nearest place. */
+function stretch(heat, [wide, high], [width, height]) {
+  const stretched = new Float32Array(width * height);
+  for (let y = 0, to = 0; y < height; y++) {
+    const row = Math.floor(((y + 0.5) * high) / height) * wide;
+    for (let x = 0; x < width; x++, to++) {
+      stretched[to] = heat[row + Math.floor(((x + 0.5) * wide) / width)];
+    }
+  }
+  return stretched;
+}
+
+/** Colours the marked pixels that lie near the edge of their region or of the image, in place. */
+function outline(rgba, heat, [width, height], model) {
+  const isMarked = (x, y) =>
+    x >= 0 && y >= 0 && x < width && y < height && heat[y * width + x] > model.pixel_threshold;
+  const near = Math.max(1, Math.floor(Math.min(width, height) / model.outline_share));
+  const steps = [-near, 0, near];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (!isMarked(x, y)) continue;
+      const isInner = steps.every((down) => steps.every((along) => isMarked(x + along, y + down)));
+      if (!isInner) rgba.set(model.outline_colour, 4 * (y * width + x));
+    }
+  }
 }
 
 /** Every `step`-th pixel in each direction: thumbnails of large photos need no more. */

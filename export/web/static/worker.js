@@ -73,7 +73,8 @@ async function score({ source }) {
   const image = await decode(source, model);
   const pixels = toModel(image, model);
   const { heat, ...found } = await run(pixels);
-  const { overlay } = draw(image, heat, model, THUMBNAIL);
+  // A thumbnail is too small for outlines.
+  const { overlay } = draw(image, heat, { ...model, pixel_threshold: null }, THUMBNAIL);
   const statistics = model.ranges && measure(pixels, model.image_shape, image);
   const result = { ...found, statistics, thumbnail: overlay };
   return { result, transfer: [overlay.data.buffer] };

@@ -140,6 +140,40 @@ def test_a_folder_gets_the_scores_of_the_runtime(score, files, expected, tmp_pat
     assert "40 images: 38 scored" in capsys.readouterr().out
 
 
+def test_regions_are_a_column_that_only_a_job_with_them_has(
+    score_here, files, encoded, model_path, tmp_path, capsys
+):
+    assert score_here(files, tmp_path / "out", "--regions", "--shard-size", "15") == 1
+    rows = rows_of(tmp_path / "out")
+    pairs = [(str(files / name), name) for name in encoded]
+    records = list(Scorer(model_path).score_files(pairs, regions=True))
+    assert any(row["regions"] for row in rows)
+    for row, record in zip(rows, records, strict=True):
+        assert (row["regions"] is None) == ("error" in record)
+        for ours, theirs in zip(row["regions"] or (), record.get("regions", ()), strict=True):
+            assert {**ours, "peak": None} == {**theirs, "peak": None}
+            assert ours["peak"] == pytest.approx(theirs["peak"], rel=1e-5)
+    # The same folder without them is another job.
+    assert score_here(files, tmp_path / "out", "--shard-size", "15") == 2
+    assert "with regions True" in capsys.readouterr().err
+    assert score_here(files, tmp_path / "plain", "--shard-size", "15") == 1
+    assert "regions" not in rows_of(tmp_path / "plain")[0]
+
+
+def test_a_job_of_an_earlier_version_goes_on(score_here, files, tmp_path):
+    assert score_here(files, tmp_path / "out", "--shard-size", "15") == 1
+    path = tmp_path / "out" / "_manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["regions"], manifest["pixel_threshold"]
+    path.write_text(json.dumps(manifest))
+    assert score_here(files, tmp_path / "out", "--shard-size", "15") == 1
+
+
+def test_a_pixel_threshold_without_regions_is_refused(score_here, files, tmp_path, capsys):
+    assert score_here(files, tmp_path / "out", "--pixel-threshold", "1") == 2
+    assert "--pixel-threshold must go with --regions" in capsys.readouterr().err
+
+
 def test_parquet_gets_the_scores_of_the_runtime(score, encoded, expected, tmp_path):
     contents = list(encoded.values())
     (tmp_path / "in" / "more").mkdir(parents=True)

@@ -21,7 +21,11 @@ def service(saved_model_path):
 def rest_address(saved_model_path):
     """The REST interface's prediction and metadata answers, HOST:PORT."""
     service = Service(saved_model_path)
-    signature = {"inputs": {"images": {"tensor_shape": {"dim": [{"size": "-1"}]}}}}
+    outputs = service.model.signatures["serve"].structured_outputs
+    signature = {
+        "inputs": {"images": {"tensor_shape": {"dim": [{"size": "-1"}]}}},
+        "outputs": {name: {} for name in outputs},
+    }
     sizes = [{"size": "28"}, {"size": "28"}, {"size": "1"}]
     signature["inputs"]["images"]["tensor_shape"]["dim"] += sizes
 

@@ -117,3 +117,29 @@ def test_a_server_that_dies_half_way_is_reported_after_what_was_scored(service, 
     assert all("score" in record for record in records)
     assert "UNAVAILABLE" in err
     assert f"{len(records)} images were scored before" in err
+
+
+def test_both_interfaces_give_the_regions_of_keras(service, rest_address, folder, detector, images):
+    paths = [str(folder / f"{i}.png") for i in range(24)]
+    expected = detector.explain(images[:24]).regions
+    assert any(expected)
+    for client in (Client(service.address), Client(rest_address, rest=True)):
+        records = list(client.score_files(paths, batch_size=5, regions=True))
+        for record, regions in zip(records, expected, strict=True):
+            assert [tuple(region["box"]) for region in record["regions"]] == [
+                region.box for region in regions
+            ]
+            assert [region["area"] for region in record["regions"]] == [
+                region.area for region in regions
+            ]
+
+
+def test_a_model_without_masks_is_refused_before_any_image_is_sent(service, folder, monkeypatch):
+    client = Client(service.address)
+    known = {"score", "probability", "is_anomaly", "anomaly_map"}
+    monkeypatch.setattr(client._transport, "signature", lambda: ((28, 28, 1), known))
+    with pytest.raises(
+        UsageError, match=r"outputs anomaly_map and mask.*Received: anomaly_map, is"
+    ):
+        next(client.score_files([str(folder / "0.png")], regions=True))
+    assert service.requests == 0

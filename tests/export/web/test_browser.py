@@ -12,6 +12,8 @@ from PIL import Image
 from export.runtime import (
     FILE_STATISTICS,
     HEAT,
+    OUTLINE,
+    OUTLINE_SHARE,
     STATISTICS,
     Scorer,
     find_images,
@@ -151,21 +153,24 @@ def test_what_pillow_refuses_is_refused(page, address):
         assert "Received: " in found, name
 
 
-def test_the_heat_map_is_drawn_as_by_runtime_py(page, address):
+@pytest.mark.parametrize("pixel_threshold", [None, 1.5])
+def test_the_heat_map_is_drawn_as_by_runtime_py(page, address, pixel_threshold):
     page.browser.get(address + "empty.html")
     pixels = np.asarray(files.picture(40, 60))
     heat = np.random.default_rng(0).uniform(-0.2, 2.4, (20, 30)).astype(np.float32)
     model = {"image_shape": [20, 30, 3], "resize": "stretch", "map_colour_range": [0, 2]}
+    model |= {"outline_colour": OUTLINE, "outline_share": OUTLINE_SHARE, "heat_colours": HEAT}
+    model["pixel_threshold"] = pixel_threshold
     rgba = np.concatenate([pixels, np.full((40, 60, 1), 255, np.uint8)], -1)
     script = """
         const { draw } = await import("/overlay.js");
         const image = { width: 60, height: 40, rgba: Uint8Array.from(a[0]) };
         return [...draw(image, Float32Array.from(a[1]), a[2], 1024).overlay.data];"""
-    drawn = page.run(
-        script, rgba.ravel().tolist(), heat.ravel().tolist(), {**model, "heat_colours": HEAT}
-    )
+    drawn = page.run(script, rgba.ravel().tolist(), heat.ravel().tolist(), model)
     found = np.reshape(drawn, (40, 60, 4))[..., :3]
-    assert np.abs(found - overlay(pixels, heat, (0, 2)).astype(int)).max() <= 1
+    marked = None if pixel_threshold is None else heat > pixel_threshold
+    assert np.abs(found - overlay(pixels, heat, (0, 2), marked).astype(int)).max() <= 1
+    assert (found == OUTLINE).all(axis=-1).any() == (pixel_threshold is not None)
 
 
 def test_images_that_differ_from_training_are_noticed_as_by_runtime_py(page, address):
