@@ -82,7 +82,7 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
         the mean difference between the largest and the smallest channel of 1024 evenly spaced
         pixels, 0 (grey) to 255.
     """
-    width, height = image.size[::-1] if orientation(image) >= 5 else image.size
+    width, height = shown_size(image)
     saturation = 0.0
     if image.mode[0] not in "1LIF":
         sample = image.resize((32, 32), 0)  # the nearest pixels, in the image's own mode
@@ -90,6 +90,12 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
         channels = np.asarray(sample.convert("RGB"), np.int16)
         saturation = float((channels.max(axis=-1) - channels.min(axis=-1)).mean())
     return max(width, height), round(width / height, 4), round(saturation, 4)
+
+
+def shown_size(image: "Image.Image") -> tuple[int, int]:
+    """Width and height of an opened image as viewers show it, turned by its EXIF data."""
+    width, height = image.size
+    return (height, width) if orientation(image) >= 5 else (width, height)
 
 
 def rank_among(values: np.ndarray, percentiles: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def test_images_of_any_size_and_form_are_taken(detector):
 
 def test_explanations_show_the_defect(detector):
     images, _, masks = make(30, seed=1)
-    heat, reconstruction = detector.explain(images[2:3])
+    heat, reconstruction, *_ = detector.explain(images[2:3])
     assert (heat.shape, reconstruction.shape) == ((1, 32, 32), (1, 32, 32, 1))
     assert heat[masks[2:3]].mean() > heat[~masks[2:3]].mean()
 

@@ -18,7 +18,14 @@ from ganad_tf.data.image_statistics import (
 )
 from ganad_tf.data.images import LabelledImages
 
-SHARED = ("measure_pixels", "measure_file", "rank_among", "find_shifts", "describe_shifts")
+SHARED = (
+    "measure_pixels",
+    "measure_file",
+    "shown_size",
+    "rank_among",
+    "find_shifts",
+    "describe_shifts",
+)
 
 
 def textures(rng, count, gain=1.0, spread=0.03):

@@ -276,8 +276,9 @@ def test_every_runtime_has_the_same_score_or_the_same_reason(
     paths = {name: str(tmp_path / name) for name in MATRIX}
     scorer = Scorer(model_path, max_pixels=LIMIT)
     records = dict(zip(paths, scorer.score_files(paths.values()), strict=True))
-    rows = score_rows(scorer, paths.items(), None, InputShift(None))
-    batch = {name: error or score for name, score, _, _, error in rows}
+    job = {"threshold": None, "regions": False, "pixel_threshold": None}
+    rows = score_rows(scorer, paths.items(), job, InputShift(None))
+    batch = {name: error or score for name, score, *_, error in rows}
     with serve(saved_model_path) as service:
         answers = Client(service.address).score_files(paths.values(), max_pixels=LIMIT)
         client = dict(zip(paths, answers, strict=True))

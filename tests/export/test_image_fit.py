@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from export import onnx_model, saved_model
+from export import onnx_model, runtime, saved_model
 from export.runtime import Scorer, ScoringError, prepare
 from ganad_tf.scoring import Detector
 
@@ -61,9 +61,9 @@ def test_overlays_leave_the_padding_out(onnx, wide, tmp_path, monkeypatch):
     scorer = Scorer(onnx)
     heat = np.zeros((28, 28), np.float32)
     heat[:7] = heat[21:] = 9  # the padding above and below
-    scorer._write_overlay(str(wide[0]), heat, str(tmp_path / "cool.png"))
+    runtime._write_overlay(scorer, str(wide[0]), heat, None, str(tmp_path / "cool.png"))
     heat[7:21, :14] = 9
-    scorer._write_overlay(str(wide[0]), heat, str(tmp_path / "hot.png"))
+    runtime._write_overlay(scorer, str(wide[0]), heat, None, str(tmp_path / "hot.png"))
     original = np.asarray(Image.open(wide[0]))
     cool, hot = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("cool", "hot"))
     np.testing.assert_array_equal(cool, np.repeat(original[..., None], 3, -1))
