@@ -216,8 +216,14 @@ def test_a_run_starts_from_another_one_and_its_images_keep_their_part(photos, tr
 def test_a_stopped_run_goes_on_in_the_same_run_of_its_tracker(
     photos, train, tmp_path, monkeypatch, capsys
 ):
-    """The tracker's package is replaced; tests/test_tracking.py has the real one."""
+    """Package and report are replaced; tests/test_tracking.py has the real package."""
     run, calls = tmp_path / "run", []
+
+    def report(*_):
+        (run / "metrics.json").write_text('{"threshold": 1}')
+        return {}
+
+    monkeypatch.setattr("ganad_tf.experiment._report", report)
     fake = types.ModuleType("mlflow")
 
     def start_run(run_id, run_name):
