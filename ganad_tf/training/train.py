@@ -119,10 +119,9 @@ def _fit(
         StopWhenNotFinite(),
         history,
         keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False),
-        Checkpoint(run / CHECKPOINT),
+        *([TrackEpochs(execution.tracker, history, run)] if execution.tracker else []),
+        Checkpoint(run / CHECKPOINT),  # last: an epoch that is kept is tracked, too
     ]
-    if execution.tracker:
-        callbacks.append(TrackEpochs(execution.tracker, history, run))
     with execution.strategy.scope():
         if worker_index()[1] > 1:
             fit_on_workers(model, batches, plan.epochs, done, callbacks)

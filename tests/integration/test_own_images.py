@@ -5,7 +5,6 @@ import importlib
 import json
 import shutil
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -211,49 +210,3 @@ def test_a_run_starts_from_another_one_and_its_images_keep_their_part(photos, tr
     assert start["run"] == str(first)
     assert train("--from", first, "--output", first, "--overwrite") == 2
     assert (first / "metrics.json").exists()
-
-
-def test_a_stopped_run_goes_on_in_the_same_run_of_its_tracker(
-    photos, train, tmp_path, monkeypatch, capsys
-):
-    """Package and report are replaced; tests/test_tracking.py has the real package."""
-    run, calls = tmp_path / "run", []
-
-    def report(*_):
-        (run / "metrics.json").write_text('{"threshold": 1}')
-        return {}
-
-    monkeypatch.setattr("ganad_tf.experiment._report", report)
-    fake = types.ModuleType("mlflow")
-
-    def start_run(run_id, run_name):
-        calls.append(("start", run_id, run_name))
-        return types.SimpleNamespace(info=types.SimpleNamespace(run_id="first"))
-
-    def log_metrics(values, step=None):
-        calls.append(("metrics", step, "validation_auroc" in values, "test/threshold" in values))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-
-    fake.start_run, fake.log_metrics = start_run, log_metrics
-    fake.log_params = lambda values: calls.append(("params", values["plan/epochs"]))
-    fake.log_artifact = lambda *_: None
-    fake.end_run = lambda status: calls.append(("end", status))
-    flags = ("--data", photos, "--output", run, "--track", "mlflow", *SHORT, "--epochs", "2")
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    assert train(*flags) == 2
-    assert "needs the extra `mlflow`" in capsys.readouterr().err
-    assert not run.exists()
-    monkeypatch.setitem(sys.modules, "mlflow", fake)
-    assert train(*flags) == 130
-    assert train("--resume", run) == 0
-    assert calls == [
-        ("start", None, "run"),
-        ("params", 2),
-        ("metrics", 1, False, False),
-        ("end", "KILLED"),
-        ("start", "first", None),
-        ("metrics", 2, False, False),
-        ("metrics", None, False, True),
-        ("end", "FINISHED"),
-    ]

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,22 @@ from ganad_tf.errors import run_cli
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--epochs", "2", "--steps-per-epoch", "4", "--width", "4", "--discriminator-width", "4")
+
+
+# Stands for the tracker's package; tests/test_tracking.py has the real one.
+MLFLOW = """
+import json, os, types
+def keep(*call):
+    with open(os.environ["CALLS"], "a") as file:
+        file.write(json.dumps(call) + "\\n")
+def start_run(run_id, run_name):
+    keep("start", run_id, run_name)
+    return types.SimpleNamespace(info=types.SimpleNamespace(run_id="first"))
+def log_params(values): keep("params", values["plan/epochs"])
+def log_metrics(values, step=None): keep("metrics", step, "test/auroc" in values)
+def log_artifact(path, below=None): pass
+def end_run(status): keep("end", status)
+"""
 
 
 def train(*flags, **kwargs):
@@ -65,9 +82,11 @@ def test_the_written_scores_give_the_reported_decisions(run):
 
 
 def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
-    """Weights and scores are those of an unbroken run, bit for bit."""
+    """Weights and scores are those of an unbroken run, bit for bit; its tracker sees one run."""
     folder, _ = run
     broken = tmp_path / "broken"
+    (tmp_path / "mlflow.py").write_text(MLFLOW)
+    tracked = {**os.environ, "PYTHONPATH": str(tmp_path), "CALLS": str(tmp_path / "calls")}
     code = (
         "from ganad_tf.environment import start_tensorflow\n"
         "start_tensorflow()  # as train.py does before it imports TensorFlow\n"
@@ -79,9 +98,13 @@ def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
         "c.Checkpoint.on_epoch_end = then_die\n"
         "runpy.run_path('train.py', run_name='__main__')\n"
     )
-    flags = ["--normal", "sneaker", "--output", str(broken), *SHORT]
+    flags = ["--normal", "sneaker", "--output", str(broken), "--track", "mlflow", *SHORT]
     killed = subprocess.run(
-        [sys.executable, "-c", code, *flags], cwd=ROOT, capture_output=True, timeout=600
+        [sys.executable, "-c", code, *flags],
+        cwd=ROOT,
+        env=tracked,
+        capture_output=True,
+        timeout=600,
     )
     assert killed.returncode == 9
     assert not (broken / "metrics.json").exists()
@@ -90,12 +113,22 @@ def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
     assert "seed: 0 != 1" in different.stderr
     split = json.loads((broken / "split.json").read_text())
     (broken / "split.json").write_text(json.dumps({**split, "fingerprint": "another"}))
-    leaking = train("--resume", broken)
+    leaking = train("--resume", broken, env=tracked)
     assert leaking.returncode == 1
     assert "expected the images and the split that the run was begun with" in leaking.stderr
     (broken / "split.json").write_text(json.dumps(split))
-    resumed = train("--resume", broken)
+    resumed = train("--resume", broken, env=tracked)
     assert resumed.returncode == 0, resumed.stderr
+    calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+    assert calls == [
+        ["start", None, "broken"],
+        ["params", 2],
+        ["metrics", 1, False],
+        ["start", "first", None],
+        ["metrics", 2, False],
+        ["metrics", None, True],
+        ["end", "FINISHED"],
+    ]
     assert "resuming after epoch 1" in resumed.stdout
     unbroken, resumed = (keras.saving.load_model(f / "model.keras") for f in (folder, broken))
     for ours, theirs in zip(unbroken.get_weights(), resumed.get_weights(), strict=True):
