@@ -182,6 +182,8 @@ def place(request, block, checkout, tmp_path) -> Path:
     else:  # most blocks only use a model
         source = "trained" if re.search(f"--(run|split|from) {PHOTOS}", block.text) else "fitted"
     folder = copied(request.getfixturevalue(source), tmp_path)
+    if source == "trained" and " model.onnx" in block.text:
+        shutil.copy(request.getfixturevalue("fitted") / "model.onnx", folder)
     if block.trains and "--max-false-alarms 0.01" in block.text:
         # A promise of 1 % needs 99 normal images in validation.
         draw(folder / "photos" / "normal" / "more", 1500, seed=4)
