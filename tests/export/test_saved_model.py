@@ -33,6 +33,7 @@ def test_outputs_are_named_and_typed(loaded, images):
         "probability": ("float32", (3,)),
         "is_anomaly": ("bool", (3,)),
         "anomaly_map": ("float32", (3, 28, 28)),
+        "mask": ("bool", (3, 28, 28)),
         "reconstruction": ("uint8", (3, 28, 28, 1)),
     }
 
