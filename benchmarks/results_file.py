@@ -29,12 +29,20 @@ def save(name: str, values: dict) -> Path:
 
 
 def revision() -> str | None:
-    """Which commit the code is at, marked `-dirty` if changed since; None outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--match="]
-    root = Path(__file__).parents[1]
+    """Which commit the code is at, marked `-dirty` if changed since; None outside a checkout.
+
+    New results change no code, so they are passed over.
+    """
+    changes = "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"
     try:
-        return subprocess.run(
-            command, cwd=root, check=True, capture_output=True, text=True
-        ).stdout.strip()
+        commit, changed = _git("rev-parse", "--short=12", "HEAD"), _git(*changes)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    root = Path(__file__).parents[1]
+    return subprocess.run(
+        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,105 @@
+"""Tables of single runs: training, formats and speeds."""
+
+import json
+
+from benchmarks.results_file import RESULTS
+
+
+def quality_table() -> str:
+    rows = [
+        "| normal class | test AUROC | average precision | anomalies found | false alarms "
+        "| score chosen | training | peak memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted(RESULTS.glob("train-seen-*.json")):
+        m = json.loads(path.read_text())
+        rows.append(
+            f"| {m['normal']} | {m['auroc']:.4f} | {m['average_precision']:.4f} "
+            f"| {m['recall']:.1%} | {m['false_alarm_rate']:.1%} | {m['scorer']['score']} "
+            f"| {m['training_seconds'] / 60:.1f} min | {m['peak_memory_mb'] / 1024:.1f} GiB |"
+        )
+    return "\n".join(rows)
+
+
+def baseline_table() -> str:
+    rows = ["| normal class | this model | baseline | its AUROC |", "|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("train-seen-*.json")):
+        m = json.loads(path.read_text())
+        for name, baseline in m["baselines"].items():
+            rows.append(f"| {m['normal']} | {m['auroc']:.4f} | {name} | {baseline['auroc']:.4f} |")
+    return "\n".join(rows)
+
+
+def step_table() -> str:
+    results = json.loads((RESULTS / "train_step.json").read_text())
+    rows = [
+        "| preset | width | full step | generator-only step | cost ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for preset in ("small", "paper"):
+        m = results[preset]
+        speeds = m["images_per_second"]
+        rows.append(
+            f"| {preset} | {m['width']} | {speeds['full']:.0f} images/s "
+            f"| {speeds['reconstruction']:.0f} images/s | {m['cost_ratio']:.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def parity_table() -> str:
+    rows = [
+        "| format | greatest score difference | other decisions | AUROC | images/s | cold start |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in json.loads((RESULTS / "export-seen-sneaker.json").read_text())["parity"]:
+        cold = row["cold_start"]
+        rows.append(
+            f"| {row['name']} | {row['score_difference']:.1e} | {row['differing']} "
+            f"| {row['auroc']:.5f} | {row['per_second']:,.0f} "
+            f"| {'' if cold is None else f'{cold:.2f} s'} |"
+        )
+    return "\n".join(rows)
+
+
+def speed_table() -> str:
+    results = json.loads((RESULTS / "scoring_speed.json").read_text())
+    rows = [
+        "| preset | format | images/s | share of the matrix-product rate |",
+        "|---|---|---|---|",
+    ]
+    for preset in ("small", "paper"):
+        m = results[preset]
+        for name, speed in m["images_per_second"].items():
+            rows.append(f"| {preset} | {name} | {speed:,.0f} | {m['share_of_gemm'][name]:.0%} |")
+    rows += ["", "| ratio of speeds | small | paper |", "|---|---|---|"]
+    for name in results["small"]["ratios"]:
+        small, paper = (results[preset]["ratios"][name] for preset in ("small", "paper"))
+        rows.append(f"| {name} | {small:.2f} | {paper:.2f} |")
+    latency = results["small"]["one_image_ms"]
+    rows += [
+        "",
+        f"One image at preset `small`: {latency['median']:.2f} ms in the median, "
+        f"{latency['p99']:.2f} ms in the 99th percentile.",
+    ]
+    return "\n".join(rows)
+
+
+def precision_table() -> str:
+    rows = ["| precision | images | test AUROC | ONNX against Keras |", "|---|---|---|---|"]
+    for precision in ("float32", "mixed_bfloat16", "mixed_float16"):
+        m = json.loads((RESULTS / f"precision-{precision}.json").read_text())
+        onnx = next(row for row in m["parity"] if row["name"] == "ONNX float32")
+        rows.append(
+            f"| {precision} | {m['images_seen']:,} | {m['auroc']:.4f} "
+            f"| scores within {onnx['score_difference']:.1e} |"
+        )
+    return "\n".join(rows)
+
+
+def devices_table() -> str:
+    results = json.loads((RESULTS / "speed.json").read_text())
+    rows = ["| what | images/s | ratio |", "|---|---|---|"]
+    for part, reference in (("small", "training step, float32"), ("scoring", "SavedModel")):
+        for name, speed in results[part].items():
+            rows.append(f"| {name} | {speed:,.0f} | {speed / results[part][reference]:.2f} |")
+    return "\n".join(rows)
