@@ -24,6 +24,8 @@ from ganad_tf.errors import DataError, run_cli
 from ganad_tf.networks.efficientnet_lite import STEM_CHANNELS, block_shapes
 
 BATCHES = (1, 32)
+# Threads of all libraries wait for more work at full speed, and would slow the next in turn.
+REST = 0.5  # seconds
 
 
 def torch_backbone():
@@ -81,6 +83,7 @@ def median_seconds(
     times: dict[str, list[float]] = {name: [] for name in runners}
     for number in range(rounds + 1):  # the first round warms up
         for name, run in runners.items():
+            time.sleep(REST)
             began = time.perf_counter()
             run(images)
             if number:
