@@ -24,8 +24,9 @@ from ganad_tf.errors import DataError, run_cli
 from ganad_tf.networks.efficientnet_lite import STEM_CHANNELS, block_shapes
 
 BATCHES = (1, 32)
-# Threads of all libraries wait for more work at full speed, and would slow the next in turn.
-REST = 0.5  # seconds
+# Threads of all libraries wait for more work at full speed for a while, and would slow the next in
+# turn. A turn is long enough for caches and clocks to settle.
+REST, TURN = 0.05, 0.5  # seconds
 
 
 def torch_backbone():
@@ -81,13 +82,15 @@ def median_seconds(
 ) -> dict[str, float]:
     """Median seconds of each, all taking turns."""
     times: dict[str, list[float]] = {name: [] for name in runners}
-    for number in range(rounds + 1):  # the first round warms up
+    for _ in range(rounds):
         for name, run in runners.items():
             time.sleep(REST)
-            began = time.perf_counter()
             run(images)
-            if number:
-                times[name].append(time.perf_counter() - began)
+            began, count = time.perf_counter(), 0
+            while count == 0 or time.perf_counter() - began < TURN:
+                run(images)
+                count += 1
+            times[name].append((time.perf_counter() - began) / count)
     return {name: float(np.median(seconds)) for name, seconds in times.items()}
 
 
