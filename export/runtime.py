@@ -19,6 +19,7 @@ import bisect
 import collections
 import contextlib
 import csv
+import functools
 import hashlib
 import io
 import itertools
@@ -48,9 +49,13 @@ STRIP = 2**20  # pixels that are converted at a time
 MAX_SIDE = 200_000
 # Measured on two cores: 32 to 128 are alike; small batches keep the memory of a worker small.
 BATCH = 64
+# Large images come in smaller batches: whose values fit into a core's cache, and no core waits.
+BATCH_PIXELS = 2**16
 # The kernels of a short or odd batch round differently, in a score's seventh digit. Batches of
 # files are filled up to a multiple of this, so that no file's score depends on how many came along.
 MULTIPLE = 16
+# From so many pixels on, several threads answer one image sooner than one does.
+SHARED_PIXELS = 2**14
 OLDEST_PILLOW = (10, 1)
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP", "JPEG2000")
 HEIF = "HEIF"
@@ -691,9 +696,9 @@ class Scorer:
     Args:
         path: `model.onnx` or `model.int8.onnx`, as written by `ganad export`.
         threads: images are scored in batches on this many threads; by default, one for each core
-            that this process may use. Each batch runs on one thread: on small networks that is
-            about 1.5 times as fast as several threads sharing each operator, and one image alone
-            is answered sooner.
+            that this process may use. Each batch runs on one thread, which is up to 1.5 times as
+            fast as several threads sharing each operator. They share the operators of a single
+            large image, for which a second session is opened when the first one comes.
         max_pixels: image files of more pixels are refused (default: the limit in training).
 
     Attributes:
@@ -719,16 +724,14 @@ class Scorer:
 
     def __init__(self, path: PathName, threads: int | None = None, max_pixels: int | None = None):
         self.threads = threads or available_cores()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         path = os.fspath(path)
         if not os.path.isfile(path):
             raise ScoringError(f"{path}: expected an ONNX file. Received: no such file")
         try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
+            with open(path, "rb") as file:
+                # Kept, since the file may be replaced before a second session is opened.
+                self._model = file.read()
+            self._session = _open_session(self._model, 1)
             self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # onnxruntime raises a dozen types of its own
             reason = str(error).strip().splitlines()[0]
@@ -759,6 +762,9 @@ class Scorer:
                 f"Received: {type(error).__name__} {error}"
             ) from None
         self._pool = ThreadPoolExecutor(self.threads)
+        fitting = max(1, BATCH_PIXELS // (height * width))
+        self._batch = min(BATCH, 2 ** int(math.log2(fitting)))
+        self._multiple = min(MULTIPLE, self._batch)
 
     def threshold_for(self, max_false_alarms: float) -> float:
         """The threshold for at most this share of false alarms; see `conformal_threshold`."""
@@ -808,10 +814,15 @@ class Scorer:
             raise _no_mask("the output mask")
         if not set(names) <= set(known):
             raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
-        chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        # One batch is scored right here: handing it to a thread would only cost time.
-        spread = map if len(chunks) == 1 else self._pool.map
-        columns = zip(*spread(self._run, itertools.repeat(names), chunks), strict=True)
+        if len(images) == 1 and self._shared_session is not None:
+            columns = iter([(a,) for a in self._shared_session.run(names, {"images": images})])
+        else:
+            each = -(-len(images) // self.threads)
+            each = min(self._batch, each + -each % self._multiple)
+            chunks = [images[start : start + each] for start in range(0, len(images), each)]
+            # One batch is scored right here: handing it to a thread would only cost time.
+            spread = map if len(chunks) == 1 else self._pool.map
+            columns = zip(*spread(self._run, itertools.repeat(names), chunks), strict=True)
         result = dict(zip(names, map(np.concatenate, columns), strict=True))
         if threshold is not None:
             result["is_anomaly"] = result["score"] > threshold
@@ -863,7 +874,7 @@ class Scorer:
                 shift.add(rows)
             return records
 
-        while batch := list(itertools.islice(pairs, BATCH)):
+        while batch := list(itertools.islice(pairs, self._batch)):
             pending.append(self._pool.submit(_score_batch, self, batch, wanted, measured))
             if len(pending) > self.threads:
                 yield from finished()
@@ -906,6 +917,21 @@ class Scorer:
     def _run(self, names: list[str], images: np.ndarray) -> list[np.ndarray]:
         return self._session.run(names, {"images": images})
 
+    @functools.cached_property
+    def _shared_session(self) -> "onnxruntime.InferenceSession | None":
+        """For one image at a time, on all threads; None where one thread is as fast."""
+        height, width, _ = self.image_shape
+        if self.threads == 1 or height * width < SHARED_PIXELS:
+            return None
+        return _open_session(self._model, self.threads)
+
+
+def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
 
 class _Wanted(NamedTuple):
     """What records of files hold besides the model's own decision; see `Scorer.score_files`."""
@@ -941,7 +967,7 @@ def _score_batch(
     if not images:
         return records, []
     rows = _rows(measured, np.stack(images), files) if measured else []
-    images += images[-1:] * (-len(images) % MULTIPLE)
+    images += images[-1:] * (-len(images) % scorer._multiple)
     names = ["score", "probability", "is_anomaly"]
     names += ["anomaly_map"] if wanted.maps or wanted.regions else []
     results = zip(*scorer._run(names, np.stack(images)), strict=True)

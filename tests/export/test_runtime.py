@@ -52,6 +52,31 @@ def test_a_score_does_not_depend_on_its_neighbours(scorer, images):
     np.testing.assert_allclose(alone, together[:5], atol=1e-6)
 
 
+@pytest.mark.parametrize("pixels", [1, 28 * 28 * 5, 28 * 28 * 64])
+def test_no_score_depends_on_how_many_images_fit_into_a_batch(
+    model_path, images, monkeypatch, pixels
+):
+    monkeypatch.setattr(runtime, "BATCH_PIXELS", pixels)
+    scorer = Scorer(model_path, threads=2)
+    for count in (2, 17, 70):
+        expected = Scorer(model_path, threads=1).score(images[:count])["score"]
+        np.testing.assert_allclose(scorer.score(images[:count])["score"], expected, atol=1e-6)
+
+
+def test_threads_that_share_one_large_image_give_the_same_answer(
+    model_path, images, monkeypatch, tmp_path
+):
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(model_path.read_bytes())
+    monkeypatch.setattr(runtime, "SHARED_PIXELS", 28 * 28)
+    scorer, outputs = Scorer(copy, threads=2), ("score", "is_anomaly", "anomaly_map")
+    copy.unlink()  # a file may be replaced while a model is in use
+    shared = scorer.score(images[:1], outputs=outputs)
+    several = scorer.score(images[:2], outputs=outputs)
+    for name in outputs:
+        np.testing.assert_allclose(shared[name], several[name][:1], atol=1e-6)
+
+
 def test_another_threshold_changes_decisions_and_not_scores(scorer, images):
     usual, strict = scorer.score(images), scorer.score(images, threshold=-np.inf)
     assert np.array_equal(usual["score"], strict["score"])
