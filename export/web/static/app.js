@@ -8,6 +8,7 @@ import { Results } from "./results.js";
 import { Scorer } from "./scorer.js";
 import { findShifts } from "./shift.js";
 import { Table } from "./table.js";
+import { reloadForThreads } from "./threads.js";
 import { Threshold } from "./threshold.js";
 import { LONGEST, Viewer } from "./viewer.js";
 
@@ -29,6 +30,7 @@ async function start() {
   const response = await fetch("model.json");
   if (!response.ok) throw new Error(`model.json: expected a file. Received: ${response.status}`);
   model = await response.json();
+  if (await reloadForThreads(model)) return;
   scorer = new Scorer(model, (share) => (byId("progress").value = share));
   threshold = new Threshold(model, () => draw());
   table = new Table(choose);

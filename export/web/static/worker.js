@@ -10,9 +10,9 @@ import { ImageError } from "./inspect.js";
 import { draw } from "./overlay.js";
 import { decode, pixelsAreExact, toModel } from "./prepare.js";
 import { measure } from "./shift.js";
+import { threadsFor } from "./threads.js";
 
 const THUMBNAIL = 64; // pixels, the longest side
-const MOST_THREADS = 4;
 
 let model = null;
 let session = null;
@@ -33,9 +33,7 @@ self.onmessage = async ({ data: { id, task, ...values } }) => {
 /** Gets the files of the runtime and the model. */
 async function load(values) {
   model = values.model;
-  // Browsers allow threads only to pages whose server sends special headers.
-  const isIsolated = self.crossOriginIsolated;
-  ort.env.wasm.numThreads = isIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? threadsFor(model) : 1;
   ort.env.wasm.wasmPaths = { mjs: new URL(model.files.loader.path, self.location).href };
   const total = model.files.binary.bytes + model.files.model.bytes;
   let loaded = 0;

@@ -1,6 +1,7 @@
 """A site around the tiny model, a plain file server, and the system's Chromium."""
 
 import base64
+import contextlib
 import functools
 import http.server
 import shutil
@@ -49,15 +50,21 @@ def site(model_path, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def address(site):
-    """Where the site is served, with a slash at the end."""
-    handler = functools.partial(Handler, directory=str(site))
+@contextlib.contextmanager
+def served(folder: Path):
+    """The address at which a folder is served, with a slash at the end."""
+    handler = functools.partial(Handler, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    with served(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

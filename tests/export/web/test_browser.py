@@ -25,6 +25,7 @@ from export.runtime import (
     prepare,
 )
 from tests.export.web import image_files as files
+from tests.export.web.conftest import served
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +221,22 @@ def test_a_folder_gives_the_images_that_runtime_py_finds(page, address, site, tm
     model = json.loads((site / "model.json").read_text(encoding="utf-8"))
     found = page.run(script, [f"photos/{name}" for name in names.split()], model)
     assert sorted(found) == sorted(str(path).removeprefix(f"{tmp_path}/") for path in expected)
+
+
+def test_large_models_get_threads_from_a_plain_file_server(start_browser, site):
+    page = start_browser()
+    with served(site) as address:
+        page.open(address)
+        assert not page.browser.execute_script("return crossOriginIsolated")  # a small model
+        page.browser.execute_script(
+            "import('/threads.js').then(({ reloadForThreads }) => "
+            "reloadForThreads({ image_shape: [128, 128, 1] }))"
+        )
+        page.wait("return self.crossOriginIsolated && document.body.dataset.ready")
+        script = "return (await import('/threads.js')).threadsFor({ image_shape: a[0] })"
+        assert page.run(script, [28, 28, 1]) == 1
+        assert page.run(script, [128, 128, 1]) > 1
+    page.browser.quit()
 
 
 def test_no_request_leaves_for_another_server(start_browser, address, folder, tmp_path):

@@ -1,0 +1,20 @@
+// A service worker: adds the headers with which browsers allow threads to the site's own answers.
+// Plain file servers do not send them. It keeps nothing, and asks no other server.
+
+const HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("fetch", (event) => {
+  if (event.request.url.startsWith(self.location.origin)) event.respondWith(answer(event.request));
+});
+
+async function answer(request) {
+  const { body, status, statusText, headers } = await fetch(request);
+  const more = new Headers(headers);
+  for (const [name, value] of Object.entries(HEADERS)) more.set(name, value);
+  return new Response(body, { status, statusText, headers: more });
+}
