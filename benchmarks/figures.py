@@ -26,6 +26,7 @@ from benchmarks.training_tables import (
     devices_table,
     parity_table,
     precision_table,
+    presets_table,
     quality_table,
     speed_table,
     step_table,
@@ -46,6 +47,7 @@ PAGES = {
         "corrections": corrections_table,
     },
     "docs/web.md": {"web": web_table},
+    "docs/method.md": {"presets": presets_table},
     "docs/devices.md": {"precision": precision_table, "devices": devices_table},
     "docs/benchmarks.md": {
         "real": real_table,

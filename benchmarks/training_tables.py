@@ -103,3 +103,45 @@ def devices_table() -> str:
         for name, speed in results[part].items():
             rows.append(f"| {name} | {speed:,.0f} | {speed / results[part][reference]:.2f} |")
     return "\n".join(rows)
+
+
+def presets_table() -> str:
+    """What each preset is, and what one run of it gave."""
+    rows = [
+        "| preset | width | losses | what else | measured on | test AUROC | training | memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    sneakers = _kept("train-seen-sneaker-seed0")
+    cells = _kept("elpv/ten-0-ours")
+    sandals = _kept("quality/none-5-ganad-imagenet-seed0")
+    speeds = _kept("train_step") or {}
+    small = "| `small` (default) | 16 | all ten |"
+    rows += [
+        f"{small} residual 3x3 convolutions after the last two halvings | sneakers, `seen` "
+        f"| {_cost(sneakers)} |",
+        f"{small} on own images, ImageNet features beside the generator | solar cells, 10 labels "
+        f"| {_cost(cells)} |",
+        "| `imagenet` | 16 | all ten | the same on Fashion-MNIST | sandals, `none` "
+        f"| {_cost(sandals)} |",
+    ]
+    slower = "not measured yet | | "
+    if speeds:
+        small_speed, paper_speed = (
+            speeds[name]["images_per_second"]["full"] for name in ("small", "paper")
+        )
+        slower = f"| an epoch takes {small_speed / paper_speed:.0f} times as long as `small` |"
+    return "\n".join([*rows, f"| `paper` | 64 | the eight | | not to the end | {slower} |"])
+
+
+def _kept(name: str) -> dict | None:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _cost(run: dict | None) -> str:
+    """Cells of a kept run: AUROC, minutes of training, peak memory."""
+    if run is None:
+        return "not measured yet | | "
+    memory = run.get("peak_memory_mb")
+    shown = "" if memory is None else f"{memory / 1024:.1f} GiB"
+    return f"{run['auroc']:.4f} | {run['training_seconds'] / 60:.1f} min | {shown}"
