@@ -44,7 +44,6 @@ _NOT_COMPARED = (
     "report.html",
     "metrics.json",
     "history.csv",
-    "model.keras",
 )
 
 
@@ -261,10 +260,9 @@ def _results(folder: Path) -> Iterator[tuple[str, str]]:
             description = json.loads(path.read_text())
             # A killed export may have used up a version's number.
             content = json.dumps([description["threshold"], *description["formats"]]).encode()
+        elif path.suffix == ".keras":  # a zip archive, which also says when it was written
+            with zipfile.ZipFile(path) as archive:
+                content = archive.read("config.json") + archive.read("model.weights.h5")
         else:
             content = path.read_bytes()
         yield name, hashlib.sha256(content).hexdigest()
-    if (folder / "model.keras").is_file():
-        with zipfile.ZipFile(folder / "model.keras") as archive:
-            weights = archive.read("model.weights.h5")
-        yield "model.keras/model.weights.h5", hashlib.sha256(weights).hexdigest()
