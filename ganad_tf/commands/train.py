@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganad_tf.console import log_to_console
+from ganad_tf.data.fashion_mnist.classes import CLASSES, parse_class
 from ganad_tf.environment import start_tensorflow
 from ganad_tf.settings.flags import add_flags, config_from_flags
+from ganad_tf.settings.run_config import RunConfig
+from ganad_tf.settings.short import shortened
 from ganad_tf.tracking import BACKENDS, NONE, choose_tracker
 
 DESCRIPTION = """\
@@ -78,27 +81,39 @@ def parse(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     return flags
 
 
+def new_config(flags: argparse.Namespace) -> RunConfig:
+    """The settings of a new run.
+
+    Raises:
+        UsageError: if one is wrong.
+    """
+    config = shortened(config_from_flags(vars(flags)))
+    if not config.data:
+        for name in (config.normal, config.known):
+            if name is not None:
+                parse_class(name, CLASSES)
+    print(f"preset {config.preset}", flush=True)
+    return config
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") -> None:
     """The command."""
     arguments = sys.argv[1:] if arguments is None else arguments
     flags = parse(arguments, prog)
     log_to_console()
+    config = None if flags.resume or flags.start else new_config(flags)
     start_tensorflow()
     # Imported late: --help and usage errors should not wait for TensorFlow.
     from ganad_tf.data.load import Source
     from ganad_tf.evaluation.test_set import better_baselines
     from ganad_tf.experiment import run_experiment
     from ganad_tf.run_folder import resumed_config, started_config
-    from ganad_tf.settings.short import shortened
     from ganad_tf.training.devices import choose_execution, worker_index
 
     if flags.resume:
         config = resumed_config(flags.resume, vars(flags))
     elif flags.start:
         config = started_config(flags.start, vars(flags))
-    else:
-        config = shortened(config_from_flags(vars(flags)))
-        print(f"preset {config.preset}", flush=True)
     tracker = None if worker_index()[0] else choose_tracker(flags.track, flags.resume)
     execution = choose_execution(config.precision, flags.devices)
     execution = dataclasses.replace(execution, tracker=tracker)

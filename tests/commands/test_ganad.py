@@ -1,5 +1,6 @@
 """The command `ganad`: its help, its subcommands, its completion, and the wheel that carries it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,27 @@ def test_subcommands_explain_themselves_without_tensorflow():
     assert result.returncode == 0, result.stderr
     assert "ganad train --data photos" in result.stdout
     assert "python -m export" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--normal", "77"], "from 0 to 9 or one of T-shirt/top.*Received: '77'"),
+        (["--protocol", "unseen", "--known", "shoe"], "Received: 'shoe'"),
+        (["--batch-size", "0"], "batch-size must be at least .*Received: 0"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_tensorflow_is_loaded(wrong, told):
+    code = (
+        "import sys\n"
+        "from ganad_tf.commands.train import main\n"
+        "from ganad_tf.errors import run_cli\n"
+        f"assert run_cli(lambda: main({wrong!r})) == 2\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    result = python("-c", code)
+    assert result.returncode == 0, result.stderr
+    assert re.search(told, result.stderr)
 
 
 @pytest.mark.parametrize("name", ["trian", "", "--verbose"])

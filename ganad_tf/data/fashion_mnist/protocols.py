@@ -1,8 +1,6 @@
 """One class is normal; a protocol decides which anomalies are labelled in training."""
 
 import hashlib
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,38 +47,6 @@ class Labelling:
 
 
 ALL_LABELLED = Labelling()
-
-
-def parse_class(text: str | int, names: Sequence[str]) -> int:
-    """Finds a class by number or by name.
-
-    Case, hyphens and spaces of names do not matter. Each side of a slash names the class, too:
-    "t-shirt", "TOP" and "T-shirt/top" are the same class.
-
-    Args:
-        text: a number or name, as the user typed it.
-        names: the names of the classes, in order.
-
-    Returns:
-        The number of the class.
-
-    Raises:
-        UsageError: if there is no such class.
-    """
-    text = str(text).strip()
-    if re.fullmatch("[0-9]{1,9}", text) and int(text) < len(names):
-        return int(text)
-    for number, name in enumerate(names):
-        if _plain(text) in map(_plain, (name, *name.split("/"))):
-            return number
-    raise UsageError(
-        f"The class must be a number from 0 to {len(names) - 1} or one of {', '.join(names)}. "
-        f"Received: {text!r}"
-    )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name.casefold())
 
 
 def split_one_class(

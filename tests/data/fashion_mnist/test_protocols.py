@@ -5,17 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganad_tf.data.fashion_mnist.protocols import (
-    PROTOCOLS,
-    Labelling,
-    parse_class,
-    split_one_class,
-)
+from ganad_tf.data.fashion_mnist.classes import CLASSES, parse_class
+from ganad_tf.data.fashion_mnist.protocols import PROTOCOLS, Labelling, split_one_class
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import DataError, UsageError
-
-FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat")
-FASHION += ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 
 def numbered(per_kind, kinds=10, start=0):
@@ -50,13 +43,13 @@ def split(protocol="seen", known=None, anomalies=60, **arguments):
     ],
 )
 def test_a_class_goes_by_number_or_name(text, number):
-    assert parse_class(text, FASHION) == number
+    assert parse_class(text, CLASSES) == number
 
 
 @pytest.mark.parametrize("text", ["10", "-1", "1.0", "", "boot", "²", "shirt/top", "9" * 5000])
 def test_an_unknown_class_is_told_what_there_is(text):
     with pytest.raises(UsageError, match=r"from 0 to 9 or one of T-shirt/top.*Received: "):
-        parse_class(text, FASHION)
+        parse_class(text, CLASSES)
 
 
 @pytest.mark.parametrize(
