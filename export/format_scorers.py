@@ -16,7 +16,7 @@ from . import runtime
 if TYPE_CHECKING:
     from ganad_tf.scoring import Detector
 
-BATCH = 128
+MAX_BATCH = 128
 ONNX_NAMES = {"onnx": "ONNX float32", "int8": "ONNX int8"}
 # A new process of ONNX Runtime answers in half a second, and the best of three is steady to a few
 # hundredths. TensorFlow's takes seconds, of which the noise is a small part.
@@ -39,17 +39,20 @@ def format_scorers(
         files: path within `folder` of each format.
     """
 
+    from ganad_tf.scoring.detector import batch_size_for
+
     def keras(images: np.ndarray, names: tuple[str, str]) -> Scored:
         results = detector.run(images, outputs=names)
         return results[names[0]], results[names[1]]
 
+    batch = min(MAX_BATCH, batch_size_for(detector.measurer))
     scorers: dict[str, FormatScorer] = {"Keras": keras}
     if "saved_model" in files:
-        scorers |= _saved_model(folder / files["saved_model"])
+        scorers |= _saved_model(folder / files["saved_model"], batch)
     for kind, name in ONNX_NAMES.items():
         if kind in files:
             scorers[name] = _onnx(folder / files[kind])
-    return scorers | _openvino(folder, files)
+    return scorers | _openvino(folder, files, batch)
 
 
 def cold_starts(folder: Path, files: dict[str, str], image: np.ndarray) -> dict[str, float]:
@@ -72,13 +75,13 @@ def cold_starts(folder: Path, files: dict[str, str], image: np.ndarray) -> dict[
     return found
 
 
-def _in_batches(run: FormatScorer, inputs: np.ndarray, names: tuple[str, str]) -> Scored:
-    parts = [run(inputs[start : start + BATCH], names) for start in range(0, len(inputs), BATCH)]
+def _in_batches(run: FormatScorer, size: int, inputs: np.ndarray, names: tuple[str, str]) -> Scored:
+    parts = [run(inputs[start : start + size], names) for start in range(0, len(inputs), size)]
     first, second = zip(*parts, strict=True)
     return np.concatenate(first), np.concatenate(second)
 
 
-def _saved_model(folder: Path) -> dict[str, FormatScorer]:
+def _saved_model(folder: Path, batch_size: int) -> dict[str, FormatScorer]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder))
@@ -90,7 +93,7 @@ def _saved_model(folder: Path) -> dict[str, FormatScorer]:
             results = function(**{argument: tf.constant(batch)})
             return results[names[0]].numpy(), results[names[1]].numpy()
 
-        return functools.partial(_in_batches, run)
+        return functools.partial(_in_batches, run, batch_size)
 
     return {
         "SavedModel": scorer("serve", "images"),
@@ -108,7 +111,7 @@ def _onnx(path: Path) -> FormatScorer:
     return run
 
 
-def _openvino(folder: Path, files: dict[str, str]) -> dict[str, FormatScorer]:
+def _openvino(folder: Path, files: dict[str, str], batch_size: int) -> dict[str, FormatScorer]:
     """An independent reader of the ONNX file and the SavedModel; nothing if not installed."""
     try:
         import openvino
@@ -126,7 +129,7 @@ def _openvino(folder: Path, files: dict[str, str]) -> dict[str, FormatScorer]:
                 results = model({"images": batch})
                 return results[names[0]].copy(), results[names[1]].astype(bool)
 
-            found[name] = functools.partial(_in_batches, run)
+            found[name] = functools.partial(_in_batches, run, batch_size)
     return found
 
 

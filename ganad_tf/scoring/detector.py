@@ -171,7 +171,7 @@ class Detector:
 
         Args:
             images: uint8 [N, h, w, C], N at least 1; of a view, one batch at a time is read.
-            batch_size: images per pass; changes memory, not results (default: see `batch_size`).
+            batch_size: images per pass; changes memory, not results (default: `batch_size_for`).
             outputs: which of the outputs of `graph` to keep.
 
         Raises:
