@@ -116,6 +116,10 @@ class EncoderFeatures:
         prototypes: [K, R], places of normal training images, whitened.
         details: of single places of the finest map.
         direction: towards the labelled anomalies; None without any.
+        usual: component -> [h, w], the mean distance of each place over normal training images, as
+            a share of the mean of all places. Heat maps are divided by it, as borders and edges of
+            aligned objects are always far from most places. Scores are not. Without a component,
+            its places are all alike.
     """
 
     encoder: EfficientNetLite0
@@ -125,6 +129,7 @@ class EncoderFeatures:
     prototypes: np.ndarray
     details: Whitening
     direction: Direction | None
+    usual: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -142,7 +147,7 @@ class EncoderFeatures:
 
         Returns:
             values: positive, float32 [N] each.
-            places: component -> distances of places, float32 [N, h, w].
+            places: component -> distances of places, over what is usual there, float32 [N, h, w].
         """
         maps = self.maps(images)
         values: dict[str, tf.Tensor] = {}
@@ -162,7 +167,12 @@ class EncoderFeatures:
                     self.direction(direction_features(maps)), -MAX_EXPONENT, MAX_EXPONENT
                 )
             )
-        return values, places
+        return values, {name: self.unusual(name, distances) for name, distances in places.items()}
+
+    def unusual(self, component: str, distances: tf.Tensor) -> tf.Tensor:
+        """Distances of places, float32 [N, h, w], over what is usual at each place."""
+        usual = self.usual.get(component)
+        return distances if usual is None else distances / usual
 
     def maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """The encoder's maps of uint8 images [N, h, w, C]."""
@@ -199,6 +209,7 @@ class EncoderFeatures:
             "details.mean": self.details.mean,
             "details.projection": self.details.projection,
         }
+        arrays |= {f"usual.{component}": usual for component, usual in self.usual.items()}
         if self.direction is not None:
             arrays["direction.mean"] = self.direction.mean
             arrays["direction.weights"] = self.direction.weights
@@ -224,6 +235,7 @@ class EncoderFeatures:
             arrays["prototypes"],
             Whitening(arrays["details.mean"], arrays["details.projection"]),
             direction,
+            {name.removeprefix("usual."): arrays[name] for name in arrays if "usual." in name},
         )
 
 

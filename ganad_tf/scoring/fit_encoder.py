@@ -1,5 +1,6 @@
 """Fits what is measured by a frozen encoder to the training images."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,10 +24,14 @@ from ganad_tf.scoring.encoder_features import (
     pooled_features,
 )
 from ganad_tf.scoring.map_batches import map_batches
+from ganad_tf.settings.names import ENCODER_DETAILS, ENCODER_PATCHES
 
 # Limits of what is fitted on: places of normal images, and images whose places are read.
 MAX_PLACES, MAX_PLACE_IMAGES = 40_000, 200
 BATCH = 32
+# So many images that are alike everywhere are counted in where the usual distance of a place is
+# measured.
+FLAT_IMAGES = 10
 
 
 def fit_encoder_features(
@@ -67,7 +72,7 @@ def fit_encoder_features(
     local, details = (_some_rows(sampled[name], rng) for name in ("patches", "details"))
     local_whitening = Whitening.fit(local, LOCAL_SHRINKAGE, LOCAL_RANK)
     kept = np.sort(rng.choice(len(local), min(LOCAL_PROTOTYPES, len(local)), replace=False))
-    return EncoderFeatures(
+    fitted = EncoderFeatures(
         encoder,
         image_size,
         Whitening.fit(normal["pooled"], POOLED_SHRINKAGE),
@@ -76,6 +81,26 @@ def fit_encoder_features(
         Whitening.fit(details, LOCAL_SHRINKAGE),
         direction,
     )
+    return dataclasses.replace(fitted, usual=_usual_distances(fitted, train.images, some))
+
+
+def _usual_distances(
+    encoder: EncoderFeatures, images: np.ndarray | ImageView, normals: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What `EncoderFeatures.usual` is, from some normal TRAINING images."""
+    components = (ENCODER_PATCHES, ENCODER_DETAILS)
+
+    def distances(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        return encoder.measure(batch, components)[1]
+
+    measured = map_batches(distances, images, normals, BATCH)
+    usual = {}
+    for component in components:
+        means = measured[component].mean(axis=0)
+        # Of few images a mean is hardly known; it stays near that of all places then.
+        shares = (len(normals) * means / means.mean() + FLAT_IMAGES) / (len(normals) + FLAT_IMAGES)
+        usual[component] = shares.astype(np.float32)
+    return usual
 
 
 def fit_direction(

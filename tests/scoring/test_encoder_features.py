@@ -15,6 +15,7 @@ from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector, fit_encoder
 from ganad_tf.scoring.encoder_features import Direction, Whitening, largest_mean
 from ganad_tf.scoring.feature_distance import nearest_distances
+from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.settings.run_config import RunConfig
 
 
@@ -163,3 +164,24 @@ def test_equal_normal_images_give_finite_scores_and_the_odd_one_stands_out(n_lab
     scores = fit_detector(generator, splits, plan, encoder).run(splits.test.images)["score"]
     assert np.isfinite(scores).all()
     assert scores[:4].min() > scores[4:].max()
+
+
+def test_heat_maps_are_relative_to_what_is_usual_at_each_place(detector, rng):
+    """Frames that differ from image to image lie far from most places, in normal images too."""
+    normals = rng.integers(60, 90, (40, 64, 64, 1), dtype=np.uint8)
+    normals[:, :, :8] = rng.integers(0, 256, (40, 64, 8, 1))
+    train = LabelledImages(normals, np.zeros(40, np.int64), ("good",), frozenset({0}))
+    encoder = detector[0].measurer.encoder.encoder
+    fitted = fit_encoder_features(encoder, train, np.arange(20), 64, 0)
+    wanted = ("encoder_patches", "encoder_details")
+    plain = dataclasses.replace(fitted, usual={})
+    values, relative = fitted.measure(tf.constant(normals[20:]), wanted)
+    same, absolute = plain.measure(tf.constant(normals[20:]), wanted)
+    for name in wanted:
+        np.testing.assert_array_equal(values[name], same[name])
+        assert fitted.usual[name].mean() == pytest.approx(1, abs=1e-5)
+        spread = [np.std(np.mean(maps[name], axis=0)) for maps in (relative, absolute)]
+        assert spread[0] < 0.5 * spread[1]
+    copy = type(fitted).from_arrays(encoder, fitted.to_arrays())
+    for name in wanted:
+        np.testing.assert_array_equal(copy.usual[name], fitted.usual[name])
