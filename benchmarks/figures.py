@@ -18,6 +18,7 @@ from benchmarks.deployment_tables import (
     web_table,
 )
 from benchmarks.own_images_tables import own_table, real_table
+from benchmarks.peers.table import peers_table
 from benchmarks.quality_tables import load_cells, summary_table
 from benchmarks.readme_tables import encoder_note, expected_table, results_table
 from benchmarks.results_file import save
@@ -48,7 +49,11 @@ PAGES = {
     },
     "docs/web.md": {"web": web_table},
     "docs/method.md": {"presets": presets_table},
-    "docs/devices.md": {"precision": precision_table, "devices": devices_table},
+    "docs/devices.md": {
+        "precision": precision_table,
+        "devices": devices_table,
+        "peers": peers_table,
+    },
     "docs/benchmarks.md": {
         "real": real_table,
         "own": lambda: encoder_note() + own_table(),

@@ -16,6 +16,12 @@ RESULTS = Path(__file__).parent / "results"
 def save(name: str, values: dict) -> Path:
     """Writes `benchmarks/results/<name>.json`: the values, the machine and the versions."""
     path = RESULTS / f"{name}.json"
+    write_json(path, described(values))
+    return path
+
+
+def described(values: dict) -> dict:
+    """The values with the machine, the date, the revision and the versions beside them."""
     packages = ("tensorflow", "keras", "numpy", "scikit-learn")
     about = {
         "date": time.strftime("%Y-%m-%d"),
@@ -24,8 +30,7 @@ def save(name: str, values: dict) -> Path:
         "revision": revision(),
         "versions": {package: version(package) for package in packages},
     }
-    write_json(path, {**values, "about": about})
-    return path
+    return {**values, "about": about}
 
 
 def revision() -> str | None:

@@ -1,0 +1,1 @@
+"""Our scoring and training beside PyTorch on the same networks; see `benchmarks.peers.__main__`."""
