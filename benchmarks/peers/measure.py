@@ -74,15 +74,12 @@ def measure_scoring(cell: Cell, sides: Sides, effort: Effort) -> dict[str, Any]:
     runs[EAGER] = lambda: eager(images)
     missing = {}
     if cell.compiles:
-        torch._dynamo.reset()  # or the second shape would be compiled for any shape
-        compiled = scoring.runner(torch.compile(sides.network, dynamic=False))
-        try:
-            scores = compiled(images)
-        except Exception as error:  # many kinds, by what the compiler lacks
-            missing[COMPILED] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        compiled = try_to_compile(sides.network, images)
+        if isinstance(compiled, str):
+            missing[COMPILED] = compiled
         else:
-            difference = float(np.abs(scores - eager(images)).max())
-            differences[f"{COMPILED} score"] = _checked(cell.name, "scores", difference)
+            difference = float(np.abs(compiled(images) - eager(images)).max())
+            differences[f"{COMPILED} score"] = _checked("PyTorch", "scores", difference)
             runs[COMPILED] = lambda: compiled(images)
     multiplied = cell.encoder == NO_ENCODER and cell.colours == GREY
     if multiplied and (cell.size, cell.batch) in GEMM_CELLS:
@@ -93,6 +90,19 @@ def measure_scoring(cell: Cell, sides: Sides, effort: Effort) -> dict[str, Any]:
     if GEMM in times:
         result |= _gemm_share(times, cell.batch * multiply_adds(sides.detector.generator))
     return {**result, "differences": differences, "not_measured": missing}
+
+
+def try_to_compile(
+    network: torch.nn.Module, images: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray] | str:
+    """The network compiled for this batch, or why it cannot be; it needs a C++ compiler."""
+    torch._dynamo.reset()  # else a second batch size would be compiled for any size
+    run = scoring.runner(torch.compile(network, dynamic=False))
+    try:
+        run(images)
+    except Exception as error:  # of many types, by what is missing
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return run
 
 
 def compare_scores(sides: Sides, images: np.ndarray) -> dict[str, float]:

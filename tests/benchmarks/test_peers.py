@@ -1,5 +1,6 @@
 """The benchmark beside PyTorch: the same work on both sides, and a guard that tells noise."""
 
+import importlib.util
 import json
 import sys
 
@@ -91,6 +92,13 @@ def test_the_command_exits_with_0_and_names_what_only_one_file_has(command, caps
 def test_another_file_is_refused(command):
     with pytest.raises(ArtefactError, match=r"kept\.json: expected a file of"):
         command({"about": {}}, a_run(a=STEADY))
+
+
+def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["peers"])
+    with pytest.raises(UsageError, match="pip install torch"):
+        main()
 
 
 def test_cells_of_a_detector_follow_each_other():

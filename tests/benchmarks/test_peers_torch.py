@@ -7,7 +7,7 @@ import tensorflow as tf
 torch = pytest.importorskip("torch", reason="PyTorch is needed by this benchmark alone")
 
 from benchmarks.peers import models, scoring  # noqa: E402
-from benchmarks.peers.measure import compare_losses  # noqa: E402
+from benchmarks.peers.measure import compare_losses, try_to_compile  # noqa: E402
 from benchmarks.peers.training import TrainingStep  # noqa: E402
 from ganad_tf.errors import DataError  # noqa: E402
 from ganad_tf.preprocessing import to_network  # noqa: E402
@@ -63,3 +63,12 @@ def test_training_steps_are_ours(rng):
 def test_losses_that_differ_are_refused():
     with pytest.raises(DataError, match=r"expected losses within 0\.001 on both sides"):
         compare_losses({"patch": 1.0}, {"patch": 1.01})
+
+
+def test_a_missing_compiler_is_told_instead_of_raised(monkeypatch):
+    def fails(images):
+        raise RuntimeError("no C++ compiler\nmany more lines")
+
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: fails)
+    images = np.zeros((1, 16, 16, 1), np.uint8)
+    assert try_to_compile(torch.nn.Identity(), images) == "RuntimeError: no C++ compiler"
