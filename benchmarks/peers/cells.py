@@ -60,6 +60,7 @@ MODELS = [
     *((NO_ENCODER, size, colours) for size in (32, 128, 256) for colours in CHANNELS),
     *((EFFICIENTNET_LITE0, size, COLOUR) for size in (128, 256)),
 ]
+# Training comes last, for it changes how the process allocates memory.
 CELLS = [
     *(Cell(SCORE, *model, batch) for model in MODELS for batch in BATCHES),
     *(Cell(TRAIN, NO_ENCODER, size, GREY) for size in (32, 128)),
