@@ -28,17 +28,16 @@ def default_cache() -> Path:
     """
     chosen = os.environ.get(OVERRIDE)
     if chosen:
-        folder = Path(chosen)
-        _make(folder)
-        return folder
+        return _checked(Path(chosen))
     try:
-        usual = Path(platformdirs.user_cache_dir("ganad_tf"))
+        usual = _usual_cache()
         _make(usual)
         return usual
-    except (RuntimeError, DataError) as error:  # there is no home, or it cannot be written
+    except RuntimeError as error:
         reason = str(error)
-    folder = Path(tempfile.gettempdir(), f"ganad_tf-{os.getuid()}")
-    _make(folder)
+    except OSError as error:
+        reason = f"{usual} cannot be written ({error.strerror or error})"
+    folder = _checked(Path(tempfile.gettempdir(), f"ganad_tf-{os.getuid()}"))
     if folder.stat().st_uid != os.getuid():
         raise DataError(
             f"{folder}: expected a folder of your own for decoded images; {OVERRIDE} names "
@@ -50,18 +49,40 @@ def default_cache() -> Path:
     return folder
 
 
-def _make(folder: Path) -> None:
-    """Makes a folder that only its owner can read, unless it is there.
+def _usual_cache() -> Path:
+    """The system's folder for caches.
+
+    Raises:
+        RuntimeError: if there is no home.
+    """
+    usual = Path(platformdirs.user_cache_dir("ganad_tf"))
+    if not usual.is_absolute():  # platformdirs before 4.14 leaves `~`, which would be made here
+        raise RuntimeError(f"there is no home for {usual}")
+    return usual
+
+
+def _checked(folder: Path) -> Path:
+    """Makes a folder as `_make` does, and returns it.
 
     Raises:
         DataError: if it cannot be made or written.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, "Permission denied")
+        _make(folder)
     except OSError as error:
         raise cache_error(folder, error) from None
+    return folder
+
+
+def _make(folder: Path) -> None:
+    """Makes a folder that only its owner can read, unless it is there.
+
+    Raises:
+        OSError: if it cannot be made or written.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(13, "Permission denied")
 
 
 def cache_error(folder: Path, error: OSError) -> DataError:

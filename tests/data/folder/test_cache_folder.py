@@ -37,13 +37,28 @@ def test_without_a_home_decoded_images_are_temporary_files(homeless, caplog):
     assert "could not determine the home directory" in caplog.text
 
 
+def test_an_unknown_home_makes_no_folder_called_tilde(homeless, monkeypatch, caplog):
+    # As platformdirs answered before it refused.
+    monkeypatch.setattr(
+        cache_folder.platformdirs, "user_cache_dir", lambda name: f"~/.cache/{name}"
+    )
+    monkeypatch.chdir(homeless)
+    assert default_cache() == homeless / f"ganad_tf-{os.getuid()}"
+    assert not (homeless / "~").exists()
+    assert "since there is no home for ~/.cache/ganad_tf" in caplog.text
+
+
 def test_a_home_that_cannot_be_written_is_told_with_the_variable(homeless, monkeypatch, caplog):
     (homeless / "file").write_text("")
     monkeypatch.setattr(
         cache_folder.platformdirs, "user_cache_dir", lambda _: str(homeless / "file" / "cache")
     )
-    assert default_cache() == homeless / f"ganad_tf-{os.getuid()}"
-    assert "GANAD_CACHE_DIR names another one" in caplog.text
+    folder = default_cache()
+    assert folder == homeless / f"ganad_tf-{os.getuid()}"
+    assert caplog.messages == [
+        f"decoded images go to {folder} (GANAD_CACHE_DIR names another folder), since "
+        f"{homeless / 'file' / 'cache'} cannot be written (Not a directory)"
+    ]
 
 
 def test_a_chosen_folder_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
