@@ -44,7 +44,7 @@ from ganad_tf.data.splits import Splits
 _LOGGER = logging.getLogger(__name__)
 
 
-def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = None) -> Splits:
+def load_folder(path: Path, options: FolderOptions | int, cache_dir: Path | None = None) -> Splits:
     """Loads a folder of images and splits it.
 
     Where the layout has a test part, it stays whole, and `train` is split into the training and
@@ -56,7 +56,7 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
 
     Args:
         path: the folder, or a CSV file; see `ganad_tf.data.folder.layouts`.
-        options: how it is read and split.
+        options: how it is read and split, or the image size alone.
         cache_dir: where decoded images are kept (default: see `default_cache`).
 
     Returns:
@@ -67,6 +67,8 @@ def load_folder(path: Path, options: FolderOptions, cache_dir: Path | None = Non
             is both normal and an anomaly, or a part would have no normal image.
     """
     path = Path(path)
+    if isinstance(options, int):
+        options = FolderOptions(image_size=options)
     listing = list_folder(path)
     given = None
     if options.split_file:

@@ -114,7 +114,7 @@ def _ambiguity(images: Sequence[FoundImage], masks: Sequence[FoundMask]) -> str:
     """Why it is not clear which mask belongs to which image; empty if it is."""
     if len(images) > 1:
         names = " and ".join(image.path for image in images)
-        return f"expected one image of this name; rename one of them. Received: {names}"
+        return f"expected one image for this mask; rename the other one. Received: {names}"
     if len(masks) > 1 and not all(mask.is_part for mask in masks):
         names = " and ".join(mask.path for mask in masks)
         return f"expected one mask of {images[0].path}; remove the others. Received: {names}"

@@ -36,6 +36,12 @@ def test_the_own_layout_is_split_in_proportion(own, load):
     assert (summary["train"]["normal"], summary["train"]["anomaly"]) == (13, 13)
 
 
+def test_a_size_alone_will_do(own, load, tmp_path):
+    alone = load_folder(own, 32, cache_dir=tmp_path / "kept")
+    assert alone.image_shape == (32, 32, 1)
+    assert alone.fingerprint == load(own, image_size=32).fingerprint
+
+
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_the_images_of_a_part_are_its_files(own, load, part):
     splits = load(own)
@@ -476,7 +482,7 @@ def test_ambiguous_masks_are_refused_with_both_names(own, load, save):
         load(own)
     (own / "ground_truth" / "hole" / "0.png").unlink()
     save(own / "anomaly" / "hole" / "0.jpg")
-    with pytest.raises(DataError, match=r"one image of this name.*hole/0.jpg and .*hole/0.png"):
+    with pytest.raises(DataError, match=r"one image for this mask.*hole/0.jpg and .*hole/0.png"):
         load(own)
 
 
