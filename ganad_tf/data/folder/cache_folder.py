@@ -56,7 +56,7 @@ def _usual_cache() -> Path:
         RuntimeError: if there is no home.
     """
     usual = Path(platformdirs.user_cache_dir("ganad_tf"))
-    if not usual.is_absolute():  # platformdirs before 4.14 leaves `~`, which would be made here
+    if not usual.is_absolute():  # such as `~/.cache`, of platformdirs 4.0
         raise RuntimeError(f"there is no home for {usual}")
     return usual
 

@@ -38,7 +38,7 @@ def test_without_a_home_decoded_images_are_temporary_files(homeless, caplog):
 
 
 def test_an_unknown_home_makes_no_folder_called_tilde(homeless, monkeypatch, caplog):
-    # As platformdirs answered before it refused.
+    # As platformdirs 4.0 answers.
     monkeypatch.setattr(
         cache_folder.platformdirs, "user_cache_dir", lambda name: f"~/.cache/{name}"
     )
