@@ -1,4 +1,4 @@
-"""Tables of runs on own images: solar cells, textures, and the promised false alarms."""
+"""Tables of runs on own images: solar cells, textures, false alarms, designs of the encoder."""
 
 import json
 
@@ -12,6 +12,16 @@ REAL_METHODS = {
     "logistic": "logistic regression on them",
     "fine-tuned": "the same encoder, fine-tuned on the labels",
     "pixel-neighbours": "3 neighbours on pixels, 64x64",
+}
+DESIGN_CELLS = {"elpv": "solar cells", "gravel": "gravel"}
+DESIGN_SCORES = {
+    "reconstruction": "reconstruction",
+    "patch": "patch",
+    "max_error": "max_error",
+    "features": "features of E",
+    "generator": "generator's score",
+    "encoder": "encoder's score",
+    "default": "default score",
 }
 
 
@@ -122,3 +132,36 @@ def _mean_of(values: list[float]) -> str:
         return ""
     splits = "" if len(values) == 3 else f" ({len(values)} split{'s' * (len(values) > 1)})"
     return f"{sum(values) / len(values):.3f}{splits}"
+
+
+def designs_table() -> str:
+    """The results of benchmarks.encoder_designs that are kept."""
+    kept = {cell: RESULTS / f"encoder_designs-{cell}.json" for cell in DESIGN_CELLS}
+    found = {cell: json.loads(path.read_text()) for cell, path in kept.items() if path.exists()}
+    if not found:
+        return "Not measured yet."
+    rows = [f"| test AUROC | {' | '.join(DESIGN_SCORES.values())} |"]
+    rows.append(f"|---|{'---|' * len(DESIGN_SCORES)}")
+    for cell, result in found.items():
+        for kind in ("inside", "beside"):
+            design = result["designs"][kind]
+            values = {**design["components"], **design["joined"]}
+            shown = " | ".join(f"{values[name]:.3f}" for name in DESIGN_SCORES)
+            rows.append(f"| {DESIGN_CELLS[cell]}, {kind} | {shown} |")
+    return "\n".join([*rows, "", _design_costs(found)])
+
+
+def _design_costs(found: dict[str, dict]) -> str:
+    """What `inside` costs, as a multiple of `beside`; one factor for each cell."""
+
+    def factors(key: str) -> str:
+        pairs = [cell["designs"] for cell in found.values()]
+        return " and ".join(f"{pair['inside'][key] / pair['beside'][key]:.1f}" for pair in pairs)
+
+    small = [cell["designs"]["beside_128"]["joined"]["default"] for cell in found.values()]
+    return (
+        f"Inside takes {factors('step_cpu_seconds')} times the CPU time of a training step, "
+        f"{factors('score_cpu_seconds')} times that of a scored image and {factors('megabytes')} "
+        "times the megabytes. A branch that sees no more than the generator, 128x128 pixels, gives "
+        f"{' and '.join(f'{value:.3f}' for value in small)} in the last column."
+    )
