@@ -17,7 +17,7 @@ from benchmarks.deployment_tables import (
     robustness_table,
     web_table,
 )
-from benchmarks.own_images_tables import own_table, real_table
+from benchmarks.own_images_tables import designs_table, own_table, real_table
 from benchmarks.peers.table import peers_table
 from benchmarks.quality_tables import load_cells, summary_table
 from benchmarks.readme_tables import encoder_note, expected_table, results_table
@@ -48,7 +48,7 @@ PAGES = {
         "corrections": corrections_table,
     },
     "docs/web.md": {"web": web_table},
-    "docs/method.md": {"presets": presets_table},
+    "docs/method.md": {"designs": designs_table, "presets": presets_table},
     "docs/devices.md": {
         "precision": precision_table,
         "devices": devices_table,
