@@ -105,7 +105,7 @@ def all_stages(encoder: EfficientNetLite0, images: tf.Tensor) -> list[tf.Tensor]
 class SharedFeatures(EncoderFeatures):
     """The encoder's components from the maps that the generator has just computed."""
 
-    generator: PretrainedUNet
+    generator: PretrainedUNet = dataclasses.field(kw_only=True)
 
     def maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         return list(self.generator.last_stages[1:])

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import own_images_tables
-from benchmarks.pretrained_unet import PretrainedUNet, all_stages, put_inside
+from benchmarks.pretrained_unet import PretrainedUNet, SharedFeatures, all_stages, put_inside
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.plan import Plan
+from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import build_model
 
@@ -48,6 +49,14 @@ def test_all_stages_begin_with_stride_two(unet, encoder, images):
         np.testing.assert_array_equal(found, expected)
     sides = [features.shape[1] for features in unet.encoder_maps(images)]
     assert sides == [16, 8, 4, 2, 32]
+
+
+def test_one_pass_serves_the_generator_and_the_components_of_the_encoder(unet, encoder, images):
+    fitted = EncoderFeatures(encoder, 64, *[None] * 5)
+    shared = SharedFeatures(**vars(fitted), generator=unet)
+    unet.encoder_maps(images)
+    for found, expected in zip(shared.maps(None), encoder.feature_maps(images), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_training_step_changes_the_decoder_and_not_the_encoder(encoder, rng):
