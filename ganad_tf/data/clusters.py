@@ -51,10 +51,11 @@ class Groups:
         }
 
     def __str__(self) -> str:
+        groups = f"{self.count} group{'s' if self.count != 1 else ''} of anomalies"
         if not self.silhouette:
-            return f"{self.count} groups of anomalies"
+            return groups
         tried = ", ".join(f"{k}: {value:.2f}" for k, value in self.silhouette.items())
-        return f"{self.count} groups of anomalies by silhouette ({tried})"
+        return f"{groups} by silhouette ({tried})"
 
 
 def find_groups(

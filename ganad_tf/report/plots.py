@@ -106,7 +106,7 @@ def score_histogram(scores: ArrayLike, is_anomaly: ArrayLike, threshold: float) 
             label=f"{name}: {np.mean(group > threshold):.1%} of {len(group):,} above the threshold",
         )
     axes.axvline(threshold, color=INK, linewidth=1.5, label=f"threshold {threshold:.4g}")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(loc="upper right", frameon=False, fontsize=9)
     style_axes(
         axes,
         xlabel="anomaly score" + (" (the last bar holds all higher ones)" if is_cut else ""),
