@@ -1,8 +1,10 @@
 """The detector as an ONNX file, with all that a scorer needs to know inside it."""
 
 import copy
+import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 import onnx
@@ -15,6 +17,8 @@ from .calibrated_graph import RECALIBRATED, as_float32, set_metadata
 from .fast_graph import speed_up
 
 OPSET = 18
+# How the converter ends the names that it invents.
+NUMBERED = re.compile(r"__[0-9]+$")
 
 
 def convert(detector: Detector, opset: int = OPSET) -> onnx.ModelProto:
@@ -28,7 +32,38 @@ def convert(detector: Detector, opset: int = OPSET) -> onnx.ModelProto:
     # Free sizes get the converter's invented names; a reader of the file should see N.
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
+    name_in_order(model)
     return model
+
+
+def name_in_order(model: onnx.ModelProto) -> None:
+    """Names nodes without a layer by what they do, in order, and constants by who reads them.
+
+    The converter numbers nodes, and chooses among equal ones, in the order of Python's sets, which
+    differs from process to process. Two exports of a run would differ in their bytes.
+    """
+    graph = model.graph
+    constants = {constant.name: constant for constant in graph.initializer}
+    names: dict[str, str] = {}
+    renumbered, kept = itertools.count(1), {output.name for output in graph.output}
+    for node in graph.node:
+        layer = NUMBERED.sub("", node.name) if "/" in node.name else node.op_type
+        if node.name != layer:
+            node.name = f"{layer}__{next(renumbered)}"
+        for position, name in enumerate(node.input):
+            if name in constants:
+                names.setdefault(name, f"{node.name}/input_{position}")
+        names |= {
+            name: f"{node.name}:{i}" for i, name in enumerate(node.output) if name not in kept
+        }
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    read = [name for name in names if name in constants]
+    ordered = [constants[name] for name in read]
+    for constant, name in zip(ordered, read, strict=True):
+        constant.name = names[name]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(ordered)
 
 
 def build(
