@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     arguments = sys.argv[1:] if arguments is None else arguments
     flags = parse(arguments, prog)
     log_to_console()
-    config = None if flags.resume or flags.start else new_config(flags)
+    begun = flags.resume or flags.start
+    config = None if begun else new_config(flags)
     start_tensorflow()
     # Imported late: --help and usage errors should not wait for TensorFlow.
     from ganad_tf.data.load import Source
@@ -110,10 +111,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     from ganad_tf.run_folder import resumed_config, started_config
     from ganad_tf.training.devices import choose_execution, worker_index
 
-    if flags.resume:
-        config = resumed_config(flags.resume, vars(flags))
-    elif flags.start:
-        config = started_config(flags.start, vars(flags))
+    if config is None:
+        config = (resumed_config if flags.resume else started_config)(begun, vars(flags))
     tracker = None if worker_index()[0] else choose_tracker(flags.track, flags.resume)
     execution = choose_execution(config.precision, flags.devices)
     execution = dataclasses.replace(execution, tracker=tracker)
