@@ -260,6 +260,9 @@ def _results(folder: Path) -> Iterator[tuple[str, str]]:
             description = json.loads(path.read_text())
             # A killed export may have used up a version's number.
             content = json.dumps([description["threshold"], *description["formats"]]).encode()
+        elif path.name == "model_card.md":  # likewise
+            lines = path.read_text(encoding="utf-8").splitlines()
+            content = "\n".join(line for line in lines if "saved_model" not in line).encode()
         elif path.suffix == ".keras":  # a zip archive, which also says when it was written
             with zipfile.ZipFile(path) as archive:
                 content = archive.read("config.json") + archive.read("model.weights.h5")
