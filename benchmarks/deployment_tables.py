@@ -182,11 +182,9 @@ def _kill_rows() -> list[str]:
     if not path.exists():
         return ["Kills: not measured yet."]
     names = {"train": "trainings", "export": "exports", "batch": "batch jobs"}
-    return [
-        "| killed at random moments, begun again | every file whole | same results, bit for bit |",
-        "|---|---|---|",
-        *(
-            f"| {m['killed']} {names[what]} | {m['all files whole']} | {m['same results']} |"
-            for what, m in json.loads(path.read_text())["summary"].items()
-        ),
+    parts = [
+        f"{m['killed']} {names[what]} ({m['all files whole']} with every file whole, "
+        f"{m['same results']} with the same results, bit for bit)"
+        for what, m in json.loads(path.read_text())["summary"].items()
     ]
+    return [f"Killed at random moments and begun again: {'; '.join(parts)}."]
