@@ -814,15 +814,14 @@ class Scorer:
             raise _no_mask("the output mask")
         if not set(names) <= set(known):
             raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
-        if len(images) == 1 and self._shared_session is not None:
-            columns = iter([(a,) for a in self._shared_session.run(names, {"images": images})])
-        else:
-            each = -(-len(images) // self.threads)
-            each = min(self._batch, each + -each % self._multiple)
-            chunks = [images[start : start + each] for start in range(0, len(images), each)]
-            # One batch is scored right here: handing it to a thread would only cost time.
-            spread = map if len(chunks) == 1 else self._pool.map
-            columns = zip(*spread(self._run, itertools.repeat(names), chunks), strict=True)
+        session = (self._shared_session if len(images) == 1 else None) or self._session
+        each = -(-len(images) // self.threads)
+        each = min(self._batch, each + -each % self._multiple)
+        chunks = [images[start : start + each] for start in range(0, len(images), each)]
+        # One batch is scored right here: handing it to a thread would only cost time.
+        spread = map if len(chunks) == 1 else self._pool.map
+        found = spread(lambda chunk: session.run(names, {"images": chunk}), chunks)
+        columns = zip(*found, strict=True)
         result = dict(zip(names, map(np.concatenate, columns), strict=True))
         if threshold is not None:
             result["is_anomaly"] = result["score"] > threshold
