@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf.networks import EfficientNetLite0, pool_features
-from ganad_tf.networks.efficientnet_lite import FEATURE_MAPS, SIZE_MULTIPLE, STAGES, standardise
+from ganad_tf.networks.efficientnet_lite import FEATURE_MAPS, SIZE_MULTIPLE, STAGES
 from ganad_tf.networks.generator import GRID, UpStep, initializer, normalisation
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.training.model import DualDiscriminatorGAN
@@ -62,7 +62,7 @@ class PretrainedUNet(keras.Model):
 
         The finest comes last, because distances look at the second to the fourth map.
         """
-        self.last_stages = all_stages(self.encoder, images)
+        self.last_stages = self.encoder.all_maps(images)
         finest, *maps = self.last_stages
         del maps[3]  # the early map of stride 32
         return [*maps, finest]
@@ -88,17 +88,6 @@ class PretrainedUNet(keras.Model):
         maps = self.encoder_maps(images)
         reconstruction, logit = self.decode(maps, training)
         return reconstruction, maps[3], logit
-
-
-def all_stages(encoder: EfficientNetLite0, images: tf.Tensor) -> list[tf.Tensor]:
-    """The map of stride 2, which `feature_maps` leaves out, and those of `feature_maps`."""
-    x = keras.ops.relu6(encoder.stem(standardise(images)))
-    outputs = []
-    for block in encoder.blocks:
-        if block.stride == 2:
-            outputs.append(x)
-        early, x = x, block(x)
-    return [*outputs, early, x]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -224,14 +224,17 @@ class EfficientNetLite0(keras.Model):
             Five float32 maps, linear outputs of a block: [N, H/4, W/4, 24], [N, H/8, W/8, 40],
             [N, H/16, W/16, 112], [N, H/32, W/32, 192] and [N, H/32, W/32, 320].
         """
+        return self.all_maps(images)[1:]
+
+    def all_maps(self, images: tf.Tensor) -> list[tf.Tensor]:
+        """The map of stride 2, [N, H/2, W/2, 16], and those of `feature_maps`."""
         x = keras.ops.relu6(self.stem(standardise(images)))
         outputs = []
         for block in self.blocks:
             if block.stride == 2:
                 outputs.append(x)
             early, x = x, block(x)
-        # The first output, of stride 2, is left out.
-        return [*outputs[1:], early, x]
+        return [*outputs, early, x]
 
     def call(self, images: tf.Tensor) -> list[tf.Tensor]:
         return self.feature_maps(images)

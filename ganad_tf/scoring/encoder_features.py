@@ -155,10 +155,10 @@ class EncoderFeatures:
         if ENCODER_FEATURES in wanted:
             values[ENCODER_FEATURES] = self.image_distance(maps)
         if ENCODER_PATCHES in wanted:
-            places[ENCODER_PATCHES] = self.place_distances(maps)
+            places[ENCODER_PATCHES] = self.place_distances(local_features(maps))
             values[ENCODER_PATCHES] = largest_mean(places[ENCODER_PATCHES], TOP_PATCHES)
         if ENCODER_DETAILS in wanted:
-            places[ENCODER_DETAILS] = self.detail_distances(maps)
+            places[ENCODER_DETAILS] = self.detail_distances(detail_features(maps))
             values[ENCODER_DETAILS] = largest_mean(places[ENCODER_DETAILS], TOP_DETAILS)
         if LABEL_DIRECTION in wanted and self.direction is not None:
             # Scores are sums of logarithms, and this coordinate enters them as it is.
@@ -182,17 +182,15 @@ class EncoderFeatures:
         """Mahalanobis distance of each image, float32 [N]."""
         return tf.norm(self.pooled(pooled_features(maps)), axis=1)
 
-    def place_distances(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Distance of each place to normal places, float32 [N, h, w]."""
-        features = local_features(maps)
+    def place_distances(self, features: tf.Tensor) -> tf.Tensor:
+        """Distance of each place to normal places, float32 [N, h, w], of `local_features`."""
         _, height, width, channels = features.shape
         whitened = self.local(tf.reshape(features, [-1, channels]))
         flat = nearest_distances(whitened, self.prototypes, NEAREST)
         return tf.reshape(flat, [-1, height, width])
 
-    def detail_distances(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Mahalanobis distance of each place of the finest map, float32 [N, h, w]."""
-        features = detail_features(maps)
+    def detail_distances(self, features: tf.Tensor) -> tf.Tensor:
+        """Mahalanobis distance of each place, float32 [N, h, w], of `detail_features`."""
         _, height, width, channels = features.shape
         flat = tf.norm(self.details(tf.reshape(features, [-1, channels])), axis=1)
         return tf.reshape(flat, [-1, height, width])
@@ -235,7 +233,11 @@ class EncoderFeatures:
             arrays["prototypes"],
             Whitening(arrays["details.mean"], arrays["details.projection"]),
             direction,
-            {name.removeprefix("usual."): arrays[name] for name in arrays if "usual." in name},
+            {
+                name.removeprefix("usual."): arrays[name]
+                for name in arrays
+                if name.startswith("usual.")
+            },
         )
 
 

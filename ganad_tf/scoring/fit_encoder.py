@@ -1,7 +1,7 @@
 """Fits what is measured by a frozen encoder to the training images."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -81,24 +81,28 @@ def fit_encoder_features(
         Whitening.fit(details, LOCAL_SHRINKAGE),
         direction,
     )
-    return dataclasses.replace(fitted, usual=_usual_distances(fitted, train.images, some))
+    return dataclasses.replace(fitted, usual=_usual_distances(fitted, sampled))
 
 
 def _usual_distances(
-    encoder: EncoderFeatures, images: np.ndarray | ImageView, normals: np.ndarray
+    encoder: EncoderFeatures, sampled: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """What `EncoderFeatures.usual` is, from some normal TRAINING images."""
-    components = (ENCODER_PATCHES, ENCODER_DETAILS)
+    """What `EncoderFeatures.usual` is.
 
-    def distances(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        return encoder.measure(batch, components)[1]
-
-    measured = map_batches(distances, images, normals, BATCH)
+    Args:
+        encoder: fitted.
+        sampled: `patches` and `details` of some normal TRAINING images, [N, h, w, c] each.
+    """
     usual = {}
-    for component in components:
-        means = measured[component].mean(axis=0)
+    for component, name, distances in (
+        (ENCODER_PATCHES, "patches", encoder.place_distances),
+        (ENCODER_DETAILS, "details", encoder.detail_distances),
+    ):
+        features, count = sampled[name], len(sampled[name])
+        parts = [distances(features[i : i + BATCH]).numpy() for i in range(0, count, BATCH)]
+        means = np.concatenate(parts).mean(axis=0)
         # Of few images a mean is hardly known; it stays near that of all places then.
-        shares = (len(normals) * means / means.mean() + FLAT_IMAGES) / (len(normals) + FLAT_IMAGES)
+        shares = (count * means / means.mean() + FLAT_IMAGES) / (count + FLAT_IMAGES)
         usual[component] = shares.astype(np.float32)
     return usual
 

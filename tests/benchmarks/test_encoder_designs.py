@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import own_images_tables
-from benchmarks.pretrained_unet import PretrainedUNet, SharedFeatures, all_stages, put_inside
+from benchmarks.pretrained_unet import PretrainedUNet, SharedFeatures, put_inside
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.plan import Plan
 from ganad_tf.scoring.encoder_features import EncoderFeatures
@@ -42,8 +42,8 @@ def test_the_frozen_network_is_the_encoder(unet, encoder, images):
     np.testing.assert_allclose(unet.encode(images), features, rtol=1e-5, atol=1e-6)
 
 
-def test_all_stages_begin_with_stride_two(unet, encoder, images):
-    finest, *others = all_stages(encoder, images)
+def test_all_maps_begin_with_stride_two(unet, encoder, images):
+    finest, *others = encoder.all_maps(images)
     assert finest.shape == (2, 32, 32, 16)
     for found, expected in zip(others, encoder.feature_maps(images), strict=True):
         np.testing.assert_array_equal(found, expected)
