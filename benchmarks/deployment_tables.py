@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks.results_file import RESULTS
+from benchmarks.results_file import RESULTS, all_kept, kept
 
 NOT_MEASURED = "Not measured yet."
 
@@ -62,10 +62,9 @@ def batch_table() -> str:
 
 def drift_table() -> str:
     """The results of benchmarks.drift that are kept."""
-    path = RESULTS / "drift.json"
-    if not path.exists():
+    m = kept("drift")
+    if m is None:
         return NOT_MEASURED
-    m = json.loads(path.read_text())
     rows = [
         "| images known | streams that alarm without drift | brighter streams flagged "
         "within 200 images | of these, the line names brightness | median delay |",
@@ -85,8 +84,8 @@ def drift_table() -> str:
 
 def recalibration_table() -> str:
     """The results of benchmarks.recalibration that are kept."""
-    kept = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("recalibration-*.json"))]
-    if not kept:
+    cells = all_kept("recalibration-*")
+    if not cells:
         return NOT_MEASURED
     names = {"gravel": "gravel, another region", "elpv": "solar cells, trained on mono, now poly"}
     rows = [
@@ -94,7 +93,7 @@ def recalibration_table() -> str:
         "| 1,000 other draws of 40: inside | AUROC before and after |",
         "|---|---|---|---|---|---|",
     ]
-    for m in kept:
+    for m in cells:
         what, _, seed = m["cell"].partition("-")
         count, auroc = m["remaining_images"], m["auroc"]
         equal = "equal" if m["auroc_unchanged"] else f"{auroc['after']:.4f}"
@@ -108,8 +107,8 @@ def recalibration_table() -> str:
 
 def corrections_table() -> str:
     """The results of benchmarks.corrections that are kept."""
-    kept = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("corrections-*.json"))]
-    if not kept:
+    cells = all_kept("corrections-*")
+    if not cells:
         return NOT_MEASURED
     rows = [
         "| split | trained with 1 label | then 10 corrections | trained with 11 labels |",
@@ -118,17 +117,16 @@ def corrections_table() -> str:
     rows += [
         f"| {m['cell']} | {m['auroc']['one']:.4f} | {m['auroc']['corrected']:.4f} "
         f"| {m['auroc']['eleven']:.4f} |"
-        for m in kept
+        for m in cells
     ]
     return "\n".join(rows)
 
 
 def web_table() -> str:
     """The results of benchmarks.web that are kept."""
-    path = RESULTS / "web.json"
-    if not path.exists():
+    m = kept("web")
+    if m is None:
         return NOT_MEASURED
-    m = json.loads(path.read_text())
     models = {name: value for name, value in m.items() if "images_per_second" in str(value)}
     ways = list(next(iter(models.values()))["images_per_second"])
     rows = [f"| images/s | {' | '.join(ways)} |", f"|---|{'---|' * len(ways)}"]
@@ -140,10 +138,9 @@ def web_table() -> str:
 
 def encoder_speed_table() -> str:
     """The results of benchmarks.encoder_speed that are kept."""
-    path = RESULTS / "encoder_speed.json"
-    if not path.exists():
+    m = kept("encoder_speed")
+    if m is None:
         return NOT_MEASURED
-    m = json.loads(path.read_text())
     batches = [name for name in m if name.startswith("batch ")]
     rows = [
         f"| images/s at {m['encoder_size']} px, {m['threads']} threads | "
@@ -178,13 +175,13 @@ def robustness_table() -> str:
 
 
 def _kill_rows() -> list[str]:
-    path = RESULTS / "robustness-kills.json"
-    if not path.exists():
+    kills = kept("robustness-kills")
+    if kills is None:
         return ["Kills: not measured yet."]
     names = {"train": "trainings", "export": "exports", "batch": "batch jobs"}
     parts = [
         f"{m['killed']} {names[what]} ({m['all files whole']} with every file whole, "
         f"{m['same results']} with the same results, bit for bit)"
-        for what, m in json.loads(path.read_text())["summary"].items()
+        for what, m in kills["summary"].items()
     ]
     return [f"Killed at random moments and begun again: {'; '.join(parts)}."]

@@ -11,12 +11,13 @@ median times, which are kept as benchmarks/results/encoder_speed.json.
 """
 
 import argparse
-import time
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.peers.timing import Effort, take_turns
 from benchmarks.results_file import save
 from export.runtime import Scorer
 from ganad_tf.atomic_files import read_json
@@ -24,9 +25,8 @@ from ganad_tf.errors import DataError, run_cli
 from ganad_tf.networks.efficientnet_lite import STEM_CHANNELS, block_shapes
 
 BATCHES = (1, 32)
-# Threads of all libraries wait for more work at full speed for a while, and would slow the next in
-# turn. A turn is long enough for caches and clocks to settle.
-REST, TURN = 0.05, 0.5  # seconds
+# Long enough for caches and clocks to settle.
+TURN = 0.5  # seconds
 
 
 def torch_backbone():
@@ -77,23 +77,6 @@ def torch_runner(size: int, threads: int) -> Callable[[np.ndarray], object]:
     return run
 
 
-def median_seconds(
-    runners: dict[str, Callable[[np.ndarray], object]], images: np.ndarray, rounds: int
-) -> dict[str, float]:
-    """Median seconds of each, all taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in runners}
-    for _ in range(rounds):
-        for name, run in runners.items():
-            time.sleep(REST)
-            run(images)
-            began, count = time.perf_counter(), 0
-            while count == 0 or time.perf_counter() - began < TURN:
-                run(images)
-                count += 1
-            times[name].append((time.perf_counter() - began) / count)
-    return {name: float(np.median(seconds)) for name, seconds in times.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -114,8 +97,9 @@ def main() -> None:
     results = {}
     for batch in BATCHES:
         images = rng.integers(0, 256, (batch, *shape), dtype=np.uint8)
-        seconds = median_seconds(runners, images, flags.rounds)
-        speeds = {name: batch / value for name, value in seconds.items()}
+        sides = {name: functools.partial(run, images) for name, run in runners.items()}
+        times = take_turns(sides, Effort(flags.rounds, TURN))
+        speeds = {name: batch / float(np.median(seconds)) for name, seconds in times.items()}
         rival_speed = speeds["PyTorch eager"]
         ratios = {name: speed / rival_speed for name, speed in speeds.items()}
         results[f"batch {batch}"] = {"images_per_second": speeds, "ratios": ratios}

@@ -8,9 +8,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ganad_tf import __version__
-from ganad_tf.atomic_files import write_json
+from ganad_tf.atomic_files import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def kept(name: str) -> dict | None:
+    """The contents of `benchmarks/results/<name>.json`; None if it is not there."""
+    path = RESULTS / f"{name}.json"
+    return read_json(path) if path.exists() else None
+
+
+def all_kept(pattern: str) -> list[dict]:
+    """The contents of all files `benchmarks/results/<pattern>.json`, by name."""
+    return [read_json(path) for path in sorted(RESULTS.glob(f"{pattern}.json"))]
 
 
 def save(name: str, values: dict) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks.results_file import RESULTS
+from benchmarks.results_file import RESULTS, all_kept, kept
 
 
 def quality_table() -> str:
@@ -11,8 +11,7 @@ def quality_table() -> str:
         "| score chosen | training | peak memory |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for path in sorted(RESULTS.glob("train-seen-*.json")):
-        m = json.loads(path.read_text())
+    for m in all_kept("train-seen-*"):
         rows.append(
             f"| {m['normal']} | {m['auroc']:.4f} | {m['average_precision']:.4f} "
             f"| {m['recall']:.1%} | {m['false_alarm_rate']:.1%} | {m['scorer']['score']} "
@@ -23,8 +22,7 @@ def quality_table() -> str:
 
 def baseline_table() -> str:
     rows = ["| normal class | this model | baseline | its AUROC |", "|---|---|---|---|"]
-    for path in sorted(RESULTS.glob("train-seen-*.json")):
-        m = json.loads(path.read_text())
+    for m in all_kept("train-seen-*"):
         for name, baseline in m["baselines"].items():
             rows.append(f"| {m['normal']} | {m['auroc']:.4f} | {name} | {baseline['auroc']:.4f} |")
     return "\n".join(rows)
@@ -111,10 +109,10 @@ def presets_table() -> str:
         "| preset | width | losses | what else | measured on | test AUROC | training | memory |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    sneakers = _kept("train-seen-sneaker-seed0")
-    cells = _kept("elpv/ten-0-ours")
-    sandals = _kept("quality/none-5-ganad-imagenet-seed0")
-    speeds = _kept("train_step") or {}
+    sneakers = kept("train-seen-sneaker-seed0")
+    cells = kept("elpv/ten-0-ours")
+    sandals = kept("quality/none-5-ganad-imagenet-seed0")
+    speeds = kept("train_step") or {}
     small = "| `small` (default) | 16 | all ten |"
     rows += [
         f"{small} residual 3x3 convolutions after the last two halvings | sneakers, `seen` "
@@ -131,11 +129,6 @@ def presets_table() -> str:
         )
         slower = f"| an epoch takes {small_speed / paper_speed:.0f} times as long as `small` |"
     return "\n".join([*rows, f"| `paper` | 64 | the eight | | not to the end | {slower} |"])
-
-
-def _kept(name: str) -> dict | None:
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _cost(run: dict | None) -> str:

@@ -1,11 +1,10 @@
 """The table of benchmarks.peers for docs/devices.md, from the kept file."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.peers.cells import BATCHES, COLOUR, GREY, MODELS, SCORE, TRAIN, Cell
-from benchmarks.results_file import RESULTS
+from benchmarks.results_file import kept
 from ganad_tf.settings.names import NO_ENCODER
 
 COLUMNS = ("float32 / PyTorch eager", "int8 / PyTorch eager", "float32 / torch.compile")
@@ -14,17 +13,17 @@ NOTHING = "–"
 
 def peers_table() -> str:
     """The results of benchmarks.peers that are kept."""
-    path = RESULTS / "peers.json"
-    return table_of(json.loads(path.read_text())) if path.exists() else "Not measured yet."
+    results = kept("peers")
+    return "Not measured yet." if results is None else table_of(results)
 
 
-def table_of(kept: Mapping[str, Any]) -> str:
+def table_of(results: Mapping[str, Any]) -> str:
     """Ratios by image size and encoder, then the training step and the share of matrix products.
 
     Args:
-        kept: the file's values.
+        results: the file's values.
     """
-    cells = kept["cells"]
+    cells = results["cells"]
     rows = [
         f"| images | {' | '.join(COLUMNS)} |",
         f"|---|{'---|' * len(COLUMNS)}",
