@@ -27,7 +27,7 @@ def convert(detector: Detector, opset: int = OPSET) -> onnx.ModelProto:
     import tf2onnx
 
     images = tf.TensorSpec((None, *detector.image_shape), tf.uint8, name="images")
-    function = tf.function(detector.graph, input_signature=[images])
+    function = tf.function(detector.graph, input_signature=[images], autograph=False)
     model, _ = tf2onnx.convert.from_function(function, input_signature=[images], opset=opset)
     # Free sizes get the converter's invented names; a reader of the file should see N.
     for value in (*model.graph.input, *model.graph.output):

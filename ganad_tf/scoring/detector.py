@@ -65,7 +65,9 @@ class Detector:
         self.bit_depth, self.max_pixels = bit_depth, max_pixels
         self.image_ranges = image_ranges
         self._compiled = tf.function(
-            self.graph, input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)]
+            self.graph,
+            input_signature=[tf.TensorSpec((None, *self.image_shape), tf.uint8)],
+            autograph=False,
         )
 
     @property

@@ -16,11 +16,16 @@ def map_batches(
 ) -> dict[str, np.ndarray]:
     """Runs a function of uint8 batches [n, h, w, C] over the images at `indices`.
 
+    The function's own branches and loops are Python's: to look for others in the source of every
+    layer (AutoGraph) takes longer than to run it on some hundred images.
+
     Returns:
         Each of the function's results, [len(indices), ...].
     """
     run = tf.function(
-        function, input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
+        function,
+        input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)],
+        autograph=False,
     )
     parts = [
         {

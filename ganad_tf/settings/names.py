@@ -55,7 +55,6 @@ ENCODERS = (NO_ENCODER, EFFICIENTNET_LITE0)
 # Kinds of synthetic anomalies.
 ROTATE, SHUFFLE, PASTE, LOCAL_DEFECT = "rotate", "shuffle", "paste", "local_defect"
 SYNTHETIC_KINDS = (ROTATE, SHUFFLE, PASTE, LOCAL_DEFECT)
-WHOLE_IMAGE_KINDS = (ROTATE, SHUFFLE, PASTE)
 
 # Names of format 1, still accepted as values of flags and in stored files.
 SCORE_ALIASES = {

@@ -34,7 +34,7 @@ class ValidationScore:
         parts = [self._of_batch(images[i : i + batch_size]).numpy() for i in starts]
         return np.concatenate(parts)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _of_batch(self, pixels: np.ndarray) -> tf.Tensor:
         images = to_network(pixels, self._model.generator.image_size)
         reconstructions, _, logits = self._model(images)

@@ -42,7 +42,7 @@ def fit_on_workers(
         lambda context: batches.dataset(context.input_pipeline_id, context.num_input_pipelines)
     )
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         strategy.run(model.train_step, args=(batch,))
 

@@ -166,24 +166,21 @@ def _notes(masks: dict[str, MaskFile]) -> list[str]:
         if LARGE_SHARE < mask.share < 1 and not mask.is_inverted
     ]
     grown = [path for path, mask in masks.items() if mask.any_value_share > _GROWN * mask.share]
-    notes = []
-    if whole:
-        notes.append(f"{len(whole)} masks mark the whole image as defective: {_few(whole)}")
-    if inverted:
-        notes.append(
-            f"{len(inverted)} masks mark most of the image and of its border, and may be inverted "
-            f"(defects must be bright, the rest black): {_few(inverted)}"
-        )
-    if large:
-        notes.append(
-            f"{len(large)} masks mark more than {LARGE_SHARE:.0%} of the image: {_few(large)}"
-        )
-    if grown:
-        notes.append(
-            f"{len(grown)} masks have shades between black and white, as JPEG makes them; values "
-            f"from half the brightest one on mark a defect: {_few(grown)}"
-        )
-    return notes
+    told = (
+        (whole, "the whole image is marked as defective"),
+        (
+            inverted,
+            "most of the image and of its border is marked, so they may be inverted (defects must "
+            "be bright, the rest black)",
+        ),
+        (large, f"more than {LARGE_SHARE:.0%} of the image is marked"),
+        (
+            grown,
+            "there are shades between black and white, as JPEG makes them; values from half the "
+            "brightest one on mark a defect",
+        ),
+    )
+    return [f"masks, {len(paths)}: {what}: {_few(paths)}" for paths, what in told if paths]
 
 
 def _few(paths: Sequence[str]) -> str:

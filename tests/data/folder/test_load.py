@@ -470,8 +470,8 @@ def test_masks_that_may_not_mean_what_they_say_are_told(own, load, save, caplog)
     save(truth / "1_mask.png", np.full((5, 6), 255, np.uint8))
     save(truth / "2_mask.png", mask)
     load(own)
-    assert "1 masks mark the whole image as defective: ground_truth/hole/1_mask" in caplog.text
-    assert "1 masks mark most of the image and of its border, and may be inverted" in caplog.text
+    assert "1: the whole image is marked as defective: ground_truth/hole/1_mask" in caplog.text
+    assert "1: most of the image and of its border is marked, so they may be" in caplog.text
 
 
 def test_ambiguous_masks_are_refused_with_both_names(own, load, save):
