@@ -120,6 +120,7 @@ def _encoder_features(image_size: int, rng: np.random.Generator) -> EncoderFeatu
     return EncoderFeatures(
         load_efficientnet_lite0(),
         image_size,
+        whole_size=image_size,
         pooled=_whitening(pooled, pooled, rng),
         local=_whitening(sum(channels[level] for level in LOCAL_LEVELS), LOCAL_RANK, rng),
         prototypes=_normal((LOCAL_PROTOTYPES, LOCAL_RANK), rng),

@@ -111,6 +111,7 @@ class EncoderFeatures:
     Args:
         encoder: frozen, float32.
         image_size: E, the square that it sees; a multiple of 32.
+        whole_size: the square at which it sees the image for the distance of the whole image.
         pooled: of the pooled features.
         local: of single places.
         prototypes: [K, R], places of normal training images, whitened.
@@ -124,6 +125,7 @@ class EncoderFeatures:
 
     encoder: EfficientNetLite0
     image_size: int
+    whole_size: int
     pooled: Whitening
     local: Whitening
     prototypes: np.ndarray
@@ -149,11 +151,14 @@ class EncoderFeatures:
             values: positive, float32 [N] each.
             places: component -> distances of places, over what is usual there, float32 [N, h, w].
         """
-        maps = self.maps(images)
         values: dict[str, tf.Tensor] = {}
         places: dict[str, tf.Tensor] = {}
+        maps = self.maps(images)
         if ENCODER_FEATURES in wanted:
-            values[ENCODER_FEATURES] = self.image_distance(maps)
+            whole = maps
+            if self.whole_size != self.image_size:
+                whole = self.encoder.feature_maps(to_encoder(images, self.whole_size))
+            values[ENCODER_FEATURES] = self.image_distance(whole)
         if ENCODER_PATCHES in wanted:
             places[ENCODER_PATCHES] = self.place_distances(local_features(maps))
             values[ENCODER_PATCHES] = largest_mean(places[ENCODER_PATCHES], TOP_PATCHES)
@@ -199,6 +204,7 @@ class EncoderFeatures:
         """Plain arrays for `np.savez`; the encoder is kept beside."""
         arrays = {
             "image_size": np.asarray(self.image_size),
+            "whole_size": np.asarray(self.whole_size),
             "pooled.mean": self.pooled.mean,
             "pooled.projection": self.pooled.projection,
             "local.mean": self.local.mean,
@@ -225,9 +231,12 @@ class EncoderFeatures:
         direction = None
         if "direction.mean" in arrays:
             direction = Direction(arrays["direction.mean"], arrays["direction.weights"])
+        size = int(arrays["image_size"])
         return cls(
             encoder,
-            int(arrays["image_size"]),
+            size,
+            # Earlier runs saw everything at one size.
+            int(arrays["whole_size"]) if "whole_size" in arrays else size,
             Whitening(arrays["pooled.mean"], arrays["pooled.projection"]),
             Whitening(arrays["local.mean"], arrays["local.projection"]),
             arrays["prototypes"],

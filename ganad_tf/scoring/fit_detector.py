@@ -32,7 +32,12 @@ from ganad_tf.scoring.fit_pixels import normal_peaks, with_pixel_threshold
 from ganad_tf.scoring.fit_scorer import fit_scorer
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
-from ganad_tf.scoring.object_or_texture import layout_aurocs, layout_share, with_layout
+from ganad_tf.scoring.object_or_texture import (
+    layout_aurocs,
+    layout_share,
+    whole_size,
+    with_layout,
+)
 from ganad_tf.scoring.scorer import Scorer
 from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
 from ganad_tf.settings.run_config import RunConfig
@@ -67,9 +72,10 @@ def fit_encoder(
         return plan, None
     normals = fitted_normals(splits.train, plan.seed)
     _LOGGER.info("measuring %s normal images with %s", f"{len(normals):,}", plan.encoder)
-    features = fit_encoder_features(encoder, splits.train, normals, plan.encoder_size, plan.seed)
     rows = _averaged_pixels(splits.train.images, normals, plan)
     share = layout_share(rows, splits.image_shape[-1])
+    sizes = {"image_size": plan.encoder_size, "whole_size": whole_size(plan.encoder_size, share)}
+    features = fit_encoder_features(encoder, splits.train, normals, seed=plan.seed, **sizes)
     pixels = FeatureDistance.fit(rows, plan.seed, shrinkage=PIXEL_SHRINKAGE)
     aurocs = layout_aurocs(features, pixels, splits.validation, plan)
     plan = with_layout(config, plan, share, aurocs)

@@ -40,6 +40,7 @@ def fit_encoder_features(
     normals: np.ndarray,
     image_size: int,
     seed: int,
+    whole_size: int | None = None,
 ) -> EncoderFeatures:
     """Fits the distances to normal images, and the direction to the labelled anomalies.
 
@@ -49,19 +50,27 @@ def fit_encoder_features(
         normals: int [n], the normal ones to fit to.
         image_size: E, the square that the encoder sees.
         seed: of the draw of prototypes.
+        whole_size: the square at which it sees whole images (default: E).
     """
+    whole_size = whole_size or image_size
 
     def pooled(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        maps = encoder.feature_maps(to_encoder(batch, image_size))
-        return {"pooled": pooled_features(maps), "means": direction_features(maps)}
+        whole = encoder.feature_maps(to_encoder(batch, whole_size))
+        found = {"pooled": pooled_features(whole)}
+        if len(anomalies):
+            maps = whole
+            if whole_size != image_size:
+                maps = encoder.feature_maps(to_encoder(batch, image_size))
+            found["means"] = direction_features(maps)
+        return found
 
     def places(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         maps = encoder.feature_maps(to_encoder(batch, image_size))
         return {"patches": local_features(maps), "details": detail_features(maps)}
 
     rng = np.random.default_rng(seed)
-    normal = map_batches(pooled, train.images, normals, BATCH)
     anomalies = np.flatnonzero(train.is_anomaly)
+    normal = map_batches(pooled, train.images, normals, BATCH)
     direction = None
     if len(anomalies):
         anomalous = map_batches(pooled, train.images, anomalies, BATCH)
@@ -75,6 +84,7 @@ def fit_encoder_features(
     fitted = EncoderFeatures(
         encoder,
         image_size,
+        whole_size,
         Whitening.fit(normal["pooled"], POOLED_SHRINKAGE),
         local_whitening,
         local_whitening(local[kept]).astype(np.float32),

@@ -52,7 +52,7 @@ def test_all_maps_begin_with_stride_two(unet, encoder, images):
 
 
 def test_one_pass_serves_the_generator_and_the_components_of_the_encoder(unet, encoder, images):
-    fitted = EncoderFeatures(encoder, 64, *[None] * 5)
+    fitted = EncoderFeatures(encoder, 64, 64, *[None] * 5)
     shared = SharedFeatures(**vars(fitted), generator=unet)
     unet.encoder_maps(images)
     for found, expected in zip(shared.maps(None), encoder.feature_maps(images), strict=True):

@@ -185,3 +185,25 @@ def test_heat_maps_are_relative_to_what_is_usual_at_each_place(detector, rng):
     copy = type(fitted).from_arrays(encoder, fitted.to_arrays())
     for name in wanted:
         np.testing.assert_array_equal(copy.usual[name], fitted.usual[name])
+
+
+def test_whole_images_are_seen_at_their_own_size(detector, rng):
+    normals = rng.integers(60, 90, (40, 64, 64, 1), dtype=np.uint8)
+    train = LabelledImages(normals, np.zeros(40, np.int64), ("good",), frozenset({0}))
+    encoder = detector[0].measurer.encoder.encoder
+    wanted = ("encoder_features", "encoder_patches")
+    images = tf.constant(normals[30:])
+    small, large, both = (
+        fit_encoder_features(encoder, train, np.arange(30), size, 0, whole).measure(images, wanted)
+        for size, whole in ((32, None), (64, None), (64, 32))
+    )
+    np.testing.assert_allclose(both[0]["encoder_features"], small[0]["encoder_features"], rtol=1e-5)
+    np.testing.assert_array_equal(both[0]["encoder_patches"], large[0]["encoder_patches"])
+    assert both[1]["encoder_patches"].shape == large[1]["encoder_patches"].shape
+
+
+def test_runs_before_there_were_two_sizes_see_everything_at_one(detector):
+    features = detector[0].measurer.encoder
+    arrays = features.to_arrays()
+    del arrays["whole_size"]
+    assert type(features).from_arrays(features.encoder, arrays).whole_size == features.image_size

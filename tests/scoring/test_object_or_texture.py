@@ -8,6 +8,7 @@ from ganad_tf.scoring.object_or_texture import (
     explain_layout,
     layout_share,
     pretrained_shares,
+    whole_size,
     with_layout,
 )
 from ganad_tf.settings.run_config import RunConfig
@@ -98,3 +99,11 @@ def test_the_mean_of_objects_shows_one_and_the_mean_of_textures_is_flat(rng, cha
     assert layout_share(objects, channels) == pytest.approx(0.8, abs=0.05)
     assert layout_share(np.repeat(objects[:1], 5, axis=0), channels) == pytest.approx(1)
     assert layout_share(np.zeros((5, 256 * channels)), channels) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoder_size", "share", "expected"),
+    [(224, 0.5, 128), (224, 0.19, 224), (128, 0.5, 128), (64, 0.9, 64), (256, 0.001, 256)],
+)
+def test_objects_are_compared_at_a_size_without_details(encoder_size, share, expected):
+    assert whole_size(encoder_size, share) == expected
