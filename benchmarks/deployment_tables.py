@@ -74,9 +74,9 @@ def drift_table() -> str:
         flagged, streams = bright["flagged_within"]["200"], bright["streams"]
         delay = bright["delay"].get("50 %")
         rows.append(
-            f"| {still['known']:,} | {still['alarms'] / still['streams']:.1%} of "
-            f"{still['streams']:,} of {still['images']:,} images | {flagged / streams:.1%} of "
-            f"{streams:,} | {bright['names_brightness'] / max(flagged, 1):.1%} "
+            f"| {still['known']:,} | {still['alarms']} of {still['streams']:,} streams, each of "
+            f"{still['images']:,} images ({still['alarms'] / still['streams']:.1%}) | {flagged} of "
+            f"{streams:,} ({flagged / streams:.1%}) | {bright['names_brightness'] / max(flagged, 1):.1%} "
             f"| {'' if delay is None else f'{delay:.0f} images'} |"
         )
     return "\n".join(rows)
@@ -87,7 +87,7 @@ def recalibration_table() -> str:
     cells = all_kept("recalibration-*")
     if not cells:
         return NOT_MEASURED
-    names = {"gravel": "gravel, another region", "elpv": "solar cells, trained on mono, now poly"}
+    names = {"gravel": "gravel, another region", "elpv": "solar cells, normal images and labels mono, scored on poly"}
     rows = [
         "| images | false alarms before | after, with 40 new normal images | stated interval "
         "| 1,000 other draws of 40: inside | AUROC before and after |",
@@ -179,9 +179,12 @@ def _kill_rows() -> list[str]:
     if kills is None:
         return ["Kills: not measured yet."]
     names = {"train": "trainings", "export": "exports", "batch": "batch jobs"}
-    parts = [
-        f"{m['killed']} {names[what]} ({m['all files whole']} with every file whole, "
-        f"{m['same results']} with the same results, bit for bit)"
-        for what, m in kills["summary"].items()
-    ]
+    parts = []
+    for what, m in kills["summary"].items():
+        in_time = sum(kill["killed"] for kill in kills["kills"] if kill["what"] == what)
+        parts.append(
+            f"{m['killed']} {names[what]}, of which {in_time} were still at work "
+            f"({m['all files whole']} with every file whole, {m['same results']} with the same "
+            "results, bit for bit)"
+        )
     return [f"Killed at random moments and begun again: {'; '.join(parts)}."]

@@ -75,7 +75,8 @@ class Block(NamedTuple):
     @property
     def trains(self) -> bool:
         """Whether it makes a new run, for which there must be none of that name yet."""
-        return any("train.py" in c and "runs/" not in c for c in self.commands)
+        earlier = "--resume|--from|runs/photos/"
+        return any("train.py" in c and not re.search(earlier, c) for c in self.commands)
 
 
 def blocks() -> Iterator[Block]:
