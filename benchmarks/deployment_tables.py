@@ -76,7 +76,8 @@ def drift_table() -> str:
         rows.append(
             f"| {still['known']:,} | {still['alarms']} of {still['streams']:,} streams, each of "
             f"{still['images']:,} images ({still['alarms'] / still['streams']:.1%}) | {flagged} of "
-            f"{streams:,} ({flagged / streams:.1%}) | {bright['names_brightness'] / max(flagged, 1):.1%} "
+            f"{streams:,} ({flagged / streams:.1%}) "
+            f"| {bright['names_brightness'] / max(flagged, 1):.1%} "
             f"| {'' if delay is None else f'{delay:.0f} images'} |"
         )
     return "\n".join(rows)
@@ -87,7 +88,10 @@ def recalibration_table() -> str:
     cells = all_kept("recalibration-*")
     if not cells:
         return NOT_MEASURED
-    names = {"gravel": "gravel, another region", "elpv": "solar cells, normal images and labels mono, scored on poly"}
+    names = {
+        "gravel": "gravel, another region",
+        "elpv": "solar cells, normal images and labels mono, scored on poly",
+    }
     rows = [
         "| images | false alarms before | after, with 40 new normal images | stated interval "
         "| 1,000 other draws of 40: inside | AUROC before and after |",

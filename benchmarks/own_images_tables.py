@@ -82,9 +82,9 @@ def _texture_alarms(cells: dict[str, dict | None]) -> list[str]:
     rates = ", ".join(f"{name} {cell['false_alarm_rate']:.0%}" for name, cell in cells.items())
     return [
         "",
-        f"False alarms on textures with masks, at thresholds that promise 5%: {rates}. Their test tiles "
-        "come from another region of the picture than the validation tiles, and the promise only "
-        "holds if both are drawn from the same images. Sneakers as PNG files are, here with "
+        f"False alarms on textures with masks, at thresholds that promise 5%: {rates}. Their test "
+        "tiles come from another region of the picture than the validation tiles, and the promise "
+        "only holds if both are drawn from the same images. Sneakers as PNG files are, here with "
         "`--encoder none` and shortened training:",
     ]
 

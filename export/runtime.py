@@ -19,7 +19,6 @@ import bisect
 import collections
 import contextlib
 import csv
-import functools
 import hashlib
 import io
 import itertools
@@ -31,8 +30,9 @@ import secrets
 import shlex
 import stat
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -134,6 +134,9 @@ HEAT = ((0, 0, 0), (60, 10, 90), (180, 40, 80), (250, 140, 20), (255, 250, 170))
 # Bright green, which is no colour of the heat. One pixel thick for so many pixels of the image's
 # shorter side, so that a large photo's outlines can be seen.
 OUTLINE, OUTLINE_SHARE = (0, 255, 130), 300
+
+# Outputs for which no map is computed.
+DECISIONS = ("score", "probability", "is_anomaly")
 
 PathName = str | os.PathLike[str]
 
@@ -698,7 +701,8 @@ class Scorer:
         threads: images are scored in batches on this many threads; by default, one for each core
             that this process may use. Each batch runs on one thread, which is up to 1.5 times as
             fast as several threads sharing each operator. They share the operators of a single
-            large image, for which a second session is opened when the first one comes.
+            large image. Further sessions are opened when they are first needed: for one large
+            image, and for maps.
         max_pixels: image files of more pixels are refused (default: the limit in training).
 
     Attributes:
@@ -727,12 +731,14 @@ class Scorer:
         path = os.fspath(path)
         if not os.path.isfile(path):
             raise ScoringError(f"{path}: expected an ONNX file. Received: no such file")
+        self._sessions: dict[tuple[bool, int], onnxruntime.InferenceSession] = {}
+        self._opening = threading.Lock()
         try:
             with open(path, "rb") as file:
-                # Kept, since the file may be replaced before a second session is opened.
+                # Kept, since the file may be replaced before another session is opened.
                 self._model = file.read()
-            self._session = _open_session(self._model, 1)
-            self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+            session = self._session_for(DECISIONS)
+            self.metadata = dict(session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # onnxruntime raises a dozen types of its own
             reason = str(error).strip().splitlines()[0]
             raise ScoringError(f"{path}: expected an ONNX model. Received: {reason}") from None
@@ -809,12 +815,16 @@ class Scorer:
         images = _check_images(images, self.image_shape)
         threshold = check_threshold(threshold)
         names = list(dict.fromkeys(["score", *outputs]))
-        known = [output.name for output in self._session.get_outputs()]
-        if "mask" in names and "mask" not in known:
-            raise _no_mask("the output mask")
-        if not set(names) <= set(known):
-            raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
-        session = (self._shared_session if len(images) == 1 else None) or self._session
+        if not set(names) <= set(DECISIONS):
+            known = [output.name for output in self._session_for(names).get_outputs()]
+            if "mask" in names and "mask" not in known:
+                raise _no_mask("the output mask")
+            if not set(names) <= set(known):
+                raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
+        height, width, _ = self.image_shape
+        # A small image is as fast on one thread.
+        shared = len(images) == 1 and height * width >= SHARED_PIXELS
+        session = self._session_for(names, self.threads if shared else 1)
         each = -(-len(images) // self.threads)
         each = min(self._batch, each + -each % self._multiple)
         chunks = [images[start : start + each] for start in range(0, len(images), each)]
@@ -914,15 +924,18 @@ class Scorer:
             return pixels, measure_file(image) if measured else (), shown_size(image)
 
     def _run(self, names: list[str], images: np.ndarray) -> list[np.ndarray]:
-        return self._session.run(names, {"images": images})
+        return self._session_for(names).run(names, {"images": images})
 
-    @functools.cached_property
-    def _shared_session(self) -> "onnxruntime.InferenceSession | None":
-        """For one image at a time, on all threads; None where one thread is as fast."""
-        height, width, _ = self.image_shape
-        if self.threads == 1 or height * width < SHARED_PIXELS:
-            return None
-        return _open_session(self._model, self.threads)
+    def _session_for(
+        self, names: Iterable[str], threads: int = 1
+    ) -> "onnxruntime.InferenceSession":
+        """A session that gives these outputs, and computes nothing for maps unless one is asked."""
+        is_whole = not set(names) <= set(DECISIONS)
+        with self._opening:
+            if (is_whole, threads) not in self._sessions:
+                model = self._model if is_whole else without_other_outputs(self._model, DECISIONS)
+                self._sessions[is_whole, threads] = _open_session(model, threads)
+            return self._sessions[is_whole, threads]
 
 
 def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
@@ -930,6 +943,117 @@ def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def without_other_outputs(model: bytes, outputs: Collection[str]) -> bytes:
+    """An ONNX model without the nodes that serve other outputs alone.
+
+    ONNX Runtime runs every node, whatever it is asked for. The file is in protocol buffers: fields
+    of a number, a length and so many bytes, one within the other. So nodes can be left out by the
+    numbers of a few fields, without the library that writes such files.
+
+    Args:
+        model: the content of an ONNX file.
+        outputs: names of outputs to keep.
+
+    Returns:
+        The model; as it was, if it cannot be read so or has nodes with graphs of their own.
+    """
+    try:
+        parts = list(_fields(model))
+        (graph,) = (field for field in parts if field.number == MODEL_GRAPH)
+        fields = list(_fields(graph.content))
+        needed, kept = set(outputs), set()
+        for place in reversed(range(len(fields))):  # nodes are stored in the order of their work
+            if fields[place].number != GRAPH_NODE:
+                continue
+            node = list(_fields(fields[place].content))
+            if any(_has_graph(field) for field in node if field.number == NODE_ATTRIBUTE):
+                return model
+            if needed & {bytes(f.content).decode() for f in node if f.number == NODE_OUTPUT}:
+                needed |= {bytes(f.content).decode() for f in node if f.number == NODE_INPUT}
+                kept.add(place)
+        left = b"".join(
+            field.whole
+            for place, field in enumerate(fields)
+            if (field.number != GRAPH_NODE or place in kept)
+            and (field.number != GRAPH_OUTPUT or _name_of(field) in outputs)
+        )
+    except (IndexError, UnicodeDecodeError, ValueError):
+        return model
+    tag = graph.whole[:1]
+    return b"".join(
+        b"".join([tag, _as_varint(len(left)), left]) if field is graph else field.whole
+        for field in parts
+    )
+
+
+# Numbers of fields in onnx.proto.
+MODEL_GRAPH, GRAPH_NODE, GRAPH_OUTPUT, VALUE_NAME = 7, 1, 12, 1
+NODE_INPUT, NODE_OUTPUT, NODE_ATTRIBUTE = 1, 2, 5
+ATTRIBUTE_GRAPHS = (6, 11)
+
+
+class _Field(NamedTuple):
+    """A field of a protocol buffer: its number, its content, and all of its bytes."""
+
+    number: int
+    content: memoryview
+    whole: memoryview
+
+
+def _fields(message: bytes | memoryview) -> Iterator[_Field]:
+    """The fields of a message.
+
+    Raises:
+        IndexError, ValueError: if it is none.
+    """
+    view, at = memoryview(message), 0
+    while at < len(view):
+        begin = at
+        tag, at = _varint(view, at)
+        start = at
+        if tag & 7 == 0:
+            _, at = _varint(view, at)
+        elif tag & 7 == 2:
+            length, start = _varint(view, at)
+            at = start + length
+        elif tag & 7 in (1, 5):
+            at += 8 if tag & 7 == 1 else 4
+        else:
+            raise ValueError(f"field of unknown type {tag & 7}")
+        if at > len(view):
+            raise ValueError("field that is cut off")
+        yield _Field(tag >> 3, view[start:at], view[begin:at])
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, the lowest first, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = view[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+
+
+def _as_varint(value: int) -> bytes:
+    """The inverse of `_varint`."""
+    parts = bytearray()
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])
+
+
+def _name_of(value: _Field) -> str:
+    names = (f.content for f in _fields(value.content) if f.number == VALUE_NAME)
+    return bytes(next(names, b"")).decode()
+
+
+def _has_graph(attribute: _Field) -> bool:
+    return any(field.number in ATTRIBUTE_GRAPHS for field in _fields(attribute.content))
 
 
 class _Wanted(NamedTuple):
