@@ -34,7 +34,8 @@ from .runtime import Scorer
 
 _LOGGER = logging.getLogger(__name__)
 
-CALIBRATION_IMAGES = 512
+# Ranges are measured on so many training images, and on fewer large ones, which have more places.
+CALIBRATION_IMAGES, MIN_CALIBRATION_IMAGES, CALIBRATION_PIXELS = 512, 128, 2**23
 # How many validation images a try is measured on; the threshold is fitted on all of them.
 MEASURED_IMAGES = 512
 
@@ -91,7 +92,9 @@ def quantize(
         path: where to write.
         max_auroc_drop: allowed on validation images.
     """
-    chosen = np.linspace(0, len(train) - 1, min(CALIBRATION_IMAGES, len(train))).astype(int)
+    fitting = CALIBRATION_PIXELS // int(np.prod(train.images.shape[1:3]))
+    count = int(np.clip(fitting, MIN_CALIBRATION_IMAGES, CALIBRATION_IMAGES))
+    chosen = np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)
     few = np.linspace(0, len(validation) - 1, min(MEASURED_IMAGES, len(validation))).astype(int)
     sample = validation.subset(few)
     float_results = float_scorer.score(sample.images)

@@ -31,8 +31,8 @@ from .weight_rounding import RoundedWeights, round_convolutions
 SCALE = "_scale"  # suffix of the name of a tensor's scale
 # Every activation of a calibration batch is kept: 14 GB for 64 images of 224 pixels.
 CALIBRATION_BATCH, CALIBRATION_PIXELS = 64, 2**18
-# Images from which weights are rounded; more change nothing.
-ROUNDING_IMAGES = 128
+# Images from which weights are rounded, and fewer large ones; more change nothing.
+ROUNDING_IMAGES, MIN_ROUNDING_IMAGES, ROUNDING_PIXELS = 128, 64, 2**21
 WORKING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -68,7 +68,9 @@ class Quantizer:
         self._groups, self.work = _grouped(graph, inner_nodes(graph))
         self._metadata, self._images, self._folder = metadata, images, folder
         self._float = graph.finish()
-        some = np.linspace(0, len(images) - 1, min(ROUNDING_IMAGES, len(images))).astype(int)
+        fitting = ROUNDING_PIXELS // int(np.prod(images.shape[1:3]))
+        count = int(np.clip(fitting, MIN_ROUNDING_IMAGES, ROUNDING_IMAGES))
+        some = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
         self._rounded = round_convolutions(graph, set().union(*self._groups), images[some])
 
     def operators(self, kept: frozenset[int]) -> list[str]:
