@@ -80,7 +80,8 @@ class LabelledImages:
     @property
     def is_anomaly(self) -> np.ndarray:
         """bool [N]."""
-        return ~np.isin(self.kinds, list(self.normal_kinds))
+        is_normal = np.isin(np.arange(len(self.kind_names)), list(self.normal_kinds))
+        return ~is_normal[self.kinds]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "LabelledImages":
         """The images at `indices`, in that order, with their paths and masks.
