@@ -946,7 +946,7 @@ def _open_session(model: bytes, threads: int) -> "onnxruntime.InferenceSession":
 
 
 def without_other_outputs(model: bytes, outputs: Collection[str]) -> bytes:
-    """An ONNX model without the nodes that serve other outputs alone.
+    """An ONNX model without the nodes and constants that serve other outputs alone.
 
     ONNX Runtime runs every node, whatever it is asked for. The file is in protocol buffers: fields
     of a number, a length and so many bytes, one within the other. So nodes can be left out by the
@@ -977,7 +977,8 @@ def without_other_outputs(model: bytes, outputs: Collection[str]) -> bytes:
             field.whole
             for place, field in enumerate(fields)
             if (field.number != GRAPH_NODE or place in kept)
-            and (field.number != GRAPH_OUTPUT or _name_of(field) in outputs)
+            and (field.number != GRAPH_OUTPUT or _name_of(field, VALUE_NAME) in outputs)
+            and (field.number != GRAPH_CONSTANT or _name_of(field, TENSOR_NAME) in needed)
         )
     except (IndexError, UnicodeDecodeError, ValueError):
         return model
@@ -989,7 +990,9 @@ def without_other_outputs(model: bytes, outputs: Collection[str]) -> bytes:
 
 
 # Numbers of fields in onnx.proto.
-MODEL_GRAPH, GRAPH_NODE, GRAPH_OUTPUT, VALUE_NAME = 7, 1, 12, 1
+MODEL_GRAPH = 7
+GRAPH_NODE, GRAPH_CONSTANT, GRAPH_OUTPUT = 1, 5, 12
+TENSOR_NAME, VALUE_NAME = 8, 1
 NODE_INPUT, NODE_OUTPUT, NODE_ATTRIBUTE = 1, 2, 5
 ATTRIBUTE_GRAPHS = (6, 11)
 
@@ -1047,8 +1050,8 @@ def _as_varint(value: int) -> bytes:
     return bytes([*parts, value])
 
 
-def _name_of(value: _Field) -> str:
-    names = (f.content for f in _fields(value.content) if f.number == VALUE_NAME)
+def _name_of(field: _Field, number: int) -> str:
+    names = (f.content for f in _fields(field.content) if f.number == number)
     return bytes(next(names, b"")).decode()
 
 

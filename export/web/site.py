@@ -19,6 +19,8 @@ from . import runtime_files
 
 STATIC = Path(__file__).parent / "static"
 TEMPLATE = "index.html.jinja"
+# What worker.js asks for. The browser computes every output that the model has.
+SHOWN = ("score", "probability", "anomaly_map")
 
 
 def write_site(source: Path, output: Path, runtime_source: Path | None = None) -> dict[str, Any]:
@@ -47,7 +49,8 @@ def write_site(source: Path, output: Path, runtime_source: Path | None = None) -
             if path.suffix in (".js", ".css"):
                 shutil.copyfile(path, folder / path.name)
         runtime_files.copy_runtime(runtime_folder, folder / "runtime")
-        shutil.copyfile(model_path, folder / description["files"]["model"]["path"])
+        shown = runtime.without_other_outputs(model_path.read_bytes(), SHOWN)
+        (folder / description["files"]["model"]["path"]).write_bytes(shown)
         for file in description["files"].values():
             file["bytes"] = (folder / file["path"]).stat().st_size
         text = json.dumps(description, indent=1) + "\n"

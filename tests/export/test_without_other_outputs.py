@@ -23,6 +23,8 @@ def test_the_nodes_are_those_that_onnx_itself_would_keep(content, outputs):
     theirs = Extractor(onnx.load_from_string(content)).extract_model(["images"], list(outputs))
     assert [node.name for node in ours.graph.node] == [node.name for node in theirs.graph.node]
     assert {output.name for output in ours.graph.output} == set(outputs)
+    used = {name for node in ours.graph.node for name in node.input}
+    assert {constant.name for constant in ours.graph.initializer} <= used
     whole = onnx.load_from_string(content)
     assert ours.metadata_props == whole.metadata_props
     assert len(ours.graph.node) < len(whole.graph.node)
