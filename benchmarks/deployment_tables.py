@@ -160,6 +160,21 @@ def encoder_speed_table() -> str:
     return "\n".join(rows)
 
 
+def photos_table() -> str:
+    """The results of benchmarks.photos that are kept."""
+    m = kept("photos")
+    if m is None:
+        return NOT_MEASURED
+    rows = ["| JPEG photos | plain loop | runtime.py | ratio |", "|---|---|---|---|"]
+    for cell in m["cells"]:
+        plain, ours = (cell["images_per_second"][side]["median"] for side in ("plain", "ours"))
+        rows.append(
+            f"| {cell['side']}x{cell['side']} | {plain:.0f} images/s | {ours:.0f} images/s "
+            f"| {cell['ratio']['median']:.2f} |"
+        )
+    return "\n".join(rows)
+
+
 def robustness_table() -> str:
     """The results of benchmarks.robustness that are kept."""
     rows = [

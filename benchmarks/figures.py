@@ -13,6 +13,7 @@ from benchmarks.deployment_tables import (
     deployment_table,
     drift_table,
     encoder_speed_table,
+    photos_table,
     recalibration_table,
     robustness_table,
     web_table,
@@ -53,6 +54,7 @@ PAGES = {
         "precision": precision_table,
         "devices": devices_table,
         "peers": peers_table,
+        "photos": photos_table,
     },
     "docs/benchmarks.md": {
         "real": real_table,

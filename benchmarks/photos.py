@@ -1,0 +1,124 @@
+"""From image files to scores: `runtime.py` beside a plain loop of Pillow and one session.
+
+    pip install -e '.[benchmarks]'
+    python -m benchmarks.photos RUN
+
+RUN is the folder of an exported run. The photos are JPEG files in colour, cut from scikit-image's
+CC0 pictures, which are mirrored to fill large ones. The rival does what most people write first:
+it opens, converts and scales one file after the other, and calls a session with default settings.
+Both score the same files, in turns, in one process; their scores must agree. What is kept:
+benchmarks/results/photos.json.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.peers.timing import Effort, ratio, spread, take_turns
+from benchmarks.results_file import save
+from benchmarks.texture_data import TEXTURES
+from export.runtime import Scorer
+from ganad_tf.errors import ArtefactError, DataError, run_cli
+
+# As many different photos; further ones are links to them.
+DIFFERENT = 60
+QUALITY = 90
+# Both sides decode the same pixels, and sessions differ in the order of their sums.
+TOLERANCE = 1e-3
+
+
+def write_photos(folder: Path, side: int, count: int) -> list[Path]:
+    """Writes `count` JPEG files of side x side pixels in colour."""
+    import skimage.data
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pictures = [getattr(skimage.data, name)() for name in TEXTURES]
+    paths = [folder / f"{number:06d}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        if number >= DIFFERENT:
+            os.link(paths[number % DIFFERENT], path)
+            continue
+        picture = pictures[number % len(pictures)]
+        reach = -(-(side + len(picture)) // len(picture)) * len(picture) - len(picture)
+        large = np.pad(picture, ((0, reach), (0, reach)), mode="symmetric")
+        top, left = rng.integers(0, len(large) - side + 1, 2)
+        grey = large[top : top + side, left : left + side].astype(np.float64)
+        tint = rng.uniform(0.7, 1.0, 3)
+        Image.fromarray((grey[..., None] * tint).astype(np.uint8)).save(path, quality=QUALITY)
+    return paths
+
+
+def plain_loop(model: Path, scorer: Scorer) -> Callable[[Sequence[Path]], np.ndarray]:
+    """The rival: from paths to scores [N]."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    height, width, channels = scorer.image_shape
+
+    def score(paths: Sequence[Path]) -> np.ndarray:
+        scores = []
+        for path in paths:
+            image = Image.open(path).convert("L" if channels == 1 else "RGB")
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image).reshape(1, height, width, channels)
+            scores.append(session.run(["score"], {"images": pixels})[0][0])
+        return np.array(scores)
+
+    return score
+
+
+def our_scores(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
+    """The scores of files, [N]."""
+    return np.array([record["score"] for record in scorer.score_files(paths)])
+
+
+def compare(model: Path, side: int, count: int, rounds: int) -> dict:
+    """Both sides over a folder of `count` photos."""
+    scorer = Scorer(model)
+    rival = plain_loop(model, scorer)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_photos(Path(folder) / "photos", side, count)
+        some = paths[:DIFFERENT]
+        apart = float(np.abs(our_scores(scorer, some) - rival(some)).max())
+        if apart > TOLERANCE:
+            raise ArtefactError(f"scores must agree to {TOLERANCE}. Received: {apart:.2g} apart")
+        sides = {"plain": lambda: rival(paths), "ours": lambda: our_scores(scorer, paths)}
+        times = take_turns(sides, Effort(rounds, seconds=0.0))
+    speeds = {name: spread([count / one for one in seconds]) for name, seconds in times.items()}
+    faster = ratio(times["plain"], times["ours"])
+    for name, speed in speeds.items():
+        print(f"{side} px  {name:6} {speed['median']:7.1f} images/s")
+    print(f"{side} px  ratio {faster['median']:.2f} ({faster['low']:.2f} to {faster['high']:.2f})")
+    return {
+        "side": side,
+        "count": count,
+        "images_per_second": speeds,
+        "ratio": faster,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--sides", type=int, nargs="+", default=[256, 1000])
+    parser.add_argument("--count", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=5)
+    flags = parser.parse_args()
+    model = flags.run / "model.onnx"
+    if not model.is_file():
+        raise DataError(f"expected an exported run with model.onnx. Received: {flags.run}")
+    shape = list(Scorer(model).image_shape)
+    cells = [compare(model, side, flags.count, flags.rounds) for side in flags.sides]
+    save("photos", {"image_shape": shape, "rounds": flags.rounds, "cells": cells})
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_cli(main))
