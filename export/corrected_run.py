@@ -54,7 +54,7 @@ class CorrectedRun(Run):
                 f"{folder} was recalibrated with new images, whose scores change with the "
                 "corrections: NORMALS must be given again. Received: none"
             )
-        self._corrections, self._flags = corrections, flags
+        self._corrections = corrections
         plan = Plan.from_dict(read_json(folder / PLAN))
         if flags.max_false_alarms is not None:
             plan = dataclasses.replace(plan, max_false_alarms=flags.max_false_alarms)

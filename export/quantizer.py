@@ -64,7 +64,7 @@ class Quantizer:
         split_transposed_convolutions(graph, graph.nodes("ConvTranspose")[:-1])
         # Opened again for the shapes of what is new in it.
         graph = Graph(graph.finish())
-        _give_biases(graph)
+        _give_weights_and_biases(graph)
         self._groups, self.work = _grouped(graph, inner_nodes(graph))
         self._metadata, self._images, self._folder = metadata, images, folder
         self._float = graph.finish()
@@ -113,12 +113,23 @@ class Quantizer:
 Rounded = Sequence[tuple[onnx.NodeProto, RoundedWeights]]
 
 
-def _give_biases(graph: Graph) -> None:
-    """Gives every convolution a bias, which rounding of its weights can change."""
+def _give_weights_and_biases(graph: Graph) -> None:
+    """Gives every convolution weights of its own, and a bias, which their rounding can change.
+
+    An encoder that sees an image at two sizes is in the graph twice, and its weights are shared.
+    """
+    taken: set[str] = set()
     for node in graph.nodes("Conv"):
         weights = graph.constant(node.input[1])
-        if len(node.input) == 2 and weights is not None:
+        if weights is None:
+            continue
+        if len(node.input) == 2:
             node.input.append(graph.add_constant(np.zeros(len(weights), np.float32), "bias"))
+        for place, hint in ((1, "weights"), (2, "bias")):
+            value = graph.constant(node.input[place])
+            if node.input[place] in taken and value is not None:
+                node.input[place] = graph.add_constant(value, hint)
+            taken.add(node.input[place])
 
 
 def _with_biases(model: onnx.ModelProto, rounded: Rounded) -> onnx.ModelProto:

@@ -1,9 +1,11 @@
 """Scores the test set through every exported format and compares: `python -m export.verify RUN`."""
 
 import argparse
+import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ganad_tf.atomic_files import read_json
 from ganad_tf.command_names import command_name
@@ -31,6 +33,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_source_flags(parser)
 
 
+def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Checks that exported files are what they were when they were written.
+
+    Args:
+        folder: where they were exported to.
+        files: of export.json; exports of earlier versions have none.
+
+    Raises:
+        ArtefactError: naming the first that is missing or has changed.
+    """
+    for name, known in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtefactError(f"{path}: expected the exported file. Received: no such file")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != known["sha256"]:
+            raise ArtefactError(
+                f"{path}: expected the exported file, SHA-256 {known['sha256'][:12]}. "
+                f"Received: {digest[:12]}, another file"
+            )
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.verify") -> int:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -44,7 +68,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.v
             f"{folder}: expected an exported run ({command_name('export')} {flags.run}). "
             "Received: no export.json"
         )
-    files = read_json(folder / "export.json")["formats"]
+    described = read_json(folder / "export.json")
+    files = described["formats"]
+    check_files(folder, described.get("files", {}))
     log_to_console()
     start_tensorflow()
     detector, splits = load_run(flags.run, flags)

@@ -73,9 +73,18 @@ def remove_unfinished(folder: Path, of: str = "") -> None:
         if not name.startswith((f"{_WRITING}{of}", f"{_REPLACED}{of}")):
             continue
         if path.is_dir() and not path.is_symlink():
+            if name.startswith(_REPLACED):
+                _put_back(path)
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _put_back(aside: Path) -> None:
+    """Gives a folder its place again, if the one that was to replace it never took it."""
+    for old in aside.iterdir():
+        if not (aside.parent / old.name).exists():
+            os.replace(old, aside.parent / old.name)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -27,7 +27,8 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):
-    for name in (".writing-x7.json", ".replaced-detector-q/a", ".writing-kept-1/b", "kept/c"):
+    aside = ".replaced-detector-q/kept/a"
+    for name in (".writing-x7.json", aside, ".writing-kept-1/b", "kept/c"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     remove_unfinished(tmp_path, of="kept")
@@ -36,6 +37,18 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     remove_unfinished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     remove_unfinished(tmp_path / "nowhere")
+
+
+def test_a_folder_that_was_put_aside_returns_if_the_new_one_never_took_its_place(tmp_path):
+    """As after a kill between the two renames of `replace_dir`."""
+    for name in (".replaced-detector-q/detector/old", ".writing-detector-z/new"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        "detector",
+        "detector/old",
+    ]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -69,6 +69,12 @@ def open_job(folder: Path, source: Source, settings: dict[str, Any], overwrite: 
             "--output must be a new or empty folder, or one of an earlier job. "
             f"Received: {folder} with {foreign[0]}{more}"
         )
+    shards = sorted(name for name in names if name.startswith("part-"))
+    if shards and MANIFEST not in names and not overwrite:
+        raise UsageError(
+            "--output must be a new or empty folder, or one of an earlier job (--overwrite "
+            f"replaces results). Received: {folder} with {shards[0]}, and no {MANIFEST}"
+        )
     remove_unfinished(folder)
     with replace_file(folder / PLAN) as temporary:
         with temporary.open("w", encoding="ascii") as file:

@@ -96,11 +96,14 @@ class Client:
 
         Raises:
             ServingError: if the server refuses, or does not answer in all attempts.
+            SettingError: if the threshold is NaN.
         """
         if len(images) == 0:
             raise ServingError("images must be at least one. Received: none")
-        results = self._try(self._transport.predict, images, outputs)
-        for name in outputs:
+        threshold = check_threshold(threshold)
+        asked = list(dict.fromkeys(["score", *outputs]))
+        results = self._try(self._transport.predict, images, asked)
+        for name in asked:
             if name not in results or np.shape(results[name])[:1] != (len(images),):
                 raise ServingError(
                     f"{self.server}: expected {name!r} for {len(images)} images. "
@@ -108,7 +111,7 @@ class Client:
                 )
         if threshold is not None:
             results["is_anomaly"] = results["score"] > threshold
-        return results
+        return {name: results[name] for name in outputs}
 
     def _check_mask(self, outputs: set[str]) -> None:
         if not set(MAPS) <= outputs:

@@ -81,11 +81,13 @@ def describe(path: Path) -> dict[str, Any]:
         scorer = Scorer(path, threads=1)
     except ScoringError as error:
         raise ArtefactError(str(error)) from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    shown = hashlib.sha256(runtime.without_other_outputs(content, SHOWN)).hexdigest()
     version = scorer.metadata.get("ganad_version", "unknown")
     files = {name: f"runtime/{file.name}" for name, file in runtime_files.FILES.items()}
     # The name changes with the content, so that no cache serves an older model.
-    files["model"] = f"model-{digest[:12]}.onnx"
+    files["model"] = f"model-{shown[:12]}.onnx"
     return {
         "normal_name": scorer.normal_name,
         "image_shape": list(scorer.image_shape),

@@ -41,7 +41,8 @@ def score_test_set(detector: Detector, test: LabelledImages) -> tuple[dict[str, 
         # Batch by batch, as the maps of all images would not fit into memory.
         images = test.images[start : start + size]
         found = detector.run(images, outputs=("score", "probability", "is_anomaly", "anomaly_map"))
-        parts.append({**found, "peak": found.pop("anomaly_map").max(axis=(1, 2))})
+        peak = found.pop("anomaly_map").max(axis=(1, 2))
+        parts.append({**found, "peak": peak})
     results = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return results, len(test) / (time.monotonic() - began)
 

@@ -112,7 +112,7 @@ def _weights(
     is_anomaly: np.ndarray,
 ) -> dict[str, float]:
     """The weight of each component of a recipe; they sum to 1."""
-    if recipe in FITTED_RECIPES:
+    if recipe in FITTED_RECIPES and labels.any():
         return _fitted_weights(shares, logs, labels)
     return _by_spread(shares, logs, is_anomaly)
 
@@ -152,8 +152,6 @@ def _fitted_weights(
 ) -> dict[str, float]:
     """Weights of a logistic regression, without components whose weight would be negative."""
     names = list(shares)
-    if not is_anomaly.any():
-        return _by_spread(shares, logs, is_anomaly)
     while len(names) > 1:
         columns = np.stack([logs[name] for name in names], axis=1)
         weights = balanced_regression().fit(columns, is_anomaly).coef_[0]

@@ -187,9 +187,9 @@ def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> 
     shares[LABEL_DIRECTION] = whole * plan.n_labelled / (plan.n_labelled + 1)
     shares[ENCODER_DETAILS] = DETAILS_ON_TEXTURES * texture
     generator = GENERATOR_ON_TEXTURES * texture if plan.learns_masks else GENERATOR_ON_WHOLE_IMAGES
-    for name, share in RECIPES[plan.generator_recipe].items():
-        shares[name] = shares.get(name, 0.0) + generator * share
-    return {name: share for name, share in shares.items() if share}
+    for name, part in RECIPES[plan.generator_recipe].items():
+        shares[name] = shares.get(name, 0.0) + generator * part
+    return {name: part for name, part in shares.items() if part}
 
 
 def explain_layout(share: float) -> str:

@@ -9,6 +9,7 @@ from ganad_tf.settings.names import (
     CLASSIFIER,
     EFFICIENTNET_LITE0,
     NO_ENCODER,
+    PRETRAINED,
     ROTATE,
     SYNTHETIC_KINDS,
 )
@@ -42,10 +43,12 @@ def _check_range(field: dataclasses.Field, value: Any) -> None:
             f"{flag} must be one of {', '.join(map(str, choices))}. Received: {value!r}"
         )
     low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
-    if value is None or value == AUTO or (low is None and high is None):
+    may_be_auto = "auto" in field.metadata.get("metavar", "")
+    if value is None or (low is None and high is None) or (may_be_auto and value == AUTO):
         return
     if isinstance(value, str):
-        raise UsageError(f"{flag} must be a number or auto. Received: {value!r}")
+        expected = "a number or auto" if may_be_auto else "a number"
+        raise UsageError(f"{flag} must be {expected}. Received: {value!r}")
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         limits = f"at least {low}" if high is None else f"in [{low}, {high}]"
         raise UsageError(f"{flag} must be {limits}. Received: {value}")
@@ -79,6 +82,11 @@ def _check_combinations(config: "RunConfig") -> None:
         raise UsageError(
             "--score classifier needs the loss that trains it, --loss-weight feature_abc above "
             "0. Received: 0"
+        )
+    if config.score == PRETRAINED and config.encoder == NO_ENCODER:
+        raise UsageError(
+            f"--score {PRETRAINED} needs a pretrained network, --encoder {EFFICIENTNET_LITE0}. "
+            f"Received: --encoder {NO_ENCODER}"
         )
     if config.encoder_weights and config.encoder == NO_ENCODER:
         raise UsageError(

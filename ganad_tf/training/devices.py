@@ -66,6 +66,9 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
         reason = f"{workers} workers (TF_CONFIG), {chosen}, without XLA"
         return Execution(strategy, chosen, False, reason)
     gpus = _choose_gpus(devices)
+    if len(gpus) < len(tf.config.list_physical_devices("GPU")):
+        # What runs outside of the strategy, as fitting does, must not use the others either.
+        tf.config.set_visible_devices(gpus, "GPU")
     if not gpus:
         chosen = "float32" if precision == "auto" else precision
         why = "measured fastest on a CPU" if precision == "auto" else "as asked for"

@@ -161,7 +161,10 @@ def read_history(path: Path) -> list[dict]:
         return []
     with path.open(newline="") as file:
         return [
-            {name: float(value) if value else None for name, value in row.items()}
+            {
+                name: int(value) if name == "epoch" else float(value) if value else None
+                for name, value in row.items()
+            }
             for row in csv.DictReader(file)
         ]
 

@@ -1,6 +1,7 @@
 """Begins a training with the networks and the parts of an earlier run."""
 
 import hashlib
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ganad_tf.run_folder import MODEL, SPLIT_TABLE, with_own_split
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.model import DualDiscriminatorGAN
 
+_LOGGER = logging.getLogger(__name__)
 NETWORKS = ("generator", "averaged_generator", "normal_discriminator", "anomaly_discriminator")
 
 
@@ -30,6 +32,15 @@ def load_enlarged(config: RunConfig, source: Source, run: Path) -> Splits:
     if account is None or config.split:
         return splits
     earlier = read_split(run / SPLIT_TABLE)
+    there = {entry.path for entry in account.entries}
+    gone = [e.path for e in earlier if e.part in ("train", "validation") and e.path not in there]
+    if gone:
+        _LOGGER.warning(
+            "%d images that the earlier run learnt from are gone, such as %s. If they were "
+            "renamed, they count as new and may be tested, which would flatter the result",
+            len(gone),
+            gone[0],
+        )
     entries = enlarged_split(earlier, account.entries, account.duplicates)
     with tempfile.TemporaryDirectory() as folder:
         write_split(entries, Path(folder) / SPLIT_TABLE)

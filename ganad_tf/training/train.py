@@ -12,7 +12,7 @@ from ganad_tf.data.clusters import find_groups
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
-from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY, START
+from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY, START, TENSORBOARD
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import build_model
 from ganad_tf.training.checkpoint import Checkpoint, load_weights
@@ -118,7 +118,7 @@ def _fit(
         ),
         StopWhenNotFinite(),
         history,
-        keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False),
+        keras.callbacks.TensorBoard(run / TENSORBOARD, write_graph=False),
         *([TrackEpochs(execution.tracker, history, run)] if execution.tracker else []),
         Checkpoint(run / CHECKPOINT),  # last: an epoch that is kept is tracked, too
     ]

@@ -1,5 +1,6 @@
 """The commands' bad input: one clear line and the right exit code."""
 
+import hashlib
 import json
 
 import pytest
@@ -44,3 +45,17 @@ def test_an_unfinished_run_is_refused(monkeypatch, capsys, tmp_path):
 def test_verifying_needs_an_export(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, verify.main, tmp_path) == 1
     assert "Received: no export.json" in capsys.readouterr().err
+
+
+def test_verifying_names_a_file_that_is_gone_or_another_one(monkeypatch, capsys, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"whole")
+    digest = hashlib.sha256(b"whole").hexdigest()
+    files = {"model.onnx": {"bytes": 5, "sha256": digest}}
+    (tmp_path / "export.json").write_text(json.dumps({"formats": {}, "files": files}))
+    verify.check_files(tmp_path, files)
+    (tmp_path / "model.onnx").write_bytes(b"half")
+    assert run(monkeypatch, verify.main, tmp_path) == 1
+    assert f"expected the exported file, SHA-256 {digest[:12]}" in capsys.readouterr().err
+    (tmp_path / "model.onnx").unlink()
+    assert run(monkeypatch, verify.main, tmp_path) == 1
+    assert "model.onnx: expected the exported file. Received: no such" in capsys.readouterr().err

@@ -185,3 +185,11 @@ def test_a_scorer_of_a_newer_format_is_refused_by_its_number(rng):
 def test_the_map_joins_the_places_that_the_score_knows(components, maps):
     parts = tuple(Component(name, 1.0, 1.0) for name in components)
     assert Scorer(parts, 0.0, 1.0, 0.0, {}, (0.0,), {}).map_kinds() == maps
+
+
+def test_with_too_few_labels_to_fit_to_they_change_no_weight(rng):
+    """An anomaly among them widens the spread of what it stands out in."""
+    values, truth = made_values(rng, anomalies=50)
+    few = fit_scorer(values, truth, "all").components
+    normal = {name: value[~truth] for name, value in values.items()}
+    assert few == fit_scorer(normal, truth[~truth], "all").components

@@ -70,6 +70,20 @@ def test_other_numbers_of_clusters_are_refused(value):
         RunConfig(clusters=value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_size": "auto", "data": "photos"}, "--image-size must be a number. .*'auto'"),
+        ({"max_false_alarms": "0.01"}, "--max-false-alarms must be a number. .*'0.01'"),
+        ({"epochs": "many"}, "--epochs must be a number or auto. .*'many'"),
+        ({"score": "pretrained"}, "--score pretrained needs a pretrained network"),
+    ],
+)
+def test_auto_is_a_value_where_there_is_something_to_choose(settings, message):
+    with pytest.raises(UsageError, match=message):
+        RunConfig(**settings)
+
+
 @pytest.mark.parametrize("settings", [{}, {"data": "photos"}, {"clusters": "auto"}])
 def test_what_is_stored_is_read_back(settings):
     config = RunConfig(**settings)

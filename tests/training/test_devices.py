@@ -22,9 +22,11 @@ def gpus(monkeypatch):
         }
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: found)
         monkeypatch.setattr(tf.config.experimental, "get_device_details", details.get)
+        monkeypatch.setattr(tf.config, "set_visible_devices", lambda *chosen: seen.append(chosen))
         monkeypatch.setattr(tf.distribute, "OneDeviceStrategy", lambda name: [name])
         monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
 
+    seen = pretend.seen = []
     monkeypatch.delenv("TF_CONFIG", raising=False)
     return pretend
 
@@ -122,3 +124,12 @@ def test_another_role_is_refused(monkeypatch, task):
     workers(monkeypatch, **task)
     with pytest.raises(UsageError, match="TF_CONFIG must"):
         worker_index()
+
+
+def test_gpus_that_are_not_asked_for_are_hidden_from_what_fits_and_scores(gpus):
+    gpus((8, 0), (8, 0))
+    choose_execution(devices="auto")
+    assert not gpus.seen
+    choose_execution(devices="gpu:1")
+    choose_execution(devices="cpu")
+    assert gpus.seen == [(["GPU 0"], "GPU"), ([], "GPU")]

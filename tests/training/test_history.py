@@ -82,7 +82,10 @@ def test_the_history_on_disk_is_the_one_in_memory(run, tmp_path):
     ]
     with (tmp_path / "history.csv").open() as file:
         names = next(csv.reader(file))
+        numbers = [line[0] for line in csv.reader(file)]
     assert names == ["epoch", *LOSSES, "validation_auroc", "images_per_second", "seconds"]
+    assert numbers == ["1", "2"]
+    assert [record["epoch"] for record in read_history(tmp_path / "history.csv")] == [1, 2]
 
 
 def test_an_epoch_without_auroc_is_read_as_none(run, tmp_path):

@@ -139,12 +139,6 @@ def orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """(width, height) of an image as it is shown. It loads the image."""
-    sideways = orientation(image) >= 5
-    return image.size[::-1] if sideways else image.size
-
-
 def is_deep(image: Image.Image) -> bool:
     """Whether an image that is not loaded yet has 16 bits, grey or colour."""
     return image.mode.startswith("I") or _colour_order(image) is not None

@@ -244,6 +244,7 @@ def _labelled(
             np.array([image.is_anomaly for image in images], bool),
             usable.decoded.images.shape[1],
             options.resize,
+            options.max_pixels,
         ),
         usable.decoded.file_statistics[usable.rows[used]],
     )

@@ -278,6 +278,18 @@ def test_another_job_is_refused_until_told_to_overwrite(score_here, files, tmp_p
     assert len(rows_of(output)) == COUNT
 
 
+def test_results_without_their_manifest_are_not_deleted_unasked(
+    score_here, files, tmp_path, capsys
+):
+    output = tmp_path / "copied"
+    output.mkdir()
+    (output / "part-00000.parquet").write_bytes(b"results")
+    assert score_here(files, output) == 2
+    assert "part-00000.parquet, and no _manifest.json" in capsys.readouterr().err
+    assert (output / "part-00000.parquet").read_bytes() == b"results"
+    assert score_here(files, output, "--overwrite") == 1  # two of the files are bad
+
+
 def test_a_source_that_has_changed_is_another_job(score_here, encoded, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     for name in "ab":

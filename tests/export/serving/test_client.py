@@ -32,6 +32,15 @@ def test_arrays_and_bytes_are_scored_as_by_keras(service, detector, images):
         assert np.array_equal(results["is_anomaly"], expected["is_anomaly"])
 
 
+def test_a_threshold_decides_whatever_else_is_asked_for(service, detector, images):
+    scores = detector.run(images)["score"]
+    threshold = float(np.median(scores))
+    for outputs in (("is_anomaly",), ("is_anomaly", "score")):
+        results = Client(service.address).score(images, threshold, outputs)
+        assert set(results) == set(outputs)
+        assert np.array_equal(results["is_anomaly"], scores > np.float32(threshold))
+
+
 def test_rest_scores_alike(rest_address, detector, images):
     results = Client(rest_address, rest=True).score(images)
     np.testing.assert_allclose(results["score"], detector.run(images)["score"], atol=1e-5)

@@ -40,11 +40,17 @@ def fill(listing: Listing) -> None:
                 listing.ignore(path, "not in split_csv/1cls.csv")
                 continue
             listing.images.append(
-                FoundImage(path, kind or "normal", is_anomaly, official, mask_key(path[12:]))
+                FoundImage(
+                    path,
+                    kind or "normal",
+                    is_anomaly,
+                    official,
+                    mask_key(path.removeprefix(f"{_IMAGES}/")),
+                )
             )
     if os.path.isdir(root / _MASKS / "Anomaly"):
         for path in listing.files(f"{_MASKS}/Anomaly"):
-            listing.masks.append(FoundMask(path, mask_key(path[11:])))
+            listing.masks.append(FoundMask(path, mask_key(path.removeprefix(f"{_MASKS}/"))))
     if os.path.isfile(root / _ANNOTATIONS):
         listing.ignore(_ANNOTATIONS, "read for the kinds of anomalies")
     account_for_rest(listing, "", {"Data", _ANNOTATIONS})
