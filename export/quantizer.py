@@ -33,6 +33,7 @@ SCALE = "_scale"  # suffix of the name of a tensor's scale
 CALIBRATION_BATCH, CALIBRATION_PIXELS = 64, 2**18
 # Images from which weights are rounded, and fewer large ones; more change nothing.
 ROUNDING_IMAGES, MIN_ROUNDING_IMAGES, ROUNDING_PIXELS = 128, 64, 2**21
+MIN_SHARED = 256  # values; equal constants of at least so many are kept once
 WORKING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -105,9 +106,30 @@ class Quantizer:
             )
         model = onnx.load(path)
         _set_weights(model, rounded)
+        _share_equal_constants(model)
         set_metadata(model, self._metadata)
         onnx.save(model, path)
         return path
+
+
+def _share_equal_constants(model: onnx.ModelProto) -> None:
+    """Keeps one of equal weights: what stays in float32 had weights of its own for nothing.
+
+    Small constants stay apart. Some are set anew later, such as thresholds.
+    """
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    names = {}
+    for constant in model.graph.initializer:
+        content = numpy_helper.to_array(constant)
+        if content.size >= MIN_SHARED:
+            key = constant.data_type, content.shape, content.tobytes()
+            names[constant.name] = first.setdefault(key, constant.name)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+    left = [one for one in model.graph.initializer if names.get(one.name, one.name) == one.name]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(left)
 
 
 Rounded = Sequence[tuple[onnx.NodeProto, RoundedWeights]]

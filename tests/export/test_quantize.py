@@ -5,12 +5,14 @@ import json
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from export.fast_graph import fold_scales
 from export.graph import Graph
 from export.keep_float import MAX_TRIES
 from export.onnx_model import convert
 from export.quantize import quantize, refit_threshold
+from export.quantizer import _give_weights_and_biases, _share_equal_constants
 from export.runtime import Scorer
 
 
@@ -116,3 +118,29 @@ def test_a_recalibrated_threshold_far_above_all_scores_moves_as_they_do():
     after = before + np.array([0.02, 0.01, -0.01], np.float32)
     threshold = refit_threshold(after, decided, np.zeros(3, bool), scorer)
     assert threshold == pytest.approx(5.01)
+
+
+def test_shared_weights_are_rounded_apart_and_stored_once_where_they_stay_equal(rng):
+    """An encoder that sees an image at two sizes is in the graph twice."""
+    size = [1, 8, 8, 8]
+    weights = numpy_helper.from_array(rng.normal(size=(8, 8, 3, 3)).astype(np.float32), "weights")
+    nodes = [
+        helper.make_node("Conv", [name, "weights"], [f"{name}_out"], name, pads=[1, 1, 1, 1])
+        for name in ("large", "small")
+    ]
+    inputs = [helper.make_tensor_value_info(node.name, TensorProto.FLOAT, size) for node in nodes]
+    outputs = [helper.make_tensor_value_info(n.output[0], TensorProto.FLOAT, size) for n in nodes]
+    made = helper.make_graph(nodes, "twice", inputs, outputs, [weights])
+    graph = Graph(helper.make_model(made))
+    _give_weights_and_biases(graph)
+    first, second = graph.nodes("Conv")
+    assert first.input[1] != second.input[1]
+    assert first.input[2] != second.input[2]
+    np.testing.assert_array_equal(*(graph.constant(node.input[1]) for node in (first, second)))
+    model = graph.finish()
+    _share_equal_constants(model)
+    onnx.checker.check_model(model, full_check=True)
+    first, second = model.graph.node
+    assert first.input[1] == second.input[1]
+    assert first.input[2] != second.input[2]  # too small to be worth it
+    assert len(model.graph.initializer) == 3
