@@ -1,6 +1,5 @@
 """Checks of a folder of images before training."""
 
-import itertools
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from ganad_tf.data.folder.cache import DecodedImages
 from ganad_tf.data.folder.listing import OWN, BadFile, FoundImage, Listing
 from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.data.folder.uses import notes_on_unused
+from ganad_tf.data.folder.wording import few
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def contradictions(images: Sequence[FoundImage], digests: Mapping[str, str]) -> 
     bad = []
     for group in same.values():
         if len({image.is_anomaly for image in group}) == 2:
-            paths = _few([image.path for image in group])
+            paths = few([image.path for image in group])
             reason = "expected one label for one content. Received: the same file normal and"
             bad += [BadFile(image.path, f"{reason} anomalous, {paths}") for image in group]
     return bad
@@ -180,14 +180,14 @@ def notes_on(
         )
     if duplicates:
         copies = sum(map(len, duplicates)) - len(duplicates)
-        examples = _few([" = ".join(group[:3]) for group in duplicates])
+        examples = few([" = ".join(group[:3]) for group in duplicates])
         notes.append(f"{copies} images repeat another one and go to the same part: {examples}")
     label = {entry.path: entry.is_anomaly for entry in entries}
     both = [group for group in duplicates if len({label[path] for path in group}) == 2]
     if both:
         notes.append(
             f"{len(both)} images are both normal and anomalous at {shape[0]}x{shape[1]} "
-            f"pixels: {_few([' = '.join(group[:3]) for group in both])}"
+            f"pixels: {few([' = '.join(group[:3]) for group in both])}"
         )
     counts = Counter((entry.part, entry.is_anomaly) for entry in entries)
     if not counts["test", True]:
@@ -242,7 +242,7 @@ def notes_on_pages(images: Sequence[FoundImage], has_more: np.ndarray) -> tuple[
     if not paths:
         return ()
     files = "1 file has" if len(paths) == 1 else f"{len(paths)} files have"
-    return (f"{files} several frames or pages, of which the first is used: {_few(paths)}",)
+    return (f"{files} several frames or pages, of which the first is used: {few(paths)}",)
 
 
 def _broken(bad: Sequence[BadFile]) -> str:
@@ -255,8 +255,3 @@ def _named(bad: Sequence[BadFile], most: int = _MAX_NAMED) -> str:
     if len(bad) > most:
         lines.append(f"  and {len(bad) - most} more")
     return "\n".join(lines)
-
-
-def _few(texts: Sequence[str]) -> str:
-    shown = ", ".join(itertools.islice(texts, 3))
-    return shown if len(texts) <= 3 else f"{shown} and {len(texts) - 3} more"

@@ -1,7 +1,6 @@
 """A split file and the images and masks that it names."""
 
 import dataclasses
-import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ganad_tf.data.folder.listing import Listing
 from ganad_tf.data.folder.split_file import SplitEntry, read_split
+from ganad_tf.data.folder.wording import few
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def _parts(entries: Sequence[SplitEntry], listing: Listing, split_file: Path) ->
     if missing:
         raise DataError(
             f"{split_file}: expected paths of images in {listing.root}. "
-            f"Received: {_few(missing)}, not there"
+            f"Received: {few(missing)}, not there"
         )
     for entry in entries:
         image = found.get(entry.path)
@@ -74,7 +74,7 @@ def _parts(entries: Sequence[SplitEntry], listing: Listing, split_file: Path) ->
     if others:
         _LOGGER.warning(
             "%s does not name %d images of %s, which are not used: %s",
-            *(split_file, len(others), listing.root, _few(sorted(others))),
+            *(split_file, len(others), listing.root, few(sorted(others))),
         )
     return {entry.path: entry.part for entry in entries if entry.path in found}
 
@@ -96,13 +96,13 @@ def _named_by(entries: Sequence[SplitEntry], listing: Listing, split_file: Path)
     if missing := sorted(learnt - masks):
         raise DataError(
             f"{split_file}: expected the masks of training images in {listing.root}. "
-            f"Received: {_few(missing)}, not there"
+            f"Received: {few(missing)}, not there"
         )
     if others := sorted(masks - named):
         _LOGGER.warning(
             "%s does not name %d masks of %s, which are not used (without its column mask, all "
             "are): %s",
-            *(split_file, len(others), listing.root, _few(others)),
+            *(split_file, len(others), listing.root, few(others)),
         )
     kept = dataclasses.replace(
         listing,
@@ -130,8 +130,3 @@ def _without(listing: Listing, split_file: Path) -> dict[tuple[str, str], list[s
 
 def _label(is_anomaly: bool) -> str:
     return "anomaly" if is_anomaly else "normal"
-
-
-def _few(texts: Sequence[str]) -> str:
-    shown = ", ".join(itertools.islice(texts, 3))
-    return shown if len(texts) <= 3 else f"{shown} and {len(texts) - 3} more"

@@ -9,6 +9,7 @@ from pathlib import Path
 from ganad_tf.data.folder.decoding import describe, open_image, orientation
 from ganad_tf.data.folder.listing import BadFile, FoundImage, FoundMask, Listing
 from ganad_tf.data.folder.mask_file import LARGE_SHARE, MaskFile, read_mask_file
+from ganad_tf.data.folder.wording import few
 from ganad_tf.errors import DataError
 
 # A mask that would be so much larger, were every value but black a defect, has fringes.
@@ -180,9 +181,4 @@ def _notes(masks: dict[str, MaskFile]) -> list[str]:
             "brightest one on mark a defect",
         ),
     )
-    return [f"masks, {len(paths)}: {what}: {_few(paths)}" for paths, what in told if paths]
-
-
-def _few(paths: Sequence[str]) -> str:
-    shown = ", ".join(paths[:3])
-    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+    return [f"masks, {len(paths)}: {what}: {few(paths)}" for paths, what in told if paths]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ganad_tf.data.folder.file_names import HEIF_SUFFIXES
 from ganad_tf.data.folder.listing import NOT_AN_IMAGE, NOT_READ, BadFile, Listing, joined
+from ganad_tf.data.folder.wording import few
 
 # Of the lines that say what is used, and of those that say what is not.
 _MAX_USED, _MAX_IGNORED = 14, 8
@@ -36,7 +37,7 @@ def describe_use(
         used[folder, "mask", ""] += count
     lines = [*_used_lines(used), *_ignored_lines(listing)]
     if bad:
-        lines.append(f"cannot be used: {_few([file.path for file in bad])}")
+        lines.append(f"cannot be used: {few([file.path for file in bad])}")
     return tuple(lines)
 
 
@@ -55,7 +56,7 @@ def notes_on_unused(listing: Listing) -> list[str]:
     if len(folders) > _MAX_FOLDERS + 1:
         names = [note.split(" with ")[0] for note in folders[_MAX_FOLDERS:]]
         folders[_MAX_FOLDERS:] = [
-            f"{len(names)} more folders with images are not used: {_few(names)}"
+            f"{len(names)} more folders with images are not used: {few(names)}"
         ]
     return unread + folders
 
@@ -89,7 +90,7 @@ def _ignored_lines(listing: Listing) -> list[str]:
             paths[f"{text} ({suffixes})"] = [path for one in alike for path in paths.pop(one)]
     ordered = sorted(paths.items(), key=lambda item: -len(item[1]))
     lines = [
-        f"ignored, {reason}: {_few(sorted(some, key=lambda path: (path.count('/'), path)))}"
+        f"ignored, {reason}: {few(sorted(some, key=lambda path: (path.count('/'), path)))}"
         for reason, some in ordered
     ]
     return _at_most(_MAX_IGNORED, lines, "more reasons")
@@ -104,8 +105,3 @@ def _at_most(count: int, lines: list[str], others: str) -> list[str]:
 def _counted(count: int, one: str) -> str:
     plural = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
     return f"{count} {one if count == 1 else plural}"
-
-
-def _few(texts: Sequence[str]) -> str:
-    shown = ", ".join(texts[:3])
-    return shown if len(texts) <= 3 else f"{shown} and {len(texts) - 3} more"

@@ -9,6 +9,7 @@ from pathlib import Path
 from ganad_tf.data.folder.file_names import is_image_name, is_litter
 from ganad_tf.data.folder.layouts.names import folders_in
 from ganad_tf.data.folder.listing import count_images
+from ganad_tf.data.folder.wording import few
 from ganad_tf.errors import DataError
 
 _MAX_NAMED = 8
@@ -73,18 +74,13 @@ def _held(root: Path) -> str:
         n for n in sorted(os.listdir(root)) if not is_litter(n) and not os.path.isdir(root / n)
     ]
     parts += [name for name in others if not is_image_name(name)]
-    return _few(parts) or "an empty folder"
+    return few(parts, _MAX_NAMED) or "an empty folder"
 
 
 def _described(folder: Path, name: str) -> str:
     below = [f"{inner}/ ({count_images(folder / inner)} images)" for inner in folders_in(folder)]
     if below:
-        return f"{name}/ with {_few(below)}"
+        return f"{name}/ with {few(below, _MAX_NAMED)}"
     if not os.access(folder, os.R_OK | os.X_OK):
         return f"{name}/ (which cannot be read)"
     return f"{name}/ ({count_images(folder)} images)"
-
-
-def _few(texts: list[str]) -> str:
-    shown = ", ".join(texts[:_MAX_NAMED])
-    return shown if len(texts) <= _MAX_NAMED else f"{shown} and {len(texts) - _MAX_NAMED} more"
