@@ -137,6 +137,12 @@ OUTLINE, OUTLINE_SHARE = (0, 255, 130), 300
 
 # Outputs for which no map is computed.
 DECISIONS = ("score", "probability", "is_anomaly")
+# Numbers of fields in onnx.proto.
+MODEL_GRAPH = 7
+GRAPH_NODE, GRAPH_CONSTANT, GRAPH_OUTPUT = 1, 5, 12
+TENSOR_NAME, VALUE_NAME = 8, 1
+NODE_INPUT, NODE_OUTPUT, NODE_ATTRIBUTE = 1, 2, 5
+ATTRIBUTE_GRAPHS = (6, 11)
 
 PathName = str | os.PathLike[str]
 
@@ -987,14 +993,6 @@ def without_other_outputs(model: bytes, outputs: Collection[str]) -> bytes:
         b"".join([tag, _as_varint(len(left)), left]) if field is graph else field.whole
         for field in parts
     )
-
-
-# Numbers of fields in onnx.proto.
-MODEL_GRAPH = 7
-GRAPH_NODE, GRAPH_CONSTANT, GRAPH_OUTPUT = 1, 5, 12
-TENSOR_NAME, VALUE_NAME = 8, 1
-NODE_INPUT, NODE_OUTPUT, NODE_ATTRIBUTE = 1, 2, 5
-ATTRIBUTE_GRAPHS = (6, 11)
 
 
 class _Field(NamedTuple):

@@ -39,15 +39,8 @@ def fill(listing: Listing) -> None:
             if parts and not official:
                 listing.ignore(path, "not in split_csv/1cls.csv")
                 continue
-            listing.images.append(
-                FoundImage(
-                    path,
-                    kind or "normal",
-                    is_anomaly,
-                    official,
-                    mask_key(path.removeprefix(f"{_IMAGES}/")),
-                )
-            )
+            mask = mask_key(path.removeprefix(f"{_IMAGES}/"))
+            listing.images.append(FoundImage(path, kind or "normal", is_anomaly, official, mask))
     if os.path.isdir(root / _MASKS / "Anomaly"):
         for path in listing.files(f"{_MASKS}/Anomaly"):
             listing.masks.append(FoundMask(path, mask_key(path.removeprefix(f"{_MASKS}/"))))
