@@ -21,7 +21,7 @@ from benchmarks.deployment_tables import (
 from benchmarks.own_images_tables import designs_table, own_table, real_table
 from benchmarks.peers.table import peers_table
 from benchmarks.quality_tables import load_cells, summary_table
-from benchmarks.readme_tables import encoder_note, expected_table, results_table
+from benchmarks.readme_tables import expected_table, results_table
 from benchmarks.results_file import save
 from benchmarks.training_tables import (
     baseline_table,
@@ -58,7 +58,7 @@ PAGES = {
     },
     "docs/benchmarks.md": {
         "real": real_table,
-        "own": lambda: encoder_note() + own_table(),
+        "own": own_table,
         "robustness": robustness_table,
         "protocols": lambda: summary_table(load_cells()),
         "quality": quality_table,

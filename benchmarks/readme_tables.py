@@ -65,7 +65,7 @@ def expected_table() -> str:
     """For each kind of data: the command, and a figure that it gave."""
     solar, fashion = _solar(), _own("fashion-class")
     files = _own("fashion-folder")
-    drawn = {count: _text(_textures(count)) + _without(count) for count in DEFECTS}
+    drawn = {count: _text(_textures(count)) for count in DEFECTS}
     rows = [
         (
             "normal images only, in `photos/normal/`",
@@ -152,8 +152,8 @@ def _texture_rows() -> list[str]:
     for count, label in DEFECTS.items():
         mean = _textures(count)
         ours = None if mean is None else Figure(mean, f"{mean:.4f}")
-        images = f"drawn defects on three textures{_without(count)}"
-        rows.append(_row(images, label, ours, _texture_baselines(count), []))
+        baselines = _texture_baselines(count)
+        rows.append(_row("drawn defects on three textures", label, ours, baselines, []))
     return rows
 
 
@@ -221,23 +221,6 @@ def _texture_baselines(count: str) -> list[Figure]:
     names = [name for name in kept[0] if all(name in others for others in kept)]
     means = {name: sum(cell[name]["auroc"] for cell in kept) / len(kept) for name in names}
     return [Figure(mean, f"{mean:.4f}", name) for name, mean in means.items()]
-
-
-def _without(count: str) -> str:
-    """What to add to figures of textures that were measured without the pretrained encoder."""
-    cells = [_own(f"texture-{texture}-{count}") for texture in TEXTURES]
-    with_encoder = [cell is None or "layout_auroc" in cell["scorer"] for cell in cells]
-    return "" if all(with_encoder) else " (measured without the pretrained encoder)"
-
-
-def encoder_note() -> str:
-    """A paragraph for the tables of textures, while they are older than the encoder."""
-    if not any(map(_without, DEFECTS)):
-        return ""
-    return (
-        "Lines on textures were measured before the pretrained encoder joined the score (today "
-        "`--encoder none`).\n\n"
-    )
 
 
 def _text(auroc: float | None) -> str:
