@@ -162,7 +162,8 @@ def read_history(path: Path) -> list[dict]:
     with path.open(newline="") as file:
         return [
             {
-                name: int(value) if name == "epoch" else float(value) if value else None
+                # Resumed runs of earlier versions have epochs such as 1.0.
+                name: int(float(value)) if name == "epoch" else float(value) if value else None
                 for name, value in row.items()
             }
             for row in csv.DictReader(file)

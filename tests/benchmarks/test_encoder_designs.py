@@ -99,4 +99,4 @@ def test_the_table_compares_both_designs(tmp_path, monkeypatch):
     assert "| gravel, beside | 0.800 | 0.800 | 0.800 | 0.800 | 0.800 | 0.810 | 0.820 |" in table
     assert "solar" not in table
     assert "2.0 times the CPU time of a training step, 2.0 times that of a scored image" in table
-    assert "gives 0.770 in the last column" in table
+    assert "the last column is 0.770 then" in table
