@@ -45,7 +45,7 @@ def write_photos(folder: Path, side: int, count: int) -> list[Path]:
             os.link(paths[number % DIFFERENT], path)
             continue
         picture = pictures[number % len(pictures)]
-        reach = -(-(side + len(picture)) // len(picture)) * len(picture) - len(picture)
+        reach = -(-side // len(picture)) * len(picture)
         large = np.pad(picture, ((0, reach), (0, reach)), mode="symmetric")
         top, left = rng.integers(0, len(large) - side + 1, 2)
         grey = large[top : top + side, left : left + side].astype(np.float64)

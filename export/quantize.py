@@ -29,7 +29,7 @@ from .keep_float import (
     keep_float,
 )
 from .limits import MAX_AUROC_DROP, MAX_DISAGREEMENT, auroc_drop
-from .quantizer import Quantizer
+from .quantizer import Quantizer, evenly_spread, share_equal_constants
 from .runtime import Scorer
 
 _LOGGER = logging.getLogger(__name__)
@@ -92,9 +92,8 @@ def quantize(
         path: where to write.
         max_auroc_drop: allowed on validation images.
     """
-    fitting = CALIBRATION_PIXELS // int(np.prod(train.images.shape[1:3]))
-    count = int(np.clip(fitting, MIN_CALIBRATION_IMAGES, CALIBRATION_IMAGES))
-    chosen = np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)
+    limits = CALIBRATION_IMAGES, MIN_CALIBRATION_IMAGES, CALIBRATION_PIXELS
+    chosen = evenly_spread(train.images, *limits)
     few = np.linspace(0, len(validation) - 1, min(MEASURED_IMAGES, len(validation))).astype(int)
     sample = validation.subset(few)
     float_results = float_scorer.score(sample.images)
@@ -117,6 +116,7 @@ def quantize(
 
         found = keep_float(measure, quantizer.work, MAX_TRIES)
         quantized = onnx.load(quantizer.write(found.kept))
+    share_equal_constants(quantized)
     onnx.save(quantized, path)
     scores, before = (s.score(validation.images) for s in (Scorer(path), float_scorer))
     threshold = refit_threshold(scores["score"], before, validation.is_anomaly, float_scorer)

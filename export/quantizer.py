@@ -21,6 +21,8 @@ from onnxruntime.quantization.quant_utils import (
     TENSOR_NAME_QUANT_SUFFIX as QUANTIZED,
 )
 
+from ganad_tf.data.image_view import ImageView
+
 from .calibrated_graph import set_metadata
 from .fast_graph import fold_scales, split_transposed_convolutions
 from .fold_input import fold_affine_steps, merge_equal_channels, widen_scalars
@@ -69,9 +71,7 @@ class Quantizer:
         self._groups, self.work = _grouped(graph, inner_nodes(graph))
         self._metadata, self._images, self._folder = metadata, images, folder
         self._float = graph.finish()
-        fitting = ROUNDING_PIXELS // int(np.prod(images.shape[1:3]))
-        count = int(np.clip(fitting, MIN_ROUNDING_IMAGES, ROUNDING_IMAGES))
-        some = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+        some = evenly_spread(images, ROUNDING_IMAGES, MIN_ROUNDING_IMAGES, ROUNDING_PIXELS)
         self._rounded = round_convolutions(graph, set().union(*self._groups), images[some])
 
     def operators(self, kept: frozenset[int]) -> list[str]:
@@ -106,13 +106,19 @@ class Quantizer:
             )
         model = onnx.load(path)
         _set_weights(model, rounded)
-        _share_equal_constants(model)
         set_metadata(model, self._metadata)
         onnx.save(model, path)
         return path
 
 
-def _share_equal_constants(model: onnx.ModelProto) -> None:
+def evenly_spread(images: np.ndarray | ImageView, most: int, least: int, pixels: int) -> np.ndarray:
+    """Indices of as many of the images as have so many pixels, within limits; int [n]."""
+    fitting = pixels // int(np.prod(images.shape[1:3]))
+    count = min(len(images), int(np.clip(fitting, least, most)))
+    return np.linspace(0, len(images) - 1, count).astype(int)
+
+
+def share_equal_constants(model: onnx.ModelProto) -> None:
     """Keeps one of equal weights: what stays in float32 had weights of its own for nothing.
 
     Small constants stay apart. Some are set anew later, such as thresholds.

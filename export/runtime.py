@@ -821,16 +821,15 @@ class Scorer:
         images = _check_images(images, self.image_shape)
         threshold = check_threshold(threshold)
         names = list(dict.fromkeys(["score", *outputs]))
-        if not set(names) <= set(DECISIONS):
-            known = [output.name for output in self._session_for(names).get_outputs()]
-            if "mask" in names and "mask" not in known:
-                raise _no_mask("the output mask")
-            if not set(names) <= set(known):
-                raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
         height, width, _ = self.image_shape
         # A small image is as fast on one thread.
         shared = len(images) == 1 and height * width >= SHARED_PIXELS
         session = self._session_for(names, self.threads if shared else 1)
+        known = [output.name for output in session.get_outputs()]
+        if "mask" in names and "mask" not in known:
+            raise _no_mask("the output mask")
+        if not set(names) <= set(known):
+            raise ScoringError(f"outputs must be among {', '.join(known)}. Received: {outputs}")
         each = -(-len(images) // self.threads)
         each = min(self._batch, each + -each % self._multiple)
         chunks = [images[start : start + each] for start in range(0, len(images), each)]

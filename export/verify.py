@@ -1,7 +1,6 @@
 """Scores the test set through every exported format and compares: `python -m export.verify RUN`."""
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from ganad_tf.console import log_to_console
 from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import ArtefactError, run_cli
 
+from .description import describe_files
 from .limits import LIMITS, MAX_AUROC_DROP
 from .run import add_source_flags, load_run
 
@@ -43,14 +43,16 @@ def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         ArtefactError: naming the first that is missing or has changed.
     """
+    found = describe_files(folder, {name: name for name in files})
     for name, known in files.items():
-        path = folder / name
-        if not path.is_file():
-            raise ArtefactError(f"{path}: expected the exported file. Received: no such file")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if name not in found:
+            raise ArtefactError(
+                f"{folder / name}: expected the exported file. Received: no such file"
+            )
+        digest = found[name]["sha256"]
         if digest != known["sha256"]:
             raise ArtefactError(
-                f"{path}: expected the exported file, SHA-256 {known['sha256'][:12]}. "
+                f"{folder / name}: expected the exported file, SHA-256 {known['sha256'][:12]}. "
                 f"Received: {digest[:12]}, another file"
             )
 

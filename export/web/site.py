@@ -42,14 +42,14 @@ def write_site(source: Path, output: Path, runtime_source: Path | None = None) -
         kind = "a folder that is not empty" if output.is_dir() else "a file"
         raise UsageError(f"--output must be a new folder. Received: {output}, {kind}")
     model_path = find_model(source)
-    description = describe(model_path)
+    shown = runtime.without_other_outputs(model_path.read_bytes(), SHOWN)
+    description = describe(model_path, shown)
     runtime_folder = runtime_files.find_runtime(runtime_source)
     with replace_dir(output) as folder:
         for path in sorted(STATIC.iterdir()):
             if path.suffix in (".js", ".css"):
                 shutil.copyfile(path, folder / path.name)
         runtime_files.copy_runtime(runtime_folder, folder / "runtime")
-        shown = runtime.without_other_outputs(model_path.read_bytes(), SHOWN)
         (folder / description["files"]["model"]["path"]).write_bytes(shown)
         for file in description["files"].values():
             file["bytes"] = (folder / file["path"]).stat().st_size
@@ -71,8 +71,12 @@ def find_model(source: Path) -> Path:
     return path
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, shown: bytes) -> dict[str, Any]:
     """All that the page needs to know about a model, as in model.json.
+
+    Args:
+        path: the exported model.
+        shown: the model as the page gets it.
 
     Raises:
         ArtefactError: if the file is no exported model.
@@ -81,13 +85,11 @@ def describe(path: Path) -> dict[str, Any]:
         scorer = Scorer(path, threads=1)
     except ScoringError as error:
         raise ArtefactError(str(error)) from None
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    shown = hashlib.sha256(runtime.without_other_outputs(content, SHOWN)).hexdigest()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     version = scorer.metadata.get("ganad_version", "unknown")
     files = {name: f"runtime/{file.name}" for name, file in runtime_files.FILES.items()}
     # The name changes with the content, so that no cache serves an older model.
-    files["model"] = f"model-{shown[:12]}.onnx"
+    files["model"] = f"model-{hashlib.sha256(shown).hexdigest()[:12]}.onnx"
     return {
         "normal_name": scorer.normal_name,
         "image_shape": list(scorer.image_shape),

@@ -74,8 +74,10 @@ def fit_encoder(
     _LOGGER.info("measuring %s normal images with %s", f"{len(normals):,}", plan.encoder)
     rows = _averaged_pixels(splits.train.images, normals, plan)
     share = layout_share(rows, splits.image_shape[-1])
-    sizes = {"image_size": plan.encoder_size, "whole_size": whole_size(plan.encoder_size, share)}
-    features = fit_encoder_features(encoder, splits.train, normals, seed=plan.seed, **sizes)
+    size = plan.encoder_size
+    features = fit_encoder_features(
+        encoder, splits.train, normals, size, plan.seed, whole_size(size, share)
+    )
     pixels = FeatureDistance.fit(rows, plan.seed, shrinkage=PIXEL_SHRINKAGE)
     aurocs = layout_aurocs(features, pixels, splits.validation, plan)
     plan = with_layout(config, plan, share, aurocs)

@@ -43,7 +43,7 @@ def _check_range(field: dataclasses.Field, value: Any) -> None:
             f"{flag} must be one of {', '.join(map(str, choices))}. Received: {value!r}"
         )
     low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
-    may_be_auto = "auto" in field.metadata.get("metavar", "")
+    may_be_auto = "parse" in field.metadata
     if value is None or (low is None and high is None) or (may_be_auto and value == AUTO):
         return
     if isinstance(value, str):

@@ -12,7 +12,7 @@ from export.graph import Graph
 from export.keep_float import MAX_TRIES
 from export.onnx_model import convert
 from export.quantize import quantize, refit_threshold
-from export.quantizer import _give_weights_and_biases, _share_equal_constants
+from export.quantizer import _give_weights_and_biases, share_equal_constants
 from export.runtime import Scorer
 
 
@@ -138,7 +138,7 @@ def test_shared_weights_are_rounded_apart_and_stored_once_where_they_stay_equal(
     assert first.input[2] != second.input[2]
     np.testing.assert_array_equal(*(graph.constant(node.input[1]) for node in (first, second)))
     model = graph.finish()
-    _share_equal_constants(model)
+    share_equal_constants(model)
     onnx.checker.check_model(model, full_check=True)
     first, second = model.graph.node
     assert first.input[1] == second.input[1]

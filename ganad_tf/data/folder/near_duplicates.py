@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ganad_tf.data.folder.thumbnails import THUMBNAIL
 from ganad_tf.data.folder.usable import Usable
+from ganad_tf.data.folder.wording import few
 
 # Of the 64 bits of the perceptual hash. Unrelated images differ in 32 on average.
 MAX_BITS = 8
@@ -127,10 +128,9 @@ def describe_near_duplicates(found: Sequence[NearDuplicate]) -> tuple[str, ...]:
     """A note for the user, if there are any."""
     if not found:
         return ()
-    examples = ", ".join(f"{one.path} ~ {one.original}" for one in found[:3])
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    examples = few([f"{one.path} ~ {one.original}" for one in found])
     count = f"{len(found)} images are" if len(found) > 1 else "1 image is"
     return (
         f"{count} nearly equal to one in another part, as if saved again; results on such images "
-        f"say little about new ones: {examples}{more}",
+        f"say little about new ones: {examples}",
     )
