@@ -1,8 +1,11 @@
 """Encoded image files into what the detector takes, as a TensorFlow graph for serving."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from .encoded_metadata import Metadata, read_metadata
+from .runtime import JPEG_FACTORS, JPEG_ROOM
 
 # ITU-R 601 luma in 16-bit fixed point, as Pillow computes it.
 LUMA = (19595, 38470, 7471)
@@ -51,7 +54,7 @@ def _decode_one(
     pixels = tf.cond(
         metadata.is_deep,
         lambda: _decode_deep(data, bit_depth),
-        lambda: _decode_eight_bits(data),
+        lambda: _decode_eight_bits(data, image_shape),
     )
     pixels = _over_black(tf.ensure_shape(pixels, [None, None, None]), metadata)
     grey = tf.equal(tf.shape(pixels)[-1], 1)
@@ -69,15 +72,31 @@ def _decode_one(
     return tf.cast(tf.ensure_shape(resized, image_shape), tf.uint8)
 
 
-def _decode_eight_bits(data: tf.Tensor) -> tf.Tensor:
+def _decode_eight_bits(data: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """int32 [h, w, 1 to 4]."""
     pixels = tf.cond(
         tf.io.is_jpeg(data),
-        # As Pillow decodes; unasked, TensorFlow takes a faster transform that rounds otherwise.
-        lambda: tf.io.decode_jpeg(data, channels=0, dct_method="INTEGER_ACCURATE"),
+        lambda: _decode_jpeg(data, image_shape),
         lambda: tf.io.decode_image(data, channels=0, expand_animations=False),
     )
     return tf.cast(tf.ensure_shape(pixels, [None, None, None]), tf.int32)
+
+
+def _decode_jpeg(data: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    """uint8 [h, w, C], decoded smaller as far as `export.runtime.jpeg_factor` says."""
+    sides = tf.io.extract_jpeg_shape(data)[:2]
+    least = JPEG_ROOM * max(image_shape[:2])
+    factors = sorted([1, *JPEG_FACTORS])
+    # A factor that fits follows smaller ones that fit, too.
+    fits = [tf.reduce_all((sides % f == 0) & (sides // f >= least)) for f in factors[1:]]
+    which = tf.add_n([tf.cast(one, tf.int32) for one in fits])
+
+    def decoder(factor: int) -> Callable[[], tf.Tensor]:
+        # As Pillow decodes; unasked, TensorFlow takes a faster transform that rounds otherwise.
+        method = "INTEGER_ACCURATE"
+        return lambda: tf.io.decode_jpeg(data, channels=0, ratio=factor, dct_method=method)
+
+    return tf.switch_case(which, [decoder(factor) for factor in factors])
 
 
 def _decode_deep(data: tf.Tensor, bit_depth: int) -> tf.Tensor:

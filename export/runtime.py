@@ -79,6 +79,9 @@ LITTER = (
 )
 RESIZE_MODES = ("stretch", "pad")
 BIT_DEPTHS = (8, 10, 12, 14, 16)
+# JPEG files can be decoded at an eighth, a quarter or half of their size. With twice the model's
+# sides left, pixels of photos change by 0.1 to 1.0 grey levels in the mean, 99 % by at most 4.
+JPEG_FACTORS, JPEG_ROOM = (8, 4, 2), 2
 ORIENTATION = 0x112  # the EXIF tag
 # Of 16-bit colours Pillow keeps the upper bytes. Read in the other byte order, it keeps the lower.
 FOREIGN = "B" if sys.byteorder == "little" else "L"
@@ -200,6 +203,8 @@ def prepare(
     - The orientation in the EXIF data is applied, as viewers do.
     - Other sizes are scaled with Pillow's bilinear filter, which averages over all pixels when it
       shrinks an image.
+    - A JPEG file that is not loaded yet is decoded smaller, as far as `jpeg_factor` says. So open
+      it again for another shape.
 
     Args:
         image: a `PIL.Image.Image`, not loaded yet if it is a file in 16-bit colours.
@@ -220,6 +225,9 @@ def prepare(
 
     height, width, channels = image_shape
     _check_size(image, max_pixels or MAX_PIXELS)
+    factor = 1 if height is None or width is None else jpeg_factor(image.size, (height, width))
+    if factor > 1:  # Pillow heeds it for JPEG files alone
+        image.draft(None, (image.width // factor, image.height // factor))
     deep = _deep_image(image, bit_depth)
     turn = orientation(image)
     if deep is not None:
@@ -240,6 +248,30 @@ def prepare(
         *size[::-1], channels
     )
     return pixels
+
+
+def jpeg_factor(size: tuple[int, int], frame: tuple[int, int]) -> int:
+    """How many times smaller a JPEG file is decoded than it is: 8, 4, 2 or 1.
+
+    The largest factor that divides both sides and leaves each at least twice as long as the longer
+    side of the frame.
+
+    Args:
+        size, frame: (width, height) of the image and of what it is brought to, in any order.
+    """
+    least = JPEG_ROOM * max(frame)
+    for factor in JPEG_FACTORS:
+        if all(side % factor == 0 and side // factor >= least for side in size):
+            return factor
+    return 1
+
+
+def file_size(image: "Image.Image") -> tuple[int, int]:
+    """(width, height) of the file of an image, of which `prepare` may have decoded less."""
+    is_jpeg = image.format in ("JPEG", "MPO")
+    # Where Pillow notes it; empty if all was decoded.
+    factor = (*getattr(image, "decoderconfig", ()), 1)[0] if is_jpeg else 1
+    return image.width * factor, image.height * factor
 
 
 def orientation(image: "Image.Image") -> int:
@@ -559,7 +591,7 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
 
 def shown_size(image: "Image.Image") -> tuple[int, int]:
     """Width and height of an opened image as viewers show it, turned by its EXIF data."""
-    width, height = image.size
+    width, height = file_size(image)
     return (height, width) if orientation(image) >= 5 else (width, height)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.folder.decoding import orientation
+from ganad_tf.data.folder.decoding import file_size, orientation
 from ganad_tf.data.images import LabelledImages
 
 # name -> (words, relative margin, absolute margin). A median that differs from training's by less
@@ -94,7 +94,7 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
 
 def shown_size(image: "Image.Image") -> tuple[int, int]:
     """Width and height of an opened image as viewers show it, turned by its EXIF data."""
-    width, height = image.size
+    width, height = file_size(image)
     return (height, width) if orientation(image) >= 5 else (width, height)
 
 

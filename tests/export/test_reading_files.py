@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from export import onnx_model, runtime, saved_model
@@ -79,6 +81,53 @@ def test_the_sides_of_a_turned_photo_change_places(tmp_path):
     expected = runtime.prepare(Image.fromarray(np.ascontiguousarray(shown)), COLOUR)
     np.testing.assert_array_equal(ours, expected)
     assert np.abs(served.astype(int) - expected).max() <= 1
+
+
+def photo(width, height):
+    """A picture with broad shapes and fine noise, as photos have."""
+    y, x = np.mgrid[:height, :width] / 40.0
+    waves = np.stack([np.sin(x + y), np.cos(x * y / 9), np.sin(y - x)], -1)
+    grain = np.random.default_rng(0).normal(0, 8, (height, width, 3))
+    return Image.fromarray(np.clip(128 + 90 * waves + grain, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("size", "factor"),
+    [((55, 560), 1), ((112, 112), 2), ((111, 112), 1), ((448, 456), 8), ((300, 448), 4)],
+)
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_large_jpeg_photos_are_decoded_smaller_and_alike(size, factor, shape, mode, tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    data = file_of(photo(*size).convert(mode), "JPEG", quality=90, exif=exif)
+    assert runtime.jpeg_factor(size, shape[:2]) == factor
+    with runtime.open_image(data) as image:
+        whole = image.copy()  # loaded, so nothing is left to decode
+        expected = runtime.prepare(
+            ImageOps.exif_transpose(whole, in_place=False) or whole, shape
+        ).astype(int)
+    with runtime.open_image(data) as image:
+        runtime.prepare(image, shape)
+        assert image.size == (size[0] // factor, size[1] // factor)
+        assert runtime.shown_size(image) == size[::-1]
+        assert runtime.measure_file(image)[0] == max(size)
+    if mode == "CMYK":
+        return  # TensorFlow decodes none
+    ours, served = read_by_all(data, shape, tmp_path)
+    assert np.abs(served.astype(int) - ours).max() <= 1
+    assert np.abs(ours - expected).mean() <= (1 if factor > 1 else 0)
+
+
+@given(
+    size=st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
+    frame=st.tuples(st.integers(16, 512), st.integers(16, 512)),
+)
+def test_how_much_smaller_is_one_rule(size, frame):
+    factor = runtime.jpeg_factor(size, frame)
+    assert factor == decoding.jpeg_factor(size, frame)
+    assert factor == 1 or min(size) / factor >= 2 * max(frame)
+    assert all(side % factor == 0 for side in size)
 
 
 @pytest.mark.parametrize("cut", [4, 8, 12, 20])

@@ -21,6 +21,9 @@ STRIP = 2**20  # pixels that are converted at a time
 MAX_SIDE = 200_000
 RESIZE_MODES = ("stretch", "pad")
 BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 of the bits
+# JPEG files can be decoded at an eighth, a quarter or half of their size. With twice the model's
+# sides left, pixels of photos change by 0.1 to 1.0 grey levels in the mean, 99 % by at most 4.
+JPEG_FACTORS, JPEG_ROOM = (8, 4, 2), 2
 
 _ORIENTATION = 0x112
 _TURNS = {
@@ -85,6 +88,8 @@ def prepare(
     - The orientation in the EXIF data is applied, as viewers do.
     - Other sizes are scaled with Pillow's bilinear filter, which averages over all pixels when it
       shrinks an image.
+    - A JPEG file that is not loaded yet is decoded smaller, as far as `jpeg_factor` says. So open
+      it again for another shape.
 
     Args:
         image: an opened image.
@@ -102,6 +107,9 @@ def prepare(
     """
     height, width, channels = image_shape
     _check_size(image, max_pixels or MAX_PIXELS)
+    factor = jpeg_factor(image.size, (height, width))
+    if factor > 1:  # Pillow heeds it for JPEG files alone
+        image.draft(None, (image.width // factor, image.height // factor))
     deep = _deep_image(image, bit_depth)
     turn = orientation(image)
     if deep is not None:
@@ -119,6 +127,30 @@ def prepare(
     scaled = np.asarray(image).reshape(high, wide, channels)
     pixels[top : top + high, left : left + wide] = scaled
     return pixels
+
+
+def jpeg_factor(size: tuple[int, int], frame: tuple[int, int]) -> int:
+    """How many times smaller a JPEG file is decoded than it is: 8, 4, 2 or 1.
+
+    The largest factor that divides both sides and leaves each at least twice as long as the longer
+    side of the frame.
+
+    Args:
+        size, frame: (width, height) of the image and of what it is brought to, in any order.
+    """
+    least = JPEG_ROOM * max(frame)
+    for factor in JPEG_FACTORS:
+        if all(side % factor == 0 and side // factor >= least for side in size):
+            return factor
+    return 1
+
+
+def file_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of the file of an image, of which `prepare` may have decoded less."""
+    is_jpeg = image.format in ("JPEG", "MPO")
+    # Where Pillow notes it; empty if all was decoded.
+    factor = (*getattr(image, "decoderconfig", ()), 1)[0] if is_jpeg else 1
+    return image.width * factor, image.height * factor
 
 
 def orientation(image: Image.Image) -> int:
