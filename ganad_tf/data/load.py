@@ -68,6 +68,7 @@ def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
             config.protocol,
             None if config.known is None else parse_class(config.known, names),
             config.anomalies,
+            config.known_share,
         ),
         config.validation_fraction,
         config.seed,

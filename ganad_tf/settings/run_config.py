@@ -62,6 +62,13 @@ class RunConfig:
     known: str | None = _setting(
         None, "data", "the labelled anomaly class under --protocol unseen (default: normal + 1)"
     )
+    known_share: float = _setting(
+        0.05,
+        "data",
+        "under --protocol unseen, the share of labelled anomalies in the training set",
+        minimum=0.001,
+        maximum=0.5,
+    )
     anomalies: int = _setting(
         600, "data", "how many labelled anomalies --protocol few keeps", minimum=10
     )

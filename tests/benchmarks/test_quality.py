@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import quality_tables
-from benchmarks.quality import ABLATIONS, Cell, _changes
+from benchmarks.quality import ABLATIONS, PAIR_EPOCHS, Cell, _changes, all_pairs
 from ganad_tf.errors import DataError
 
 
@@ -16,6 +16,15 @@ def test_a_cell_asks_for_the_run_that_its_name_says():
     assert not Cell("none", 1, "cnn", 0).possible()
     assert Cell("none", 1, "knn", 0).possible()
     assert not Cell("seen", 1, "knn", 0).possible()
+
+
+def test_all_pairs_label_each_other_class_in_turn():
+    pairs = all_pairs(Cell("unseen1", 3, "ganad", 0))
+    assert [pair.known for pair in pairs] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    config = pairs[-1].config()
+    assert (config.known, config.known_share, config.epochs) == ("9", 0.01, PAIR_EPOCHS)
+    assert pairs[-1].name == "pairs/unseen1-3-9-ganad-seed0"
+    assert all_pairs(Cell("none", 3, "ganad", 0)) == [Cell("none", 3, "ganad", 0)]
 
 
 def test_an_ablation_leaves_out_one_loss_and_the_abc_autoencoder_all_but_two():
@@ -54,6 +63,19 @@ def test_the_page_holds_means_of_whole_rows_only(kept):
     assert knn.endswith("| 0.8000 |  |  |  |  |")
     assert "| none | knn | 6 | 2 | 0.8100 ± 0.0141 |" in page
     assert (kept / "plots" / "none.png").stat().st_size > 1000
+
+
+def test_all_pairs_have_a_table_of_their_own(kept):
+    for normal in range(10):
+        keep(kept, "ganad", normal, 0, 0.9)
+    (kept / "pairs").mkdir()
+    for known, auroc in ((1, 0.95), (2, 0.93)):
+        cell = {"normal": 0, "pair": known, "auroc": auroc}
+        path = kept / "pairs" / f"unseen-0-{known}-ganad-seed0.json"
+        path.write_text(json.dumps(cell))
+    quality_tables.write()
+    page = (kept / "page.md").read_text()
+    assert "| 5% | ganad | 2 of 90 | 0.9400 | 0.0141 |  | Deep SAD" in page
 
 
 def test_the_summary_marks_the_best_and_compares_on_the_same_classes(kept):

@@ -11,20 +11,18 @@ from ganad_tf.errors import DataError, UsageError
 
 PROTOCOLS = ("seen", "unseen", "none", "few")
 
-# Deep SAD (Ruff et al., ICLR 2020, section 4.2): labelled anomalies are 5 % of the training set.
-UNSEEN_SHARE = 0.05
-
 
 @dataclass(frozen=True)
 class Labelling:
     """Which anomalies of the training set are labelled. Unlabelled ones are not used.
 
     Args:
-        protocol: `seen`, all of them; `unseen`, those of the class `known`, as many as make up 5 %
-            of the labelled images (Ruff et al. 2020); `few`, `anomalies` of them, evenly from all
+        protocol: `seen`, all of them; `unseen`, those of the class `known`, as many as make up
+            `known_share` of the labelled images; `few`, `anomalies` of them, evenly from all
             classes; `none`, none of them.
         known: number of the labelled class under `unseen`; by default the class after the normal
             one.
+        known_share: in (0, 1). Deep SAD (Ruff et al., ICLR 2020, section 4.2) has 0.01 and 0.05.
         anomalies: number of labelled anomalies under `few`, at least 2.
 
     Raises:
@@ -34,6 +32,7 @@ class Labelling:
     protocol: str = "seen"
     known: int | None = None
     anomalies: int | None = None
+    known_share: float = 0.05
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -44,6 +43,8 @@ class Labelling:
             raise UsageError(
                 f"anomalies must be at least 2, for protocol few. Received: {self.anomalies}"
             )
+        if not 0 < self.known_share < 1:
+            raise UsageError(f"known_share must lie between 0 and 1. Received: {self.known_share}")
 
 
 ALL_LABELLED = Labelling()
@@ -91,7 +92,7 @@ def split_one_class(
     if labelling.protocol == "unseen":
         known = (normal + 1) % classes if labelling.known is None else labelling.known
         pool = np.flatnonzero(train.kinds == known)
-        count = round(len(normals) * UNSEEN_SHARE / (1 - UNSEEN_SHARE))
+        count = round(len(normals) * labelling.known_share / (1 - labelling.known_share))
     else:
         counts = {"seen": len(pool), "few": labelling.anomalies or 0, "none": 0}
         count = counts[labelling.protocol]

@@ -27,8 +27,8 @@ def numbers(part):
 TRAIN, TEST = numbered(200), numbered(20, start=10_000)
 
 
-def split(protocol="seen", known=None, anomalies=60, **arguments):
-    labelling = Labelling(protocol, known, anomalies)
+def split(protocol="seen", known=None, anomalies=60, known_share=0.05, **arguments):
+    labelling = Labelling(protocol, known, anomalies, known_share)
     return split_one_class(
         TRAIN, TEST, labelling=labelling, **{"normal": 3, "seed": 1, **arguments}
     )
@@ -86,6 +86,12 @@ def test_unseen_labels_one_class_the_next_unless_named():
     chosen = split(protocol="unseen", known=8)
     assert labelled(chosen.train) == labelled(chosen.validation) == {8}
     assert labelled(chosen.test) == set(range(10)) - {3}
+
+
+@pytest.mark.parametrize(("share", "labelled"), [(0.01, 2), (0.05, 11), (0.5, 200)])
+def test_unseen_labels_the_share_that_is_asked_for(share, labelled):
+    splits = split(protocol="unseen", known_share=share)
+    assert (splits.train.is_anomaly.sum() + splits.validation.is_anomaly.sum()) == labelled
 
 
 def test_few_draws_evenly_from_all_classes():
@@ -152,6 +158,7 @@ def test_both_parts_get_some_of_all_that_is_labelled(per_kind, kinds, protocol, 
         ({"normal": 10}, "normal must be a class from 0 to 9. Received: 10"),
         ({"protocol": "some"}, "protocol must be one of seen, .* Received: 'some'"),
         ({"protocol": "unseen", "known": 3}, "other than the normal one, 3. Received: 3"),
+        ({"protocol": "unseen", "known_share": 1.0}, "between 0 and 1. Received: 1.0"),
         ({"protocol": "few", "anomalies": 1}, "anomalies must be at least 2.*Received: 1"),
         ({"validation_fraction": 1.0}, "between 0 and 1. Received: 1.0"),
     ],
