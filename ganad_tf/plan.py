@@ -56,6 +56,7 @@ class Plan:
         fallback_score: the recipe for `auto` when validation cannot compare recipes.
         generator_recipe: the same without a pretrained encoder.
         all_kinds_known: whether the labelled anomalies stand for those to come.
+        one_kind_known: whether all of them are known to be of one kind, and others will come.
         max_false_alarms: the promised false-alarm rate; None for the rule of `choose_threshold`.
         seed: of every draw.
         epochs: of the generator's training.
@@ -80,6 +81,7 @@ class Plan:
     fallback_score: str = NOVELTY
     generator_recipe: str = NOVELTY
     all_kinds_known: bool = True
+    one_kind_known: bool = False
     max_false_alarms: float | None = None
     seed: int = 0
     epochs: int = EPOCHS
@@ -134,6 +136,7 @@ def make_plan(config: RunConfig, splits: Splits) -> Plan:
         n_clusters=None if config.clusters == AUTO else int(config.clusters),
         score=config.score,
         all_kinds_known=all_kinds_known,
+        one_kind_known=splits.protocol == "unseen",
         max_false_alarms=config.max_false_alarms,
         seed=config.seed,
         epochs=_epochs(config, n_masked),

@@ -4,7 +4,7 @@ Three parts, all fitted in closed form: the Mahalanobis distance of pooled featu
 training images (Rippel et al., *Modeling the Distribution of Normal Data in Pre-Trained Deep
 Features for Anomaly Detection*, ICPR 2020), the distance of single places to normal places (Roth et
 al., *Towards Total Recall in Industrial Anomaly Detection*, CVPR 2022), and the direction from the
-normal images to the labelled anomalies (Fisher's linear discriminant with shrunken covariance).
+normal images to the labelled anomalies (see `label_direction`).
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ import tensorflow as tf
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.preprocessing import to_encoder
 from ganad_tf.scoring.feature_distance import nearest_distances
+from ganad_tf.scoring.label_direction import MIN_DEVIATION, Direction
 from ganad_tf.settings.names import (
     ENCODER_COMPONENTS,
     ENCODER_DETAILS,
@@ -26,16 +27,15 @@ from ganad_tf.settings.names import (
 )
 
 # Of `FEATURE_MAPS`: those pooled for the distance, those whose places are compared with normal
-# ones, the one that shows details, and those pooled for the direction. Chosen on ELPV, splits 10 to
-# 12, and on the textures of benchmarks.texture_data.
+# ones, the one that shows details, and those pooled for the direction to a few labels. Chosen on
+# ELPV, splits 10 to 12, and on the textures of benchmarks.texture_data.
 POOLED_LEVELS, LOCAL_LEVELS, DETAIL_LEVEL, DIRECTION_LEVELS = (1, 2, 4), (2, 4), 0, (2, 3)
 # Share of the identity in each correlation matrix; without it, directions of almost no variance
 # would dominate. Chosen on the same splits.
-POOLED_SHRINKAGE, LOCAL_SHRINKAGE, DIRECTION_SHRINKAGE = 0.1, 0.1, 0.3
+POOLED_SHRINKAGE, LOCAL_SHRINKAGE = 0.1, 0.1
 # An image's local distance is the mean over this share of its places, the most unusual ones.
 TOP_PATCHES, TOP_DETAILS = 0.1, 0.03
 LOCAL_RANK, LOCAL_PROTOTYPES, NEAREST = 192, 2000, 3
-MIN_DEVIATION = 1e-6
 # In deviations of normal training images. The ratio of two such exponentials is still a float32.
 MAX_EXPONENT = 30.0
 UNLABELLED_COMPONENTS = (ENCODER_FEATURES, ENCODER_PATCHES, ENCODER_DETAILS)
@@ -76,32 +76,6 @@ class Whitening:
     def __call__(self, features: Any) -> Any:
         """[N, D] to [N, R]."""
         return (features - self.mean) @ self.projection
-
-
-@dataclasses.dataclass(frozen=True)
-class Direction:
-    """The way from the normal images to the labelled anomalies.
-
-    Args:
-        mean: [D], of the normal training images.
-        weights: [D], the inverse shrunken covariance times the difference of the means, in units
-            of the deviation of normal training images.
-    """
-
-    mean: np.ndarray
-    weights: np.ndarray
-
-    @classmethod
-    def fit(cls, normal: np.ndarray, anomalous: np.ndarray) -> "Direction":
-        """Fits to features of TRAINING images, float32 [N, D] and [M, D], M at least 1."""
-        whitening = Whitening.fit(normal, DIRECTION_SHRINKAGE)
-        weights = whitening.projection @ whitening(anomalous).mean(axis=0)
-        deviation = ((normal - whitening.mean) @ weights).std() + MIN_DEVIATION
-        return cls(whitening.mean, (weights / deviation).astype(np.float32))
-
-    def __call__(self, features: tf.Tensor) -> tf.Tensor:
-        """Coordinate of each row, [N, D] to float32 [N]; any sign."""
-        return tf.linalg.matvec(features - self.mean, self.weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,23 +128,25 @@ class EncoderFeatures:
         values: dict[str, tf.Tensor] = {}
         places: dict[str, tf.Tensor] = {}
         maps = self.maps(images)
-        if ENCODER_FEATURES in wanted:
+        direction = self.direction if LABEL_DIRECTION in wanted else None
+        if ENCODER_FEATURES in wanted or (direction and direction.of_whole):
             whole = maps
             if self.whole_size != self.image_size:
                 whole = self.encoder.feature_maps(to_encoder(images, self.whole_size))
-            values[ENCODER_FEATURES] = self.image_distance(whole)
+            pooled = pooled_features(whole)
+        if ENCODER_FEATURES in wanted:
+            values[ENCODER_FEATURES] = self.image_distance(pooled)
         if ENCODER_PATCHES in wanted:
             places[ENCODER_PATCHES] = self.place_distances(local_features(maps))
             values[ENCODER_PATCHES] = largest_mean(places[ENCODER_PATCHES], TOP_PATCHES)
         if ENCODER_DETAILS in wanted:
             places[ENCODER_DETAILS] = self.detail_distances(detail_features(maps))
             values[ENCODER_DETAILS] = largest_mean(places[ENCODER_DETAILS], TOP_DETAILS)
-        if LABEL_DIRECTION in wanted and self.direction is not None:
+        if direction:
+            coordinate = direction(pooled if direction.of_whole else direction_features(maps))
             # Scores are sums of logarithms, and this coordinate enters them as it is.
             values[LABEL_DIRECTION] = tf.exp(
-                tf.clip_by_value(
-                    self.direction(direction_features(maps)), -MAX_EXPONENT, MAX_EXPONENT
-                )
+                tf.clip_by_value(coordinate, -MAX_EXPONENT, MAX_EXPONENT)
             )
         return values, {name: self.unusual(name, distances) for name, distances in places.items()}
 
@@ -183,9 +159,9 @@ class EncoderFeatures:
         """The encoder's maps of uint8 images [N, h, w, C]."""
         return self.encoder.feature_maps(to_encoder(images, self.image_size))
 
-    def image_distance(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Mahalanobis distance of each image, float32 [N]."""
-        return tf.norm(self.pooled(pooled_features(maps)), axis=1)
+    def image_distance(self, pooled: tf.Tensor) -> tf.Tensor:
+        """Mahalanobis distance of each image, float32 [N], of `pooled_features`."""
+        return tf.norm(self.pooled(pooled), axis=1)
 
     def place_distances(self, features: tf.Tensor) -> tf.Tensor:
         """Distance of each place to normal places, float32 [N, h, w], of `local_features`."""
@@ -215,8 +191,8 @@ class EncoderFeatures:
         }
         arrays |= {f"usual.{component}": usual for component, usual in self.usual.items()}
         if self.direction is not None:
-            arrays["direction.mean"] = self.direction.mean
-            arrays["direction.weights"] = self.direction.weights
+            own = self.direction.to_arrays()
+            arrays |= {f"direction.{name}": value for name, value in own.items()}
         return arrays
 
     @classmethod
@@ -228,9 +204,9 @@ class EncoderFeatures:
         Raises:
             KeyError: if an array is missing.
         """
-        direction = None
-        if "direction.mean" in arrays:
-            direction = Direction(arrays["direction.mean"], arrays["direction.weights"])
+        prefix = "direction."
+        own = {n.removeprefix(prefix): arrays[n] for n in arrays if n.startswith(prefix)}
+        direction = Direction.from_arrays(own) if own else None
         size = int(arrays["image_size"])
         return cls(
             encoder,
@@ -260,7 +236,7 @@ def pooled_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def direction_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
-    """What the direction to the labelled anomalies is fitted to, float32 [N, D]."""
+    """What the direction to a few labelled anomalies is fitted to, float32 [N, D]."""
     return mean_features(maps, DIRECTION_LEVELS)
 
 

@@ -15,7 +15,6 @@ from ganad_tf.scoring.encoder_features import (
     LOCAL_RANK,
     LOCAL_SHRINKAGE,
     POOLED_SHRINKAGE,
-    Direction,
     EncoderFeatures,
     Whitening,
     detail_features,
@@ -23,11 +22,18 @@ from ganad_tf.scoring.encoder_features import (
     local_features,
     pooled_features,
 )
+from ganad_tf.scoring.label_direction import Direction
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.settings.names import ENCODER_DETAILS, ENCODER_PATCHES
 
 # Limits of what is fitted on: places of normal images, and images whose places are read.
 MAX_PLACES, MAX_PLACE_IMAGES = 40_000, 200
+# Likewise of labelled anomalies.
+MAX_LABELLED = 5_000
+# From so many labelled anomalies on, the direction lies among all features of the whole image. With
+# 540 of them its AUROC was 0.014 higher on Fashion-MNIST class 6. On ELPV, splits 10 to 12, the
+# score was as good with 200 of them, and 0.005 worse with 60.
+MANY_LABELS = 200
 BATCH = 32
 # So many images that are alike everywhere are counted in where the usual distance of a place is
 # measured.
@@ -53,11 +59,13 @@ def fit_encoder_features(
         whole_size: the square at which it sees whole images (default: E).
     """
     whole_size = whole_size or image_size
+    anomalies = labelled_anomalies(train, seed)
+    of_whole = len(anomalies) >= MANY_LABELS
 
     def pooled(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         whole = encoder.feature_maps(to_encoder(batch, whole_size))
         found = {"pooled": pooled_features(whole)}
-        if len(anomalies):
+        if len(anomalies) and not of_whole:
             maps = whole
             if whole_size != image_size:
                 maps = encoder.feature_maps(to_encoder(batch, image_size))
@@ -69,12 +77,12 @@ def fit_encoder_features(
         return {"patches": local_features(maps), "details": detail_features(maps)}
 
     rng = np.random.default_rng(seed)
-    anomalies = np.flatnonzero(train.is_anomaly)
     normal = map_batches(pooled, train.images, normals, BATCH)
     direction = None
     if len(anomalies):
         anomalous = map_batches(pooled, train.images, anomalies, BATCH)
-        direction = Direction.fit(normal["means"], anomalous["means"])
+        name = "pooled" if of_whole else "means"
+        direction = Direction.fit(normal[name], anomalous[name], of_whole, seed)
     count = min(len(normals), MAX_PLACE_IMAGES)
     some = np.sort(rng.choice(normals, count, replace=False))
     sampled = map_batches(places, train.images, some, BATCH)
@@ -122,6 +130,7 @@ def fit_direction(
     images: np.ndarray | ImageView,
     normals: np.ndarray,
     anomalies: Sequence[tuple[np.ndarray | ImageView, np.ndarray]],
+    seed: int,
 ) -> Direction | None:
     """The direction from normal images to anomalies, as `fit_encoder_features` fits it.
 
@@ -130,21 +139,36 @@ def fit_direction(
         images: TRAINING images.
         normals: int [n], the normal ones to fit to.
         anomalies: pairs of images and int [m], which of them are labelled anomalies.
+        seed: of the folds.
 
     Returns:
         None without any anomaly.
     """
+    of_whole = sum(len(which) for _, which in anomalies) >= MANY_LABELS
 
-    def means(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"means": direction_features(encoder.maps(batch))}
+    def features(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        if not of_whole:
+            return {"features": direction_features(encoder.maps(batch))}
+        whole = encoder.encoder.feature_maps(to_encoder(batch, encoder.whole_size))
+        return {"features": pooled_features(whole)}
 
     found = [
-        map_batches(means, some, which, BATCH)["means"] for some, which in anomalies if len(which)
+        map_batches(features, some, which, BATCH)["features"]
+        for some, which in anomalies
+        if len(which)
     ]
     if not found:
         return None
-    normal = map_batches(means, images, normals, BATCH)["means"]
-    return Direction.fit(normal, np.concatenate(found))
+    normal = map_batches(features, images, normals, BATCH)["features"]
+    return Direction.fit(normal, np.concatenate(found), of_whole, seed)
+
+
+def labelled_anomalies(train: LabelledImages, seed: int) -> np.ndarray:
+    """The labelled anomalies that the direction is fitted to, int [m]."""
+    anomalies = np.flatnonzero(train.is_anomaly)
+    if len(anomalies) > MAX_LABELLED:
+        anomalies = np.random.default_rng(seed).choice(anomalies, MAX_LABELLED, replace=False)
+    return np.sort(anomalies)
 
 
 def _some_rows(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:

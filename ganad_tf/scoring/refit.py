@@ -14,7 +14,7 @@ from ganad_tf.plan import Plan, learnt_from
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.fit_detector import fit_to_validation, fitted_normals, measure_part
-from ganad_tf.scoring.fit_encoder import fit_direction
+from ganad_tf.scoring.fit_encoder import fit_direction, labelled_anomalies
 from ganad_tf.scoring.fit_pixels import normal_peaks, peaks_of, with_pixel_threshold
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
@@ -108,10 +108,10 @@ def _with_direction(
 ) -> EncoderFeatures:
     """The encoder with the direction to the labelled training anomalies and to `anomalies`."""
     parts: Sequence[tuple[Any, np.ndarray]] = [
-        (train.images, np.flatnonzero(train.is_anomaly)),
+        (train.images, labelled_anomalies(train, seed)),
         (anomalies, np.arange(len(anomalies))),
     ]
-    direction = fit_direction(encoder, train.images, fitted_normals(train, seed), parts)
+    direction = fit_direction(encoder, train.images, fitted_normals(train, seed), parts, seed)
     return dataclasses.replace(encoder, direction=direction)
 
 

@@ -131,7 +131,8 @@ def colour_data():
 def plan():
     return Plan(
         n_labelled=1,
-        learns_masks=True,  # as on own images: the generator has no part in the score
+        all_kinds_known=False,  # as on own images
+        learns_masks=True,  # so the generator has no part in the score
         score=PRETRAINED,
         encoder="efficientnet_lite0",
         encoder_size=32,

@@ -1,11 +1,13 @@
 """What counts in the score follows from whether the images have a layout."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from ganad_tf.plan import EPOCHS_BESIDE_ENCODER, EPOCHS_WITHOUT_SHARE, Plan
 from ganad_tf.scoring.object_or_texture import (
-    explain_layout,
+    explain_shares,
     layout_share,
     pretrained_shares,
     whole_size,
@@ -23,7 +25,9 @@ GENERATOR_ONLY = {"max_error", "patch", "patch_features", "classifier", "encoder
 
 def shares(aurocs, n_labelled=0, recipe="defects"):
     share = SHARES["texture" if aurocs is TEXTURE else "objects"]
-    plan = Plan(n_labelled=n_labelled, generator_recipe=recipe, learns_masks=True)
+    plan = Plan(
+        n_labelled=n_labelled, generator_recipe=recipe, learns_masks=True, all_kinds_known=False
+    )
     return pretrained_shares(plan, share, aurocs)
 
 
@@ -55,6 +59,21 @@ def test_the_direction_counts_more_with_more_labels(labels, share):
     assert shares(OBJECTS, labels).get("label_direction") == share
 
 
+def test_the_direction_to_one_kind_of_several_counts_less():
+    plan = Plan(n_labelled=9, generator_recipe="novelty", all_kinds_known=False)
+    one = dataclasses.replace(plan, one_kind_known=True)
+    several, single = (pretrained_shares(p, 0.5, OBJECTS)["label_direction"] for p in (plan, one))
+    assert single == several / 4
+
+
+def test_where_every_kind_is_labelled_what_learnt_from_them_counts_most():
+    plan = Plan(n_labelled=54, generator_recipe="few_labels")
+    made = pretrained_shares(plan, 0.5, OBJECTS)
+    assert max(made, key=made.get) == "label_direction"
+    assert made["classifier"] > made["encoder_features"]
+    assert "every kind" in explain_shares(plan, 0.5)
+
+
 def test_the_way_from_textures_to_objects_has_no_jump():
     before = None
     for step in range(101):
@@ -67,8 +86,9 @@ def test_the_way_from_textures_to_objects_has_no_jump():
 
 
 def test_the_report_says_what_was_found():
-    assert "show objects" in explain_layout(SHARES["objects"])
-    assert "are textures" in explain_layout(SHARES["texture"])
+    plan = Plan(all_kinds_known=False)
+    assert "show objects" in explain_shares(plan, SHARES["objects"])
+    assert "are textures" in explain_shares(plan, SHARES["texture"])
 
 
 @pytest.mark.parametrize(
