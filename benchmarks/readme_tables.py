@@ -102,6 +102,8 @@ def _fashion_rows(cells: Cells) -> list[str]:
     rows = []
     for protocol, labelled in LABELLED.items():
         classes = tuple(aurocs(cells, protocol, "ganad"))
+        if not classes:
+            continue
         means = {
             method: mean_auroc(cells, protocol, method, classes) for method in ("ganad", *BASELINES)
         }

@@ -21,7 +21,7 @@ from ganad_tf import losses
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
 from ganad_tf.preprocessing import to_network
-from ganad_tf.settings.presets import PRESETS
+from ganad_tf.settings.presets import PAPER, SMALL
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.synthesis.augmentation import Augmentation
 from ganad_tf.training.build import build_model
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     flags = parser.parse_args()
     results = {}
-    for preset in PRESETS:
+    for preset in (SMALL, PAPER):
         few = flags.steps if preset == "small" else max(1, flags.steps // 5)
         results[preset] = measure(preset, flags.rounds, few)
         print(preset, results[preset], flush=True)

@@ -81,7 +81,7 @@ RESIZE_MODES = ("stretch", "pad")
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 # JPEG files can be decoded at an eighth, a quarter or half of their size. With twice the model's
 # sides left, pixels of photos change by 0.1 to 1.0 grey levels in the mean, 99 % by at most 4.
-JPEG_FACTORS, JPEG_ROOM = (8, 4, 2), 2
+JPEG_FACTORS, JPEG_ROOM, JPEG_FORMATS = (8, 4, 2), 2, ("JPEG", "MPO")
 ORIENTATION = 0x112  # the EXIF tag
 # Of 16-bit colours Pillow keeps the upper bytes. Read in the other byte order, it keeps the lower.
 FOREIGN = "B" if sys.byteorder == "little" else "L"
@@ -226,7 +226,8 @@ def prepare(
     height, width, channels = image_shape
     _check_size(image, max_pixels or MAX_PIXELS)
     factor = 1 if height is None or width is None else jpeg_factor(image.size, (height, width))
-    if factor > 1:  # Pillow heeds it for JPEG files alone
+    # Readers of other formats would take a thumbnail, which is another picture.
+    if factor > 1 and image.format in JPEG_FORMATS:
         image.draft(None, (image.width // factor, image.height // factor))
     deep = _deep_image(image, bit_depth)
     turn = orientation(image)
@@ -268,9 +269,9 @@ def jpeg_factor(size: tuple[int, int], frame: tuple[int, int]) -> int:
 
 def file_size(image: "Image.Image") -> tuple[int, int]:
     """(width, height) of the file of an image, of which `prepare` may have decoded less."""
-    is_jpeg = image.format in ("JPEG", "MPO")
-    # Where Pillow notes it; empty if all was decoded.
-    factor = (*getattr(image, "decoderconfig", ()), 1)[0] if is_jpeg else 1
+    factor = 1
+    if image.format in JPEG_FORMATS:  # Pillow notes the factor here, and nothing if it is 1
+        factor = (*getattr(image, "decoderconfig", ()), 1)[0]
     return image.width * factor, image.height * factor
 
 

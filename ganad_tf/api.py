@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ganad_tf.scoring import Detector
 
 # Settings of runs on Fashion-MNIST, of a run's report, and of reading files.
-NOT_OURS = frozenset({"normal", "known", "anomalies", "data", "baselines"})
+NOT_OURS = frozenset({"normal", "known", "known_share", "anomalies", "data", "baselines"})
 OF_FILES = frozenset({"split", "test_fraction", "skip_bad", "bit_depth", "max_pixels"})
 
 

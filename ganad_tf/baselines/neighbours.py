@@ -22,6 +22,8 @@ PIXEL_SIZE = 64
 # Of the encoder's maps, the strides 8 to 32.
 LEVELS = (1, 2, 3, 4)
 BATCH = 32
+# So many images are held as floats at a time: of 64 pixels in colour 200 MB.
+CHUNK = 4096
 
 Features = Callable[[LabelledImages, np.ndarray], np.ndarray]
 
@@ -79,9 +81,12 @@ def _scores(
     if len(normals) > MAX_NORMALS:
         normals = np.random.default_rng(seed).choice(normals, MAX_NORMALS, replace=False)
     known = features(splits.train, np.sort(normals))
-    tested = [features(part, np.arange(len(part))) for part in (splits.validation, splits.test)]
-    if scaled:
-        scaler = StandardScaler().fit(known)
-        known, *tested = (scaler.transform(rows) for rows in (known, *tested))
-    validation, test = (nearest_neighbours(known, rows, seed) for rows in tested)
-    return validation, test
+    scaler = StandardScaler(with_mean=scaled, with_std=scaled).fit(known)
+    known = scaler.transform(known)
+
+    def distances(part: LabelledImages) -> np.ndarray:
+        some = np.array_split(np.arange(len(part)), -(-len(part) // CHUNK))
+        rows = (scaler.transform(features(part, indices)) for indices in some)
+        return np.concatenate([nearest_neighbours(known, chunk, seed) for chunk in rows])
+
+    return distances(splits.validation), distances(splits.test)

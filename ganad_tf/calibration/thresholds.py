@@ -12,6 +12,8 @@ from ganad_tf.errors import UsageError
 DEFAULT_FALSE_ALARMS = 0.05
 # Fewer labelled anomalies than this cannot say which epoch or threshold is best.
 MIN_ANOMALIES = 20
+# Scores of two runtimes differ by less, relative to the score or to 1.
+ROUNDING = 1e-5
 
 
 def best_f1_threshold(scores: np.ndarray, is_anomaly: np.ndarray) -> float:
@@ -29,7 +31,10 @@ def best_f1_threshold(scores: np.ndarray, is_anomaly: np.ndarray) -> float:
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     cut = cuts[np.argmax(f1[:-1])]
     below = scores[scores < cut]
-    return float((cut + below.max()) / 2) if below.size else float(np.nextafter(cut, -np.inf))
+    if below.size:
+        return float((cut + below.max()) / 2)
+    # Every score is called anomalous. Exported graphs compare in float32.
+    return float(cut - ROUNDING * max(1.0, abs(cut)))
 
 
 def conformal_threshold(normal_scores: np.ndarray, max_false_alarms: float) -> float:

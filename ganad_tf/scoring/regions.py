@@ -30,8 +30,8 @@ class Explanation(NamedTuple):
     """Where images look anomalous; see `Detector.explain`.
 
     Args:
-        anomaly_map: float32 [N, h, w]; a value of 1 is the 99.9th percentile over normal validation
-            pixels, the same for all images.
+        anomaly_map: float32 [N, h, w], on one scale for all images. At most 1 in 1000 pixels of
+            normal validation images passes 1; see `MapScale`.
         reconstruction: uint8 [N, h, w, C], the images as the generator repeats them.
         mask: bool [N, h, w], the marked pixels: those of a map value above the pixel threshold.
             None in detectors of earlier versions.

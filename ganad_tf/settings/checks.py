@@ -1,6 +1,8 @@
 """Ranges of single settings, and combinations of settings that contradict each other."""
 
 import dataclasses
+import numbers
+import typing
 from typing import TYPE_CHECKING, Any
 
 from ganad_tf.errors import UsageError
@@ -8,6 +10,7 @@ from ganad_tf.settings.names import (
     AUTO,
     CLASSIFIER,
     EFFICIENTNET_LITE0,
+    KNOWN_SHARE,
     NO_ENCODER,
     PRETRAINED,
     ROTATE,
@@ -25,6 +28,7 @@ def check_settings(config: "RunConfig") -> None:
         UsageError: naming the flag of a value that is out of range or contradicts another.
     """
     for field in dataclasses.fields(config):
+        _check_type(field, getattr(config, field.name))
         _check_range(field, getattr(config, field.name))
     _check_sizes(config)
     _check_combinations(config)
@@ -67,7 +71,27 @@ def _check_sizes(config: "RunConfig") -> None:
         )
 
 
+def _check_type(field: dataclasses.Field, value: Any) -> None:
+    """Refuses what a command line cannot give, but Python can."""
+    allowed = typing.get_args(field.type) or (field.type,)
+    if value is None and type(None) not in allowed:
+        raise UsageError(f"{flag_of(field.name)} must have a value. Received: None")
+    is_fraction = isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral)
+    if int in allowed and is_fraction:
+        raise UsageError(f"{flag_of(field.name)} must be a whole number. Received: {value}")
+
+
 def _check_combinations(config: "RunConfig") -> None:
+    if config.protocol != "unseen" and config.known is not None:
+        raise UsageError(
+            "--known names the labelled class under --protocol unseen. "
+            f"Received: --known {config.known} --protocol {config.protocol}"
+        )
+    if config.protocol != "unseen" and config.known_share != KNOWN_SHARE:
+        raise UsageError(
+            "--known-share is the share of labelled anomalies under --protocol unseen. "
+            f"Received: --known-share {config.known_share} --protocol {config.protocol}"
+        )
     if config.data and config.protocol not in ("seen", "none"):
         raise UsageError(
             "--protocol must be seen or none with --data: the folders say which images are "

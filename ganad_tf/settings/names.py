@@ -48,6 +48,9 @@ RECIPES: dict[str, Mapping[str, float]] = {
 FITTED_RECIPES = (ALL,)
 AUTO = "auto"
 
+# The share of labelled anomalies under protocol `unseen`, as Deep SAD has it.
+KNOWN_SHARE = 0.05
+
 # Pretrained networks.
 NO_ENCODER, EFFICIENTNET_LITE0 = "none", "efficientnet_lite0"
 ENCODERS = (NO_ENCODER, EFFICIENTNET_LITE0)

@@ -11,6 +11,7 @@ from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.settings.names import (
     AUTO,
     ENCODERS,
+    KNOWN_SHARE,
     NO_ENCODER,
     RECIPES,
     kind_name,
@@ -63,7 +64,7 @@ class RunConfig:
         None, "data", "the labelled anomaly class under --protocol unseen (default: normal + 1)"
     )
     known_share: float = _setting(
-        0.05,
+        KNOWN_SHARE,
         "data",
         "under --protocol unseen, the share of labelled anomalies in the training set",
         minimum=0.001,

@@ -5,7 +5,7 @@ import logging
 import os
 from typing import Any
 
-from ganad_tf.settings.names import NO_ENCODER
+from ganad_tf.settings.names import AUTO, NO_ENCODER, PRETRAINED
 from ganad_tf.settings.run_config import RunConfig
 
 VARIABLE = "GANAD_SHORT"
@@ -26,4 +26,6 @@ def shortened(config: RunConfig) -> RunConfig:
     if os.environ.get(VARIABLE, "") in ("", "0"):
         return config
     _LOGGER.warning("%s is set: training takes seconds and learns nothing", VARIABLE)
-    return dataclasses.replace(config, **SETTINGS)
+    # Without the pretrained network there is no score of it and no use for its weights.
+    score = AUTO if config.score == PRETRAINED else config.score
+    return dataclasses.replace(config, **SETTINGS, score=score, encoder_weights=None)

@@ -26,6 +26,16 @@ def test_no_other_threshold_has_a_better_f1(rows):
         assert found >= f1_score(truth, scores > cut, zero_division=0) - 1e-9
 
 
+def test_a_threshold_below_all_scores_is_below_them_in_float32_too():
+    """Exported graphs compare scores in float32, with rounding of their own."""
+    scores = np.linspace(1, 2, 22)
+    truth = np.arange(22) >= 2
+    truth[0] = True
+    truth[20] = False
+    threshold = best_f1_threshold(scores, truth)
+    assert (scores.astype(np.float32) * np.float32(1 - 1e-6) > np.float32(threshold)).all()
+
+
 def test_the_conformal_threshold_is_the_order_statistic_of_the_theorem():
     assert conformal_threshold(np.arange(99.0), 0.1) == 89.0  # k = 100 * 0.9 = 90th smallest
     assert conformal_threshold(np.arange(99.0), 0.01) == 98.0

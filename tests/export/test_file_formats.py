@@ -208,6 +208,20 @@ def test_a_line_of_the_table_holds_for_its_files(name, rule, served, tmp_path, m
             assert isinstance(by_serving(data, COLOUR), str)
 
 
+def test_a_thumbnail_in_a_heic_file_is_not_taken_for_the_picture(tmp_path):
+    small, path = (16, 16, 3), tmp_path / "photo.heic"
+    picture = pillow_heif.from_pillow(Image.fromarray(noise(64, 64, 3)))
+    picture[0].info["thumbnails"] = [32]
+    picture.save(path)
+    assert pillow_heif.open_heif(path).info["thumbnails"]
+    with runtime.open_image(path) as image:
+        image.load()  # the picture itself
+        expected = runtime.prepare(image, small)
+    data = path.read_bytes()
+    np.testing.assert_array_equal(by_runtime(data, small), expected)
+    np.testing.assert_array_equal(by_training(data, small, path), expected)
+
+
 def test_the_first_of_several_frames_or_pages_is_used():
     for name in ("PNG, animated", "TIFF of several pages", "GIF", "WebP, animated"):
         expected = by_runtime(encoded(picture(), "PNG"), COLOUR)

@@ -112,6 +112,21 @@ def test_a_newer_format_is_refused_by_its_number():
         RunConfig.from_dict({"format": 3})
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": None}, "--seed must have a value. Received: None"),
+        ({"steps_per_epoch": 2.5}, "--steps-per-epoch must be a whole number. Received: 2.5"),
+        ({"epochs": 2.5}, "--epochs must be a whole number. Received: 2.5"),
+        ({"known": "3"}, "--known names the labelled class under --protocol unseen"),
+        ({"known_share": 0.01}, "--known-share is the share of labelled anomalies under"),
+    ],
+)
+def test_what_has_no_effect_or_no_meaning_is_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        RunConfig(**settings)
+
+
 def test_an_unknown_setting_is_named():
     with pytest.raises(ArtefactError, match="Received: colour"):
         RunConfig.from_dict({"format": 2, "colour": "red"})

@@ -15,6 +15,13 @@ def test_without_the_variable_settings_stay(value, monkeypatch):
     assert shortened(config) is config
 
 
+@pytest.mark.parametrize("settings", [{"score": "pretrained"}, {"encoder_weights": "lite0.pth"}])
+def test_what_needs_the_pretrained_network_is_left_out(settings, monkeypatch):
+    monkeypatch.setenv("GANAD_SHORT", "1")
+    config = shortened(RunConfig(data="photos", **settings))
+    assert (config.encoder, config.score, config.encoder_weights) == ("none", "auto", None)
+
+
 def test_with_the_variable_training_takes_seconds_and_a_warning_says_so(monkeypatch, caplog):
     monkeypatch.setenv("GANAD_SHORT", "1")
     config = shortened(RunConfig(data="photos", epochs=30, batch_size=128, seed=3))

@@ -8,6 +8,7 @@ import numpy as np
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import DataError, UsageError
+from ganad_tf.settings.names import KNOWN_SHARE
 
 PROTOCOLS = ("seen", "unseen", "none", "few")
 
@@ -32,7 +33,7 @@ class Labelling:
     protocol: str = "seen"
     known: int | None = None
     anomalies: int | None = None
-    known_share: float = 0.05
+    known_share: float = KNOWN_SHARE
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
