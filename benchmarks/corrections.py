@@ -19,8 +19,6 @@ import csv
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -29,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.commands import run_command
 from benchmarks.real_defects import (
     BRIEF,
     TEST_SHARE,
@@ -45,7 +44,6 @@ from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.run_folder import DETECTOR, METRICS
 from ganad_tf.settings.names import TRAINED_COMPONENTS
 
-ROOT = Path(__file__).parents[1]
 SPLITS = ("0", "1", "2")
 LABELS, CORRECTED = 1, 10
 SHORT = ("--epochs", "1", "--steps-per-epoch", "2")
@@ -85,7 +83,9 @@ def run_cell(pictures: Pictures, cell: str, short: bool = False) -> dict:
             writer.writerow(["path", "label"])
             for index in parts.labelled[LABELS:]:
                 writer.writerow([pictures.folder / pictures.names[index], "anomaly"])
-        _run(folder, "-m", "export.recalibrate", "--run", run, "--corrections", corrections)
+        run_command(
+            folder / "cache", "-m", "export.recalibrate", "--run", run, "--corrections", corrections
+        )
         results["corrected"] = _export_and_score(folder / "one", "corrected", pictures, parts)
         scorer = read_json(run / DETECTOR / "scorer.json")
     aurocs = {name: result["auroc"] for name, result in results.items()}
@@ -105,9 +105,9 @@ def _train_and_score(folder: Path, pictures: Pictures, parts: Parts, flags: list
     """Trains as a user would; in full only where the score needs the generator."""
     write_folder(pictures, parts, folder / "cells")
     data = ["--data", folder / "cells", "--split", folder / "cells" / "split.csv"]
-    _run(folder, "train.py", "--output", folder / "run", *data, *flags)
+    run_command(folder / "cache", "train.py", "--output", folder / "run", *data, *flags)
     if flags == BRIEF and not _is_brief_enough(folder / "run"):
-        _run(folder, "train.py", "--output", folder / "run", "--overwrite", *data)
+        run_command(folder / "cache", "train.py", "--output", folder / "run", "--overwrite", *data)
     return _export_and_score(folder, "exported", pictures, parts)
 
 
@@ -120,7 +120,7 @@ def _is_brief_enough(run: Path) -> bool:
 def _export_and_score(folder: Path, name: str, pictures: Pictures, parts: Parts) -> dict:
     """Exports the run in `folder`, and scores the test by its model."""
     output, run = folder / name, folder / "run"
-    _run(folder, "-m", "export", run, "--formats", "onnx", "--output", output)
+    run_command(folder / "cache", "-m", "export", run, "--formats", "onnx", "--output", output)
     files = [pictures.folder / pictures.names[index] for index in parts.test]
     scores = [record["score"] for record in Scorer(output / "model.onnx").score_files(files)]
     components = read_json(run / DETECTOR / "scorer.json")["components"]
@@ -129,19 +129,6 @@ def _export_and_score(folder: Path, name: str, pictures: Pictures, parts: Parts)
         "in_training": read_json(run / METRICS)["auroc"],
         "components": {one["name"]: one["weight"] for one in components},
     }
-
-
-def _run(folder: Path, *command: object) -> None:
-    """Runs a command as a user would, in a process of its own."""
-    # The decoded images of a benchmark must not stay in the user's cache.
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        check=True,
-        stdout=sys.stderr,
-        env=environment,
-    )
 
 
 def main() -> None:

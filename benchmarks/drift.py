@@ -21,8 +21,6 @@ Kept as benchmarks/results/drift.json.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks.commands import run_command
 from benchmarks.real_defects import BRIEF, draw, find_pictures, write_folder
 from benchmarks.results_file import save
 from export.runtime import ANOMALY_SHARE, LIMIT, Monitor, Scorer, measure_pixels
@@ -40,7 +39,6 @@ from ganad_tf.data.image_statistics import ranges_of
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.run_folder import SPLIT_TABLE, load_config
 
-ROOT = Path(__file__).parents[1]
 KNOWN, STREAMS, LENGTH = (50, 200), 1000, 2000
 CHANGE_AFTER, WITHIN, GAIN = 1000, 200, 1.15
 
@@ -61,16 +59,12 @@ class Values(NamedTuple):
 
 def make_run(folder: Path) -> Path:
     """Trains and exports as a user would, each in a process of its own."""
-    pictures, run = find_pictures(), folder / "run"
+    pictures, output = find_pictures(), folder / "run"
     write_folder(pictures, draw(pictures, "ten", 0), folder / "cells")
     data = ["--data", folder / "cells", "--split", folder / "cells" / "split.csv"]
-    for command in (
-        ["train.py", *data, *BRIEF, "--output", run],
-        ["-m", "export", run, "--formats", "onnx"],
-    ):
-        line = [sys.executable, *map(str, command)]
-        subprocess.run(line, cwd=ROOT, check=True, stdout=sys.stderr)
-    return run
+    run_command(folder / "cache", "train.py", *data, *BRIEF, "--output", output)
+    run_command(folder / "cache", "-m", "export", output, "--formats", "onnx")
+    return output
 
 
 def measure(scorer: Scorer, images: np.ndarray) -> Values:

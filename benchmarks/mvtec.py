@@ -13,8 +13,6 @@ are missing. These data sets are not part of this project; their licences differ
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks.commands import run_command
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.data.folder.layouts import list_folder
@@ -33,7 +32,6 @@ from ganad_tf.errors import DataError, UsageError, run_cli
 from ganad_tf.run_folder import METRICS
 from ganad_tf.settings.run_config import RunConfig
 
-ROOT = Path(__file__).parents[1]
 # How deep categories are looked for.
 DEPTH = 2
 KEPT = ("auroc", "pixel_auroc", "aupro", "recall", "false_alarm_rate", "n_normal", "n_anomaly")
@@ -102,14 +100,13 @@ def run_category(category: Path, labelled: int, flags: Sequence[str] = ()) -> di
     """Trains on one category in a process of its own; returns what is kept."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command = [sys.executable, "train.py", "--data", category, "--output", folder / "run"]
+        command: list[object] = ["train.py", "--data", category, "--output", folder / "run"]
         if labelled:
             account = load_splits(RunConfig(data=str(category))).folder
             assert account is not None
             write_split(draw_labelled(account.entries, labelled, 0), folder / "split.csv")
             command += ["--split", folder / "split.csv"]
-        command = [str(part) for part in (*command, *flags)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+        run_command(folder / "cache", *command, *flags)
         metrics = read_json(folder / "run" / METRICS)
     kept = {name: metrics[name] for name in KEPT}
     baselines = {name: other["auroc"] for name, other in metrics["baselines"].items()}

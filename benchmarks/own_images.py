@@ -18,8 +18,6 @@ those that are missing.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from PIL import Image
 
+from benchmarks.commands import run_command
 from benchmarks.results_file import RESULTS, save
 from benchmarks.texture_data import TEXTURES, write_texture
 from ganad_tf.atomic_files import read_json
@@ -41,7 +40,6 @@ from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_alarms, expect
 from ganad_tf.run_folder import METRICS
 from ganad_tf.settings.run_config import RunConfig
 
-ROOT = Path(__file__).parents[1]
 CLASS = "7"
 LABELLED = ("20m", "20", "0")
 SEEDS = range(10)
@@ -106,12 +104,10 @@ def run_cell(cell: str, source: Source, short: bool = False) -> dict:
 
 def _train(folder: Path, flags: list[str]) -> dict:
     """Runs train.py as a user would, in a process of its own."""
-    run = folder / "run"
-    command = [sys.executable, "train.py", "--preset", "small", "--output", str(run), *flags]
-    # The decoded images of a benchmark must not stay in the user's cache.
-    places = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr, env=places)
-    metrics = read_json(run / METRICS)
+    output = folder / "run"
+    command = ["train.py", "--preset", "small", "--output", output, *flags]
+    run_command(folder / "cache", *command)
+    metrics = read_json(output / METRICS)
     return {name: metrics[name] for name in KEPT if name in metrics}
 
 

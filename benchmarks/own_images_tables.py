@@ -1,10 +1,9 @@
 """Tables of runs on own images: solar cells, textures, false alarms, designs of the encoder."""
 
-import json
-
 from benchmarks.own_images import CLASSES
-from benchmarks.published import ELPV
-from benchmarks.results_file import RESULTS
+from benchmarks.published import ELPV, ELPV_SETTINGS
+from benchmarks.results_file import all_kept, kept
+from benchmarks.texture_data import TEXTURES
 
 REAL_METHODS = {
     "ours": "**ours, default** (EfficientNet-Lite0)",
@@ -25,31 +24,41 @@ DESIGN_SCORES = {
 }
 
 
+SETTING_NAMES = {
+    "none": "no label",
+    "one": "1 label",
+    "ten": "10 labels",
+    "mono": "10 mono, poly tested",
+    "poly": "10 poly, mono tested",
+}
+
+
 def own_table() -> str:
     """The results of benchmarks.own_images that are kept."""
-    kept = {path.stem: json.loads(path.read_text()) for path in (RESULTS / "own").glob("*.json")}
+    all_cells = {cell["cell"]: cell for cell in all_kept("own/*")}
     rows = [
         "| images | test AUROC | pixel AUROC | AUPRO | training |",
         "|---|---|---|---|---|",
-        _own_row("sneakers, `--normal 7`", [kept.get("fashion-class")]),
-        _own_row("sneakers, the same as PNG files", [kept.get("fashion-folder")]),
+        _own_row("sneakers, `--normal 7`", [all_cells.get("fashion-class")]),
+        _own_row("sneakers, the same as PNG files", [all_cells.get("fashion-folder")]),
     ]
-    classes = {number: kept.get(f"class-{number}") for number in CLASSES}
+    classes = {number: all_cells.get(f"class-{number}") for number in CLASSES}
     for number, cell in classes.items():
         rows.append(_own_row(f"Fashion-MNIST class {number} as PNG files, no label", [cell]))
     rows.append(_own_row("*mean of the four*", list(classes.values())))
-    textures = ("brick", "grass", "gravel")
     for count, known in (
         ("20m", "20 labelled defects with masks"),
         ("20", "20 labelled defects without masks"),
         ("0", "no labelled defect"),
     ):
-        cells = [kept.get(f"texture-{texture}-{count}") for texture in textures]
-        for texture, cell in zip(textures, cells, strict=True):
+        cells = [all_cells.get(f"texture-{texture}-{count}") for texture in TEXTURES]
+        for texture, cell in zip(TEXTURES, cells, strict=True):
             rows.append(_own_row(f"{texture}, synthetic, {known}", [cell]))
         rows.append(_own_row(f"*mean of the three, {known}*", cells))
-    rows += _texture_alarms({texture: kept.get(f"texture-{texture}-20m") for texture in textures})
-    alarms = [cell for name, cell in kept.items() if name.startswith("alarms-")]
+    rows += _texture_alarms(
+        {texture: all_cells.get(f"texture-{texture}-20m") for texture in TEXTURES}
+    )
+    alarms = [cell for name, cell in all_cells.items() if name.startswith("alarms-")]
     if not alarms:
         return "\n".join([*rows, "", "False-alarm rate against its promise: not measured yet."])
     false = [cell["alarms"] for cell in alarms]
@@ -105,23 +114,15 @@ def _own_row(name: str, cells: list[dict | None]) -> str:
 
 def real_table() -> str:
     """The results of benchmarks.real_defects that are kept, beside published figures."""
-    kept: dict[tuple[str, str], list[float]] = {}
-    for path in sorted((RESULTS / "elpv").glob("*.json")):
-        cell = json.loads(path.read_text())
-        kept.setdefault((cell["setting"], cell["method"]), []).append(cell["auroc"])
-    settings = {
-        "none": "no label",
-        "one": "1 label",
-        "ten": "10 labels",
-        "mono": "10 mono, poly tested",
-        "poly": "10 poly, mono tested",
-    }
+    aurocs: dict[tuple[str, str], list[float]] = {}
+    for cell in all_kept("elpv/*"):
+        aurocs.setdefault((cell["setting"], cell["method"]), []).append(cell["auroc"])
     rows = [
-        f"| test AUROC | {' | '.join(settings.values())} |",
-        f"|---|{'---|' * len(settings)}",
+        f"| test AUROC | {' | '.join(SETTING_NAMES[one] for one in ELPV_SETTINGS)} |",
+        f"|---|{'---|' * len(ELPV_SETTINGS)}",
     ]
     for method, name in REAL_METHODS.items():
-        cells = [_mean_of(kept.get((setting, method), [])) for setting in settings]
+        cells = [_mean_of(aurocs.get((setting, method), [])) for setting in ELPV_SETTINGS]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     rows += [f"| {name} | {' | '.join(cells)} |" for name, cells in ELPV.items()]
     return "\n".join(rows)
@@ -137,8 +138,8 @@ def _mean_of(values: list[float]) -> str:
 
 def designs_table() -> str:
     """The results of benchmarks.encoder_designs that are kept."""
-    kept = {cell: RESULTS / f"encoder_designs-{cell}.json" for cell in DESIGN_CELLS}
-    found = {cell: json.loads(path.read_text()) for cell, path in kept.items() if path.exists()}
+    all_cells = {cell: kept(f"encoder_designs-{cell}") for cell in DESIGN_CELLS}
+    found = {cell: values for cell, values in all_cells.items() if values is not None}
     if not found:
         return "Not measured yet."
     rows = [f"| test AUROC | {' | '.join(DESIGN_SCORES.values())} |"]

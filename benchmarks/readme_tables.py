@@ -1,13 +1,13 @@
 """The README's two tables: what to expect of one's own data, and results beside others'."""
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Mapping
 
 from benchmarks.published import ELPV, ELPV_SETTINGS, FASHION_MNIST
 from benchmarks.quality_tables import LABELLED, Cells, aurocs, load_cells, mean_auroc
-from benchmarks.results_file import RESULTS
+from benchmarks.results_file import all_kept, kept
+from benchmarks.texture_data import TEXTURES
 
 BASELINES = {
     "cnn": "supervised CNN",
@@ -24,7 +24,6 @@ ELPV_BASELINES = {
     "pixel-neighbours": "3 nearest neighbours on pixels",
 }
 LABELS = {"none": "no label", "one": "1 label", "ten": "10 labels"}
-TEXTURES = ("brick", "grass", "gravel")
 DEFECTS = {
     "0": "no labelled defect",
     "20": "20 labelled defects",
@@ -192,11 +191,10 @@ def _quoted(text: str) -> list[Figure]:
 
 def _solar() -> dict[tuple[str, str], Figure]:
     """(setting, method) -> mean over the splits that are kept."""
-    kept: dict[tuple[str, str], list[float]] = {}
-    for path in sorted((RESULTS / "elpv").glob("*.json")):
-        cell = json.loads(path.read_text())
-        kept.setdefault((cell["setting"], cell["method"]), []).append(cell["auroc"])
-    means = {key: sum(values) / len(values) for key, values in kept.items()}
+    aurocs: dict[tuple[str, str], list[float]] = {}
+    for cell in all_kept("elpv/*"):
+        aurocs.setdefault((cell["setting"], cell["method"]), []).append(cell["auroc"])
+    means = {key: sum(values) / len(values) for key, values in aurocs.items()}
     return {key: Figure(mean, f"{mean:.3f}") for key, mean in means.items()}
 
 
@@ -206,8 +204,7 @@ def _of(solar: Mapping[tuple[str, str], Figure], setting: str) -> str:
 
 
 def _own(cell: str) -> dict | None:
-    path = RESULTS / "own" / f"{cell}.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    return kept(f"own/{cell}")
 
 
 def _textures(count: str) -> float | None:

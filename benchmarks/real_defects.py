@@ -24,8 +24,6 @@ import argparse
 import dataclasses
 import importlib.util
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,6 +37,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.commands import run_command
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.baselines.classical import nearest_neighbours, pixels
@@ -47,7 +46,6 @@ from ganad_tf.errors import DataError, run_cli
 from ganad_tf.run_folder import DETECTOR, METRICS
 from ganad_tf.settings.names import TRAINED_COMPONENTS
 
-ROOT = Path(__file__).parents[1]
 LABELS = {"ten": 10, "one": 1, "none": 0, "mono": 10, "poly": 10}
 KINDS = ("mono", "poly")
 SPLITS = (0, 1, 2)
@@ -154,18 +152,10 @@ def run_ours(pictures: Pictures, parts: Parts, flags: list[str]) -> dict:
         folder = Path(name)
         write_folder(pictures, parts, folder / "cells")
         data = ["--data", folder / "cells", "--split", folder / "cells" / "split.csv"]
-        command = [sys.executable, "train.py", "--output", folder / "run", *data, *flags]
-        # Splits share decoded pictures, and a benchmark should not fill the user's own cache.
-        cache = {"XDG_CACHE_HOME": str(Path(tempfile.gettempdir()) / "ganad_tf-benchmarks")}
-        environment = {**os.environ, **cache}
+        # Splits share decoded pictures.
+        shared = Path(tempfile.gettempdir()) / "ganad_tf-benchmarks"
         began = time.monotonic()
-        subprocess.run(
-            [str(part) for part in command],
-            cwd=ROOT,
-            check=True,
-            stdout=sys.stderr,
-            env=environment,
-        )
+        run_command(shared, "train.py", "--output", folder / "run", *data, *flags)
         seconds = time.monotonic() - began
         metrics = read_json(folder / "run" / METRICS)
         components = read_json(folder / "run" / DETECTOR / "scorer.json")["components"]

@@ -23,8 +23,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.commands import run_command
 from benchmarks.real_defects import VALIDATION_SHARE, Parts, Pictures, find_pictures, write_folder
 from benchmarks.results_file import RESULTS, save
 from benchmarks.texture_data import write_texture
@@ -45,7 +44,6 @@ from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_alarms
 from ganad_tf.run_folder import METRICS
 
-ROOT = Path(__file__).parents[1]
 SEEDS = (0, 1, 2)
 CELLS = tuple(f"{what}-{seed}" for what in ("gravel", "elpv") for seed in SEEDS)
 IMAGES, RATE, DRAWS = 40, 0.05, 1000
@@ -67,8 +65,8 @@ def run_cell(cell: str, short: bool = False) -> dict:
             write_folder(pictures, mono_to_poly(pictures, seed), data)
         flags = [*FLAGS[what], *(SHORT if short else ())]
         split = ["--data", data, "--split", data / "split.csv", "--seed", seed]
-        _run(folder, "train.py", "--output", folder / "run", *split, *flags)
-        _run(folder, "-m", "export", folder / "run", "--formats", "onnx")
+        run_command(folder / "cache", "train.py", "--output", folder / "run", *split, *flags)
+        run_command(folder / "cache", "-m", "export", folder / "run", "--formats", "onnx")
         tested = [entry for entry in read_split(data / "split.csv") if entry.part == "test"]
         result = recalibrate(
             folder,
@@ -107,8 +105,8 @@ def recalibrate(
     for number in np.flatnonzero(chosen):
         shutil.copy(normals[number], folder / "new" / f"{number}{normals[number].suffix}")
     old, new = folder / "run" / "model.onnx", folder / "new.onnx"
-    promise = ["--max-false-alarms", RATE]
-    _run(folder, "-m", "export.recalibrate", old, folder / "new", *promise, "--output", new)
+    command = "-m", "export.recalibrate", old, folder / "new", "--output", new
+    run_command(folder / "cache", *command, "--max-false-alarms", RATE)
     before, after = (_scores(path, [*normals, *anomalies]) for path in (old, new))
     is_anomaly = np.arange(len(before)) >= len(normals)
     rest = np.append(~chosen, np.zeros(len(anomalies), bool))
@@ -163,19 +161,6 @@ def share_inside(scores: np.ndarray, seed: int) -> float:
 
 def _scores(model: Path, paths: Sequence[Path]) -> np.ndarray:
     return np.array([record["score"] for record in Scorer(model).score_files(paths)])
-
-
-def _run(folder: Path, *command: object) -> None:
-    """Runs a command as a user would, in a process of its own."""
-    # The decoded images of a benchmark must not stay in the user's cache.
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        check=True,
-        stdout=sys.stderr,
-        env=environment,
-    )
 
 
 def main() -> None:

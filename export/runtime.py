@@ -225,10 +225,8 @@ def prepare(
 
     height, width, channels = image_shape
     _check_size(image, max_pixels or MAX_PIXELS)
-    factor = 1 if height is None or width is None else jpeg_factor(image.size, (height, width))
-    # Readers of other formats would take a thumbnail, which is another picture.
-    if factor > 1 and image.format in JPEG_FORMATS:
-        image.draft(None, (image.width // factor, image.height // factor))
+    if height is not None and width is not None:
+        reduce_jpeg(image, (height, width))
     deep = _deep_image(image, bit_depth)
     turn = orientation(image)
     if deep is not None:
@@ -265,6 +263,19 @@ def jpeg_factor(size: tuple[int, int], frame: tuple[int, int]) -> int:
         if all(side % factor == 0 and side // factor >= least for side in size):
             return factor
     return 1
+
+
+def reduce_jpeg(image: "Image.Image", frame: tuple[int, int]) -> None:
+    """Has an image decoded smaller, if it is a JPEG file that is not loaded yet.
+
+    Args:
+        image: an opened image.
+        frame: (width, height) of what it is brought to, in any order.
+    """
+    factor = jpeg_factor(image.size, frame)
+    # Readers of other formats would take a thumbnail, which is another picture.
+    if factor > 1 and image.format in JPEG_FORMATS:
+        image.draft(None, (image.width // factor, image.height // factor))
 
 
 def file_size(image: "Image.Image") -> tuple[int, int]:

@@ -48,6 +48,12 @@ RECIPES: dict[str, Mapping[str, float]] = {
 FITTED_RECIPES = (ALL,)
 AUTO = "auto"
 
+# Which anomalies are labelled in training.
+PROTOCOLS = ("seen", "unseen", "few", "none")
+# How image files are read; see `ganad_tf.data.folder.decoding`.
+RESIZE_MODES = ("stretch", "pad")
+BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 of the bits
+
 # The share of labelled anomalies under protocol `unseen`, as Deep SAD has it.
 KNOWN_SHARE = 0.05
 

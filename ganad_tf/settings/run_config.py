@@ -10,10 +10,13 @@ from ganad_tf.settings.checks import check_settings
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.settings.names import (
     AUTO,
+    BIT_DEPTHS,
     ENCODERS,
     KNOWN_SHARE,
     NO_ENCODER,
+    PROTOCOLS,
     RECIPES,
+    RESIZE_MODES,
     kind_name,
     score_name,
 )
@@ -58,7 +61,7 @@ class RunConfig:
         "data",
         "which anomalies are labelled in training: all nine classes (seen), one class (unseen), "
         "a few of all nine (few), or none",
-        choices=("seen", "unseen", "few", "none"),
+        choices=PROTOCOLS,
     )
     known: str | None = _setting(
         None, "data", "the labelled anomaly class under --protocol unseen (default: normal + 1)"
@@ -106,7 +109,7 @@ class RunConfig:
         "own images",
         "stretch images that are not square, or scale their longer side to --image-size and pad "
         "them with black",
-        choices=("stretch", "pad"),
+        choices=RESIZE_MODES,
         aliases=("--fit",),
     )
     bit_depth: int | None = _setting(
@@ -114,7 +117,7 @@ class RunConfig:
         "own images",
         "how many bits of 16-bit files are in use; 12 scales 0..4095 to 0..255 (default: the "
         "fewest that hold all values found)",
-        choices=(8, 10, 12, 14, 16),
+        choices=BIT_DEPTHS,
     )
     max_pixels: int | None = _setting(
         None,

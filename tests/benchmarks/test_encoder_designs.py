@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import own_images_tables
+from benchmarks import own_images_tables, results_file
 from benchmarks.pretrained_unet import PretrainedUNet, SharedFeatures, put_inside
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.plan import Plan
@@ -89,7 +89,7 @@ def design(auroc, factor=1.0):
 
 
 def test_the_table_compares_both_designs(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_images_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
     assert own_images_tables.designs_table() == "Not measured yet."
     designs = {"inside": design(0.7, 2), "beside": design(0.8), "beside_128": design(0.75)}
     path = tmp_path / "encoder_designs-gravel.json"

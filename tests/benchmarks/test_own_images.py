@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import own_images, own_images_tables
+from benchmarks import own_images, own_images_tables, results_file
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.images import LabelledImages
@@ -83,14 +83,15 @@ def test_the_interval_holds_for_exchangeable_scores():
 
 
 def test_the_table_says_what_is_not_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_images_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
     assert own_images_tables.own_table().count("not measured yet") == 20
     (tmp_path / "own").mkdir()
     values = {"auroc": 0.98765, "pixel_auroc": 0.9, "aupro": 0.8, "training_seconds": 90}
     for texture, alarms in (("brick", 0.0), ("grass", 0.034), ("gravel", 0.8)):
         for count in ("20", "20m"):
-            path = tmp_path / "own" / f"texture-{texture}-{count}.json"
-            path.write_text(json.dumps({**values, "false_alarm_rate": alarms}))
+            cell = f"texture-{texture}-{count}"
+            kept = {**values, "cell": cell, "false_alarm_rate": alarms}
+            (tmp_path / "own" / f"{cell}.json").write_text(json.dumps(kept))
     table = own_images_tables.own_table()
     name = "grass, synthetic, 20 labelled defects without masks"
     assert f"| {name} | 0.9877 | 0.9000 | 0.8000 | 1.5 min |" in table
@@ -99,11 +100,11 @@ def test_the_table_says_what_is_not_measured(tmp_path, monkeypatch):
 
 
 def test_the_table_tells_of_marked_images_where_they_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_images_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
     (tmp_path / "own").mkdir()
     for seed, rate in ((0, 0.04), (1, 0.06)):
         judged = own_images.judge(500, list(range(1, 200)), 189, rate)
-        kept = {"alarms": judged, **({"marks": judged} if seed else {})}
+        kept = {"cell": f"alarms-{seed}", "alarms": judged, **({"marks": judged} if seed else {})}
         (tmp_path / "own" / f"alarms-{seed}.json").write_text(json.dumps(kept))
     table = own_images_tables.own_table()
     assert "on unseen normal images, 2 random splits and seeds: observed 4.0% to 6.0%" in table

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from export import onnx_model, runtime, saved_model
 from export.encoded import decode
 from export.runtime import Scorer, ScoringError
-from ganad_tf.data.folder import decoding
+from ganad_tf.data.folder import decoding, reduced_jpeg
 from ganad_tf.scoring import Detector
 
 GREY, COLOUR = (28, 28, 1), (28, 28, 3)
@@ -125,7 +125,7 @@ def test_large_jpeg_photos_are_decoded_smaller_and_alike(size, factor, shape, mo
 )
 def test_how_much_smaller_is_one_rule(size, frame):
     factor = runtime.jpeg_factor(size, frame)
-    assert factor == decoding.jpeg_factor(size, frame)
+    assert factor == reduced_jpeg.jpeg_factor(size, frame)
     assert factor == 1 or min(size) / factor >= 2 * max(frame)
     assert all(side % factor == 0 for side in size)
 

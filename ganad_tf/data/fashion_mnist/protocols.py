@@ -8,9 +8,7 @@ import numpy as np
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import DataError, UsageError
-from ganad_tf.settings.names import KNOWN_SHARE
-
-PROTOCOLS = ("seen", "unseen", "none", "few")
+from ganad_tf.settings.names import KNOWN_SHARE, PROTOCOLS
 
 
 @dataclass(frozen=True)

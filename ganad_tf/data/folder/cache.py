@@ -21,7 +21,6 @@ from ganad_tf.data.folder.decode_file import (
     decode_one,
 )
 from ganad_tf.data.folder.decoding import (
-    BIT_DEPTHS,
     deep_rows,
     is_deep,
     open_image,
@@ -29,6 +28,7 @@ from ganad_tf.data.folder.decoding import (
 from ganad_tf.data.folder.formats import reads_heif
 from ganad_tf.data.folder.parallel import in_threads
 from ganad_tf.errors import DataError
+from ganad_tf.settings.names import BIT_DEPTHS
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ganad_tf.data.folder.formats import open_formats
+from ganad_tf.data.folder.reduced_jpeg import reduce_jpeg
 from ganad_tf.errors import DataError
 
 # `export/runtime.py` is one file that users copy to other machines, so it repeats these rules.
@@ -19,11 +20,6 @@ MAX_PIXELS = 64_000_000
 STRIP = 2**20  # pixels that are converted at a time
 # Pillow's time to read a row grows with the square of its length: minutes for 15 million pixels.
 MAX_SIDE = 200_000
-RESIZE_MODES = ("stretch", "pad")
-BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 of the bits
-# JPEG files can be decoded at an eighth, a quarter or half of their size. With twice the model's
-# sides left, pixels of photos change by 0.1 to 1.0 grey levels in the mean, 99 % by at most 4.
-JPEG_FACTORS, JPEG_ROOM, JPEG_FORMATS = (8, 4, 2), 2, ("JPEG", "MPO")
 
 _ORIENTATION = 0x112
 _TURNS = {
@@ -107,10 +103,7 @@ def prepare(
     """
     height, width, channels = image_shape
     _check_size(image, max_pixels or MAX_PIXELS)
-    factor = jpeg_factor(image.size, (height, width))
-    # Readers of other formats would take a thumbnail, which is another picture.
-    if factor > 1 and image.format in JPEG_FORMATS:
-        image.draft(None, (image.width // factor, image.height // factor))
+    reduce_jpeg(image, (height, width))
     deep = _deep_image(image, bit_depth)
     turn = orientation(image)
     if deep is not None:
@@ -128,30 +121,6 @@ def prepare(
     scaled = np.asarray(image).reshape(high, wide, channels)
     pixels[top : top + high, left : left + wide] = scaled
     return pixels
-
-
-def jpeg_factor(size: tuple[int, int], frame: tuple[int, int]) -> int:
-    """How many times smaller a JPEG file is decoded than it is: 8, 4, 2 or 1.
-
-    The largest factor that divides both sides and leaves each at least twice as long as the longer
-    side of the frame.
-
-    Args:
-        size, frame: (width, height) of the image and of what it is brought to, in any order.
-    """
-    least = JPEG_ROOM * max(frame)
-    for factor in JPEG_FACTORS:
-        if all(side % factor == 0 and side // factor >= least for side in size):
-            return factor
-    return 1
-
-
-def file_size(image: Image.Image) -> tuple[int, int]:
-    """(width, height) of the file of an image, of which `prepare` may have decoded less."""
-    factor = 1
-    if image.format in JPEG_FORMATS:  # Pillow notes the factor here, and nothing if it is 1
-        factor = (*getattr(image, "decoderconfig", ()), 1)[0]
-    return image.width * factor, image.height * factor
 
 
 def orientation(image: Image.Image) -> int:

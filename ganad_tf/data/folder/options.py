@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganad_tf.data.folder.decode_file import Reading
-from ganad_tf.data.folder.decoding import BIT_DEPTHS, RESIZE_MODES
 from ganad_tf.errors import UsageError
+from ganad_tf.settings.names import BIT_DEPTHS, RESIZE_MODES
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from benchmarks.robustness.damaged_files import plain_png
 from export import runtime
-from ganad_tf.data.folder import decoding, formats
+from ganad_tf.data.folder import decoding, formats, reduced_jpeg
 from ganad_tf.errors import DataError
+from ganad_tf.settings import names
 
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
 MODES += ("LAB", "I", "I;16", "I;16B", "I;16L")
@@ -51,7 +52,7 @@ def outcome(prepare, image, shape, resize="stretch"):
     shape=st.tuples(*[st.sampled_from([16, 32, 48])] * 2, st.sampled_from([1, 3])),
     seed=st.integers(0, 9),
     transparent=st.booleans(),
-    resize=st.sampled_from(decoding.RESIZE_MODES),
+    resize=st.sampled_from(names.RESIZE_MODES),
 )
 @settings(max_examples=300)
 def test_the_pixels_are_those_of_the_runtime(mode, size, shape, seed, transparent, resize):
@@ -107,9 +108,16 @@ def test_the_same_images_are_refused_in_the_same_words(image):
     )
 
 
-@pytest.mark.parametrize("name", ["MAX_PIXELS", "BIT_DEPTHS", "RESIZE_MODES"])
-def test_limits_are_the_same(name):
-    assert getattr(decoding, name) == getattr(runtime, name)
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (decoding, "MAX_PIXELS"),
+        *((reduced_jpeg, name) for name in ("JPEG_FACTORS", "JPEG_ROOM", "JPEG_FORMATS")),
+        *((names, name) for name in ("BIT_DEPTHS", "RESIZE_MODES")),
+    ],
+)
+def test_limits_are_the_same(module, name):
+    assert getattr(module, name) == getattr(runtime, name)
 
 
 def test_formats_are_the_same():
