@@ -70,6 +70,10 @@ def test_a_file_without_the_columns_or_missing_is_refused(folder):
         read_corrections(folder / "no.csv")
 
 
+def brighter(images):
+    return np.clip(images.astype(int) + 40, 0, 255).astype(np.uint8)
+
+
 def recalibrate(*arguments):
     main([str(argument) for argument in arguments])
 
@@ -267,6 +271,30 @@ def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
     path = table(tmp_path / "c.csv", "new-11.png,anomaly")
     recalibrate("--run", finished_run, "--corrections", path)
     assert "is fitted to 2, 1 in training" in capsys.readouterr().out
+
+
+def test_new_scores_of_a_corrected_run_are_not_compared_with_the_old_threshold(
+    finished_run, colour_data, tmp_path, capsys
+):
+    (tmp_path / "normals").mkdir()
+    for number, image in enumerate(np.asarray(colour_data[0].validation.images[:30])):
+        Image.fromarray(brighter(image)).save(tmp_path / "normals" / f"{number}.png")
+    path = table(tmp_path / "c.csv", *(f"new-{number}.png,anomaly" for number in range(4)))
+    scorer = finished_run / "detector/scorer.json"
+    for normals in ([], [tmp_path / "normals"]):
+        recalibrate("--run", finished_run, *normals, "--corrections", path)
+        record = json.loads(scorer.read_text())["explanation"]["recalibrated"]
+        for name in ("threshold", "probability", "pixel_threshold"):
+            assert "new" in record[name]
+            assert "old" not in record[name]
+    assert set(record["false_alarms"]) == set(record["anomalies_found"]) == {"new"}
+    lines = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if not line.startswith(("corrected", "the direction"))  # these do compare
+    ]
+    assert not [line for line in lines if "before" in line]
+    assert f"false alarms on these images: {record['false_alarms']['new']} of 30" in lines
 
 
 def test_a_run_stays_as_it_was_where_corrections_contradict_it(finished_run, tmp_path):
