@@ -19,8 +19,9 @@ from . import runtime_files
 
 STATIC = Path(__file__).parent / "static"
 TEMPLATE = "index.html.jinja"
-# What worker.js asks for. The browser computes every output that the model has.
-SHOWN = ("score", "probability", "anomaly_map")
+# What worker.js asks for, and what runtime.py asks of the file that the page offers. The browser
+# computes every output that the model has; the last two cost next to nothing.
+SHOWN = ("score", "probability", "anomaly_map", "is_anomaly", "mask")
 
 
 def write_site(source: Path, output: Path, runtime_source: Path | None = None) -> dict[str, Any]:
@@ -85,11 +86,11 @@ def describe(path: Path, shown: bytes) -> dict[str, Any]:
         scorer = Scorer(path, threads=1)
     except ScoringError as error:
         raise ArtefactError(str(error)) from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(shown).hexdigest()  # of the file that the page offers
     version = scorer.metadata.get("ganad_version", "unknown")
     files = {name: f"runtime/{file.name}" for name, file in runtime_files.FILES.items()}
     # The name changes with the content, so that no cache serves an older model.
-    files["model"] = f"model-{hashlib.sha256(shown).hexdigest()[:12]}.onnx"
+    files["model"] = f"model-{digest[:12]}.onnx"
     return {
         "normal_name": scorer.normal_name,
         "image_shape": list(scorer.image_shape),

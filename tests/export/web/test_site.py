@@ -5,9 +5,11 @@ import json
 import stat
 import tarfile
 
+import numpy as np
 import onnx
 import pytest
 
+from export.runtime import Scorer
 from export.web import __main__ as command
 from export.web import runtime_files
 from export.web.site import SHOWN
@@ -64,6 +66,22 @@ def test_a_site_holds_the_page_the_model_and_the_runtime(runtime, model_path, tm
     assert shown.metadata_props == whole.metadata_props
     assert len(shown.graph.node) < len(whole.graph.node)
     assert "28 × 28 pixels, grey" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_offered_model_works_in_the_runtime_and_has_the_hash_on_the_page(
+    runtime, model_path, images, tmp_path
+):
+    write(model_path, tmp_path / "site", "--runtime", runtime)
+    description = json.loads((tmp_path / "site" / "model.json").read_text(encoding="utf-8"))
+    offered = tmp_path / "site" / description["files"]["model"]["path"]
+    digest = hashlib.sha256(offered.read_bytes()).hexdigest()
+    assert digest == description["sha256"]
+    assert f"<code>{digest}</code>" in (tmp_path / "site" / "index.html").read_text("utf-8")
+    names = ("score", "probability", "is_anomaly", "anomaly_map", "mask")
+    whole = Scorer(model_path).score(images[:4], outputs=names)
+    found = Scorer(offered).score(images[:4], outputs=names)
+    for name in names:
+        np.testing.assert_allclose(found[name], whole[name], atol=1e-5)
 
 
 @pytest.mark.parametrize(
