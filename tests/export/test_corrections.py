@@ -1,5 +1,6 @@
 """Corrections of a person: in the threshold of a model, and in what a run has learnt."""
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -10,6 +11,7 @@ from PIL import Image
 
 from export.corrections import read_corrections
 from export.recalibrate import main
+from export.run import load_run
 from export.runtime import Scorer
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.data.load import load_splits
@@ -271,6 +273,25 @@ def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
     path = table(tmp_path / "c.csv", "new-11.png,anomaly")
     recalibrate("--run", finished_run, "--corrections", path)
     assert "is fitted to 2, 1 in training" in capsys.readouterr().out
+
+
+def put_detector_aside(run):
+    """As after a kill between the two renames of `replace_dir`."""
+    (run / ".replaced-detector-x").mkdir()
+    (run / "detector").rename(run / ".replaced-detector-x/detector")
+    (run / ".writing-detector-y").mkdir()
+
+
+def test_a_detector_that_a_killed_process_put_aside_is_found_again(finished_run, tmp_path):
+    put_detector_aside(finished_run)
+    flags = argparse.Namespace(data=None, data_dir=None, idx_dir=None)
+    detector, _ = load_run(finished_run, flags)  # for `export` and `verify`
+    assert detector.scorer.threshold == Detector.load(finished_run).scorer.threshold
+    put_detector_aside(finished_run)
+    path = table(tmp_path / "c.csv", "new-0.png,anomaly")
+    recalibrate("--run", finished_run, "--corrections", path)
+    assert (finished_run / "detector/from_training").is_dir()
+    assert not list(finished_run.glob(".*"))
 
 
 def test_new_scores_of_a_corrected_run_are_not_compared_with_the_old_threshold(
