@@ -690,13 +690,14 @@ class InputShift:
             where one is not known.
         arrived: receives the statistics of each image, if it is a deque.
         seen: the number of images.
+        elsewhere: how many more images were seen elsewhere, of which only a sample was added.
     """
 
     def __init__(self, ranges: Mapping[str, Any] | None, limit: int = 10_000):
         self.ranges, self.limit = ranges, limit
         self.rows: list[Sequence[float]] = []
         self.arrived: collections.deque[Sequence[float]] | None = None
-        self.seen = 0
+        self.seen = self.elsewhere = 0
         self._random = random.Random(0)
 
     def add(self, rows: Iterable[Sequence[float]]) -> None:
@@ -726,8 +727,9 @@ class InputShift:
     def describe(self) -> str:
         """One line that says what is shifted, with the numbers; empty if nothing is."""
         text = describe_shifts(self.find(), len(self.rows), *_origin(self.ranges))
-        if text and self.seen > len(self.rows):
-            text += f" ({len(self.rows):,} of {self.seen:,} images were compared)"
+        total = self.seen + self.elsewhere
+        if text and total > len(self.rows):
+            text += f" ({len(self.rows):,} of {total:,} images were compared)"
         return text
 
 
