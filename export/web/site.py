@@ -29,7 +29,7 @@ def write_site(source: Path, output: Path, runtime_source: Path | None = None) -
 
     Args:
         source: a run or export folder with model.onnx, or an ONNX file that was exported.
-        output: must not exist, or be an empty folder.
+        output: must not exist, or be an empty folder other than the current one.
         runtime_source: as for `runtime_files.find_runtime`.
 
     Returns:
@@ -42,6 +42,9 @@ def write_site(source: Path, output: Path, runtime_source: Path | None = None) -
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         kind = "a folder that is not empty" if output.is_dir() else "a file"
         raise UsageError(f"--output must be a new folder. Received: {output}, {kind}")
+    if output.exists() and output.samefile(Path.cwd()):
+        # The new folder takes its place, and the shell would stay in the old one.
+        raise UsageError(f"--output must be a new folder. Received: {output}, the current folder")
     model_path = find_model(source)
     shown = runtime.without_other_outputs(model_path.read_bytes(), SHOWN)
     description = describe(model_path, shown)

@@ -116,6 +116,14 @@ def test_a_folder_in_use_is_left_alone(runtime, model_path, tmp_path):
     assert [path.name for path in (tmp_path / "site").iterdir()] == ["mine.txt"]
 
 
+def test_the_current_folder_is_refused_at_once(runtime, model_path, tmp_path, monkeypatch):
+    (tmp_path / "place" / "site").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "place" / "site")
+    with pytest.raises(UsageError, match=r"must be a new folder. Received: \., the current folder"):
+        write(model_path, ".", "--runtime", runtime)
+    assert [path.name for path in (tmp_path / "place").rglob("*")] == ["site"]
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing", "elsewhere"])
 def test_other_files_than_the_known_ones_are_refused(damage, runtime, model_path, tmp_path):
     file = runtime / runtime_files.FILES["loader"].source
