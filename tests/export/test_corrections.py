@@ -1,6 +1,7 @@
 """Corrections of a person: in the threshold of a model, and in what a run has learnt."""
 
 import argparse
+import csv
 import dataclasses
 import json
 import shutil
@@ -48,6 +49,18 @@ def test_lines_with_a_label_count_and_other_columns_do_not(folder):
     found = read_corrections(path)
     assert found.normal == (str(folder / "0.png"),)
     assert found.anomaly == (str(folder / "1.png"),)
+
+
+def test_names_with_unusual_line_ends_are_read_as_a_csv_writer_leaves_them(folder):
+    names = ["a\u2028b.png", "a\x0bb.png", "a\x85b.png", "a\nb.png"]
+    with (folder / "c.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label"])
+        for name in names:
+            shutil.copy(folder / "0.png", folder / name)
+            table.writerow([name, "normal"])
+    found = read_corrections(folder / "c.csv")
+    assert found.normal == tuple(str(folder / name) for name in names)
 
 
 @pytest.mark.parametrize(
