@@ -48,6 +48,8 @@ class CorrectedRun(Run):
 
     def __init__(self, folder: Path, flags: argparse.Namespace, corrections: Corrections):
         super().__init__(folder, flags.max_pixels)
+        # `learn` changes the scores.
+        self.before = dataclasses.replace(self.before, compares=False)
         ranges = self.detector.image_ranges or {}
         if flags.normals is None and ranges.get("source") == "recalibration":
             raise UsageError(
@@ -110,16 +112,14 @@ class CorrectedRun(Run):
             "normal_images": scorer.explanation["normal_images"],
             "anomalous_images": scorer.explanation["anomalous_images"],
             "threshold": {
-                "old": self.before.threshold,
-                "new": scorer.threshold,
+                **self.before.beside(self.before.threshold, scorer.threshold),
                 "rule": scorer.explanation["threshold"],
             },
-            "probability": {
-                "old": self.before.probability,
-                "new": {"slope": scorer.slope, "intercept": scorer.intercept},
-            },
+            "probability": self.before.beside(
+                self.before.probability, {"slope": scorer.slope, "intercept": scorer.intercept}
+            ),
             "expected_false_alarm_rate": expected_rate(scorer.normal_scores, scorer.threshold),
-            **describe_marks(self.before.pixel_threshold, pixel, scorer.normal_peaks),
+            **describe_marks(self.before, pixel, scorer.normal_peaks),
             **self._record,
         }
         explanation = {**scorer.explanation, RECALIBRATED: record}
@@ -140,8 +140,7 @@ class CorrectedRun(Run):
         if not scorer.uses(LABEL_DIRECTION):
             return (
                 "the score of this run has no part that is fitted to labels, so corrections enter "
-                f"the threshold and the probability alone\nthreshold: {self.before.threshold:.6g} "
-                f"before, {scorer.threshold:.6g} now ({scorer.explanation['threshold']})"
+                f"the threshold and the probability alone\n{threshold}"
             )
         labelled, weight = fitted["labelled_anomalies"], fitted["weight"]
         return (

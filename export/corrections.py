@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def read_corrections(path: Path) -> Corrections:
         raise DataError(f"--corrections: {path}: {error.strerror}") from None
     text = content.decode("utf-8-sig", "surrogateescape")
     try:
-        lines = list(csv.reader(text.splitlines(keepends=True), strict=True))
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise DataError(f"{path}: expected a CSV file. Received: {error}") from None
     header = lines[0] if lines else []

@@ -239,11 +239,11 @@ def _move(staged: _Staged, output: Path) -> None:
     for path in staged.files.values():
         (output / path).parent.mkdir(parents=True, exist_ok=True)
         os.replace(staged.folder / path, output / path)
-    for name in staged.left_out:
+    for name, path in PATHS.items():
         # An earlier export's file would look as if it belonged to this one.
-        if (output / PATHS[name]).exists():
-            _LOGGER.warning("%s, of an earlier export, is removed", output / PATHS[name])
-            (output / PATHS[name]).unlink()
+        if name not in staged.files and (output / path).exists():
+            _LOGGER.warning("%s, of an earlier export, is removed", output / path)
+            (output / path).unlink()
 
 
 def _next_version(output: Path) -> int:

@@ -170,15 +170,13 @@ def recalibrate_model(flags: argparse.Namespace, corrections: Corrections | None
 def recalibrate_run(flags: argparse.Namespace, corrections: Corrections | None) -> list[str]:
     """Changes a run; returns lines that say what was done."""
     run = flags.run
-    if not run.is_dir() or not (is_finished(run) and (run / DETECTOR).is_dir()):
-        received = "an unfinished one" if run.is_dir() else "no such folder"
-        raise ArtefactError(
-            f"{run}: expected the folder of a finished run, as {command_name('train')} makes. "
-            f"Received: {received}"
-        )
+    if not is_finished(run):
+        raise _not_finished(run)
     with ExitStack() as stack:
         stack.enter_context(locked(run))
-        remove_unfinished(run)  # of killed processes
+        remove_unfinished(run)  # of killed processes; the detector may come back by it
+        if not (run / DETECTOR).is_dir():
+            raise _not_finished(run)
         start_tensorflow()
         # Imported late: models are recalibrated without TensorFlow.
         if corrections is None:
@@ -210,6 +208,14 @@ def recalibrate_run(flags: argparse.Namespace, corrections: Corrections | None) 
         f"written to {run / DETECTOR}; the next {command_name('export')} {run} carries it. "
         "metrics.json and report.html still describe the old threshold",
     ]
+
+
+def _not_finished(run: Path) -> ArtefactError:
+    received = "an unfinished one" if run.is_dir() else "no such folder"
+    return ArtefactError(
+        f"{run}: expected the folder of a finished run, as {command_name('train')} makes. "
+        f"Received: {received}"
+    )
 
 
 def _fit(

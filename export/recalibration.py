@@ -30,12 +30,18 @@ class Before:
         threshold: the old one.
         probability: `slope` and `intercept`; None if they are not known.
         pixel_threshold: the old one; None in models and runs of earlier versions.
+        compares: whether the scores stay; old values say nothing about other scores.
     """
 
     sha256: str
     threshold: float
     probability: dict[str, float] | None
     pixel_threshold: float | None = None
+    compares: bool = True
+
+    def beside(self, old: Any, new: Any) -> dict[str, Any]:
+        """The `old` and the `new` of two values; the new one alone if they do not compare."""
+        return {"old": old, "new": new} if self.compares else {"new": new}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +99,7 @@ def fit(
 
     def above(some: np.ndarray) -> dict[str, int]:
         """How many images the old and the new threshold call anomalies."""
-        limits = {"old": before.threshold, "new": threshold.value}
+        limits = before.beside(before.threshold, threshold.value)
         return {name: int(np.count_nonzero(some > limit)) for name, limit in limits.items()}
 
     record = {
@@ -103,18 +109,18 @@ def fit(
         "normal_images": len(normal_scores),
         "anomalous_images": len(found),
         "copies_left_out": normals.copies + (0 if anomalies is None else anomalies.copies),
-        "threshold": {"old": before.threshold, "new": threshold.value, "rule": threshold.rule},
-        "probability": {
-            "old": before.probability,
-            "new": {"slope": slope, "intercept": intercept},
+        "threshold": {
+            **before.beside(before.threshold, threshold.value),
+            "rule": threshold.rule,
         },
+        "probability": before.beside(before.probability, {"slope": slope, "intercept": intercept}),
         "expected_false_alarm_rate": expected_rate(normal_scores, threshold.value),
         "false_alarms": above(normal_scores),
         "anomalies_found": above(found),
         "map_scales": {kind: dataclasses.asdict(scale) for kind, scale in scales.items()},
     }
     if pixel is not None:
-        record |= describe_marks(before.pixel_threshold, pixel, normals.peaks)
+        record |= describe_marks(before, pixel, normals.peaks)
     ranges = None
     if normals.statistics:
         ranges = {"source": "recalibration", **ranges_of(normals.statistics)}
@@ -124,17 +130,20 @@ def fit(
 
 
 def describe_marks(
-    before: float | None, chosen: Threshold, normal_peaks: np.ndarray | Sequence[float]
+    before: Before, chosen: Threshold, normal_peaks: np.ndarray | Sequence[float]
 ) -> dict[str, Any]:
     """What a record says of the pixel threshold.
 
     Args:
-        before: the old one, if there was one.
-        chosen: the new one.
+        before: the old calibration.
+        chosen: the new pixel threshold.
         normal_peaks: of the normal images that it was fitted to.
     """
     return {
-        "pixel_threshold": {"old": before, "new": chosen.value, "rule": chosen.rule},
+        "pixel_threshold": {
+            **before.beside(before.pixel_threshold, chosen.value),
+            "rule": chosen.rule,
+        },
         "expected_marked_normal_rate": expected_rate(normal_peaks, chosen.value),
     }
 
@@ -154,24 +163,18 @@ def report(fitted: Fitted) -> list[str]:
     rate, alarms = record["expected_false_alarm_rate"], record["false_alarms"]
     lines = [
         f"{_count(images, 'normal image')}, {_count(anomalies, 'anomaly', 'anomalies')}",
-        f"threshold: {record['threshold']['old']:.6g} before, {threshold.value:.6g} now "
-        f"({threshold.rule})",
+        f"threshold: {_before_and_now(record['threshold'])} ({threshold.rule})",
         f"false alarms to expect on new normal images: {_percent(rate['mean'])}, with "
         f"{rate['confidence']:.0%} confidence between {_percent(rate['low'])} and "
         f"{_percent(rate['high'])}",
-        f"false alarms on these images: {alarms['old']:,} of {images:,} before, "
-        f"{alarms['new']:,} now",
+        f"false alarms on these images: {_of(alarms, images)}",
     ]
     if record["copies_left_out"]:
         lines[0] += f"; {_count(record['copies_left_out'], 'copy', 'copies')} of these left out"
     if not is_one_of(fitted.normal_scores, threshold.value):
         lines[2] += "; the interval ignores that the threshold was chosen on these scores"
     if anomalies:
-        found = record["anomalies_found"]
-        lines.append(
-            f"anomalies found among these: {found['old']:,} of {anomalies:,} before, "
-            f"{found['new']:,} now"
-        )
+        lines.append(f"anomalies found among these: {_of(record['anomalies_found'], anomalies)}")
     lines.append(
         f"the lowest rate that {_count(images, 'normal image')} can promise: "
         f"{_percent(1 / (images + 1))}; a rate A needs 1 / A - 1 images"
@@ -179,10 +182,9 @@ def report(fitted: Fitted) -> list[str]:
     if "corrections" in record:
         lines.insert(1, _corrected(record))
     if fitted.pixel_threshold is not None:
-        old = record["pixel_threshold"]["old"]
         lines.append(
-            f"pixel threshold: {'none' if old is None else format(old, '.6g')} before, "
-            f"{fitted.pixel_threshold.value:.6g} now ({fitted.pixel_threshold.rule})"
+            f"pixel threshold: {_before_and_now(record['pixel_threshold'])} "
+            f"({fitted.pixel_threshold.rule})"
         )
     if fitted.ranges is None:
         lines.append("the anomaly map, the mask and the ranges for warnings stay as they are")
@@ -199,6 +201,21 @@ def _corrected(record: dict[str, Any]) -> str:
         f"{_count(counts['anomaly'], 'anomaly', 'anomalies')} are corrections"
     )
     return line + f"; {stored:,} normal scores are the model's own" * bool(stored)
+
+
+def _before_and_now(values: dict[str, Any]) -> str:
+    """Both thresholds of `Before.beside`, or the new one alone."""
+    if "old" not in values:
+        return f"{values['new']:.6g}"
+    old = "none" if values["old"] is None else f"{values['old']:.6g}"
+    return f"{old} before, {values['new']:.6g} now"
+
+
+def _of(counts: dict[str, int], total: int) -> str:
+    """Both counts of `Before.beside`, or the new one alone."""
+    if "old" not in counts:
+        return f"{counts['new']:,} of {total:,}"
+    return f"{counts['old']:,} of {total:,} before, {counts['new']:,} now"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

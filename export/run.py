@@ -5,8 +5,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganad_tf.atomic_files import is_unfinished, remove_unfinished
 from ganad_tf.command_names import command_name
 from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.folder_lock import locked
 
 if TYPE_CHECKING:
     from ganad_tf.data.splits import Splits
@@ -39,13 +41,15 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
 
     Raises:
         ArtefactError: if the run is missing or unfinished, or the images are not the run's.
-        UsageError: if `--data` is given for a run on Fashion-MNIST.
+        UsageError: if `--data` is given for a run on Fashion-MNIST, or if another process is
+            replacing the detector.
     """
     from ganad_tf.data.image_statistics import fit_ranges
     from ganad_tf.scoring import Detector
     from ganad_tf.training.devices import use_true_float32
 
     config = _finished_config(run, flags.data)
+    _put_back_detector(run)
     use_true_float32()
     detector = Detector.load(run)
     splits = _load_splits(run, config, flags, detector)
@@ -59,6 +63,16 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
 def load_splits_of(run: Path, flags: argparse.Namespace, detector: "Detector") -> "Splits":
     """The images of a finished run whose detector is loaded already; see `load_run`."""
     return _load_splits(run, _finished_config(run, flags.data), flags, detector)
+
+
+def _put_back_detector(run: Path) -> None:
+    """Gives the detector its place again, if a killed process had put it aside."""
+    from ganad_tf.run_folder import DETECTOR
+
+    # Otherwise nothing is locked or changed, so a run that can only be read will do.
+    if not (run / DETECTOR).is_dir() and any(is_unfinished(path.name) for path in run.iterdir()):
+        with locked(run):
+            remove_unfinished(run)
 
 
 def _finished_config(run: Path, data: str | None) -> "RunConfig":

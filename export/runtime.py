@@ -588,15 +588,16 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
 
     Returns:
         `size`, the longer side in pixels; `aspect`, width / height as it is shown; `saturation`,
-        the mean difference between the largest and the smallest channel of 1024 evenly spaced
-        pixels, 0 (grey) to 255.
+        the mean difference between the largest and the smallest channel, 0 (grey) to 255, after
+        the image was averaged to 32x32 pixels. Single pixels would not do: their noise in colour
+        depends on the size at which a JPEG file was decoded.
     """
     width, height = shown_size(image)
     saturation = 0.0
     if image.mode[0] not in "1LIF":
-        sample = image.resize((32, 32), 0)  # the nearest pixels, in the image's own mode
-        sample = sample.convert("RGBA") if sample.mode == "RGBa" else sample
-        channels = np.asarray(sample.convert("RGB"), np.int16)
+        colours = image.convert("RGBA") if image.mode == "RGBa" else image
+        colours = colours if colours.mode == "RGB" else colours.convert("RGB")
+        channels = np.asarray(colours.resize((32, 32), 2), np.int16)  # bilinear
         saturation = float((channels.max(axis=-1) - channels.min(axis=-1)).mean())
     return max(width, height), round(width / height, 4), round(saturation, 4)
 
@@ -702,13 +703,14 @@ class InputShift:
             where one is not known.
         arrived: receives the statistics of each image, if it is a deque.
         seen: the number of images.
+        elsewhere: how many more images were seen elsewhere, of which only a sample was added.
     """
 
     def __init__(self, ranges: Mapping[str, Any] | None, limit: int = 10_000):
         self.ranges, self.limit = ranges, limit
         self.rows: list[Sequence[float]] = []
         self.arrived: collections.deque[Sequence[float]] | None = None
-        self.seen = 0
+        self.seen = self.elsewhere = 0
         self._random = random.Random(0)
 
     def add(self, rows: Iterable[Sequence[float]]) -> None:
@@ -738,8 +740,9 @@ class InputShift:
     def describe(self) -> str:
         """One line that says what is shifted, with the numbers; empty if nothing is."""
         text = describe_shifts(self.find(), len(self.rows), *_origin(self.ranges))
-        if text and self.seen > len(self.rows):
-            text += f" ({len(self.rows):,} of {self.seen:,} images were compared)"
+        total = self.seen + self.elsewhere
+        if text and total > len(self.rows):
+            text += f" ({len(self.rows):,} of {total:,} images were compared)"
         return text
 
 

@@ -189,6 +189,7 @@ def _score(
                 if answer["failure"]:
                     failures.append(answer)
                 shift.add(json.loads(answer["sample"]))
+                shift.elsewhere += answer["left_out"]
                 progress.step(answer["rows"])
     if failures:
         first = min(failures, key=lambda answer: answer["shard"])

@@ -127,8 +127,9 @@ class ShardWorker:
             rows = write_part(Path(job["output"], part_name(shard)), scored, job["regions"])
         except Exception as error:
             failure = str(error) if isinstance(error, GanadError) else describe(error)
-        sample = json.dumps(shift.rows)
-        return {"shard": [shard], "rows": [rows], "failure": [failure], "sample": [sample]}
+        answer = {"shard": shard, "rows": rows, "failure": failure}
+        answer |= {"sample": json.dumps(shift.rows), "left_out": shift.seen - len(shift.rows)}
+        return {name: [value] for name, value in answer.items()}
 
 
 def import_ray(alone: bool) -> None:
@@ -218,7 +219,8 @@ def score_shards(job: dict[str, Any], tasks: list[Task], workers: int) -> Iterat
 
     Yields:
         `shard`, its number; `rows`, how many were written; `failure`, the reason why not, or "";
-        `sample`, statistics of some of its images as JSON, for `InputShift.add`.
+        `sample`, statistics of some of its images as JSON, for `InputShift.add`; `left_out`, how
+        many more images were measured.
 
     Raises:
         GanadError: if workers die again and again.

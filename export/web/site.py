@@ -19,8 +19,9 @@ from . import runtime_files
 
 STATIC = Path(__file__).parent / "static"
 TEMPLATE = "index.html.jinja"
-# What worker.js asks for. The browser computes every output that the model has.
-SHOWN = ("score", "probability", "anomaly_map")
+# What worker.js asks for, and what runtime.py asks of the file that the page offers. The browser
+# computes every output that the model has; the last two cost next to nothing.
+SHOWN = ("score", "probability", "anomaly_map", "is_anomaly", "mask")
 
 
 def write_site(source: Path, output: Path, runtime_source: Path | None = None) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def write_site(source: Path, output: Path, runtime_source: Path | None = None) -
 
     Args:
         source: a run or export folder with model.onnx, or an ONNX file that was exported.
-        output: must not exist, or be an empty folder.
+        output: must not exist, or be an empty folder other than the current one.
         runtime_source: as for `runtime_files.find_runtime`.
 
     Returns:
@@ -41,6 +42,9 @@ def write_site(source: Path, output: Path, runtime_source: Path | None = None) -
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         kind = "a folder that is not empty" if output.is_dir() else "a file"
         raise UsageError(f"--output must be a new folder. Received: {output}, {kind}")
+    if output.exists() and output.samefile(Path.cwd()):
+        # The new folder takes its place, and the shell would stay in the old one.
+        raise UsageError(f"--output must be a new folder. Received: {output}, the current folder")
     model_path = find_model(source)
     shown = runtime.without_other_outputs(model_path.read_bytes(), SHOWN)
     description = describe(model_path, shown)
@@ -85,11 +89,11 @@ def describe(path: Path, shown: bytes) -> dict[str, Any]:
         scorer = Scorer(path, threads=1)
     except ScoringError as error:
         raise ArtefactError(str(error)) from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(shown).hexdigest()  # of the file that the page offers
     version = scorer.metadata.get("ganad_version", "unknown")
     files = {name: f"runtime/{file.name}" for name, file in runtime_files.FILES.items()}
     # The name changes with the content, so that no cache serves an older model.
-    files["model"] = f"model-{hashlib.sha256(shown).hexdigest()[:12]}.onnx"
+    files["model"] = f"model-{digest[:12]}.onnx"
     return {
         "normal_name": scorer.normal_name,
         "image_shape": list(scorer.image_shape),

@@ -80,15 +80,16 @@ def measure_file(image: "Image.Image") -> tuple[float, float, float]:
 
     Returns:
         `size`, the longer side in pixels; `aspect`, width / height as it is shown; `saturation`,
-        the mean difference between the largest and the smallest channel of 1024 evenly spaced
-        pixels, 0 (grey) to 255.
+        the mean difference between the largest and the smallest channel, 0 (grey) to 255, after
+        the image was averaged to 32x32 pixels. Single pixels would not do: their noise in colour
+        depends on the size at which a JPEG file was decoded.
     """
     width, height = shown_size(image)
     saturation = 0.0
     if image.mode[0] not in "1LIF":
-        sample = image.resize((32, 32), 0)  # the nearest pixels, in the image's own mode
-        sample = sample.convert("RGBA") if sample.mode == "RGBa" else sample
-        channels = np.asarray(sample.convert("RGB"), np.int16)
+        colours = image.convert("RGBA") if image.mode == "RGBa" else image
+        colours = colours if colours.mode == "RGB" else colours.convert("RGB")
+        channels = np.asarray(colours.resize((32, 32), 2), np.int16)  # bilinear
         saturation = float((channels.max(axis=-1) - channels.min(axis=-1)).mean())
     return max(width, height), round(width / height, 4), round(saturation, 4)
 

@@ -1,6 +1,7 @@
 """Images that differ from the training images are noticed; images like them are not."""
 
 import inspect
+import io
 
 import numpy as np
 import pytest
@@ -26,6 +27,19 @@ SHARED = (
     "find_shifts",
     "describe_shifts",
 )
+
+
+def test_noise_in_colour_is_as_saturated_however_large_a_photo_is_decoded(rng):
+    noisy = np.clip(rng.normal(120, 20, (896, 1200, 3)), 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noisy).save(file, "JPEG", quality=95, subsampling=0)
+    found = []
+    for shape in ((896, 1200, 3), (56, 56, 3)):  # in full, as in a browser, and at an eighth
+        with runtime.open_image(file.getvalue()) as image:
+            runtime.prepare(image, shape)
+            found.append(runtime.measure_file(image)[2])
+    _, _, margin = runtime.STATISTICS["saturation"]
+    assert abs(found[0] - found[1]) < margin / 4
 
 
 def textures(rng, count, gain=1.0, spread=0.03):
@@ -77,6 +91,13 @@ def test_statistics_of_a_file_are_those_of_the_photo_as_it_is_shown(tmp_path):
     Image.new("RGB", (40, 10), (200, 150, 100)).save(tmp_path / "a.png", exif=exif)
     with Image.open(tmp_path / "a.png") as image:
         assert measure_file(image) == (40, 0.25, 100)
+    for mode in ("RGB", "RGBA", "P", "CMYK"):
+        stripes = Image.new("RGB", (64, 64), (90, 60, 90))
+        stripes.paste((90, 120, 90), (0, 0, 64, 32))
+        name = "stripes.tif" if mode == "CMYK" else "stripes.png"
+        stripes.convert(mode).save(tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            assert measure_file(image) == (64, 1, pytest.approx(30, abs=1))
     for mode in ("1", "L", "LA", "P", "I;16", "RGBA", "CMYK", "RGBa"):
         size, aspect, saturation = measure_file(Image.new(mode, (20, 30)))
         assert (size, aspect, saturation) == (30, 0.6667, 0)

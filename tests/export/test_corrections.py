@@ -1,5 +1,7 @@
 """Corrections of a person: in the threshold of a model, and in what a run has learnt."""
 
+import argparse
+import csv
 import dataclasses
 import json
 import shutil
@@ -10,6 +12,7 @@ from PIL import Image
 
 from export.corrections import read_corrections
 from export.recalibrate import main
+from export.run import load_run
 from export.runtime import Scorer
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.data.load import load_splits
@@ -48,6 +51,18 @@ def test_lines_with_a_label_count_and_other_columns_do_not(folder):
     assert found.anomaly == (str(folder / "1.png"),)
 
 
+def test_names_with_unusual_line_ends_are_read_as_a_csv_writer_leaves_them(folder):
+    names = ["a\u2028b.png", "a\x0bb.png", "a\x85b.png", "a\nb.png"]
+    with (folder / "c.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label"])
+        for name in names:
+            shutil.copy(folder / "0.png", folder / name)
+            table.writerow([name, "normal"])
+    found = read_corrections(folder / "c.csv")
+    assert found.normal == tuple(str(folder / name) for name in names)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -68,6 +83,10 @@ def test_a_file_without_the_columns_or_missing_is_refused(folder):
         read_corrections(table(folder / "c.csv", "a,b", header="file,kind"))
     with pytest.raises(DataError, match=r"--corrections: .*No such file"):
         read_corrections(folder / "no.csv")
+
+
+def brighter(images):
+    return np.clip(images.astype(int) + 40, 0, 255).astype(np.uint8)
 
 
 def recalibrate(*arguments):
@@ -267,6 +286,49 @@ def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
     path = table(tmp_path / "c.csv", "new-11.png,anomaly")
     recalibrate("--run", finished_run, "--corrections", path)
     assert "is fitted to 2, 1 in training" in capsys.readouterr().out
+
+
+def put_detector_aside(run):
+    """As after a kill between the two renames of `replace_dir`."""
+    (run / ".replaced-detector-x").mkdir()
+    (run / "detector").rename(run / ".replaced-detector-x/detector")
+    (run / ".writing-detector-y").mkdir()
+
+
+def test_a_detector_that_a_killed_process_put_aside_is_found_again(finished_run, tmp_path):
+    put_detector_aside(finished_run)
+    flags = argparse.Namespace(data=None, data_dir=None, idx_dir=None)
+    detector, _ = load_run(finished_run, flags)  # for `export` and `verify`
+    assert detector.scorer.threshold == Detector.load(finished_run).scorer.threshold
+    put_detector_aside(finished_run)
+    path = table(tmp_path / "c.csv", "new-0.png,anomaly")
+    recalibrate("--run", finished_run, "--corrections", path)
+    assert (finished_run / "detector/from_training").is_dir()
+    assert not list(finished_run.glob(".*"))
+
+
+def test_new_scores_of_a_corrected_run_are_not_compared_with_the_old_threshold(
+    finished_run, colour_data, tmp_path, capsys
+):
+    (tmp_path / "normals").mkdir()
+    for number, image in enumerate(np.asarray(colour_data[0].validation.images[:30])):
+        Image.fromarray(brighter(image)).save(tmp_path / "normals" / f"{number}.png")
+    path = table(tmp_path / "c.csv", *(f"new-{number}.png,anomaly" for number in range(4)))
+    scorer = finished_run / "detector/scorer.json"
+    for normals in ([], [tmp_path / "normals"]):
+        recalibrate("--run", finished_run, *normals, "--corrections", path)
+        record = json.loads(scorer.read_text())["explanation"]["recalibrated"]
+        for name in ("threshold", "probability", "pixel_threshold"):
+            assert "new" in record[name]
+            assert "old" not in record[name]
+    assert set(record["false_alarms"]) == set(record["anomalies_found"]) == {"new"}
+    lines = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if not line.startswith(("corrected", "the direction"))  # these do compare
+    ]
+    assert not [line for line in lines if "before" in line]
+    assert f"false alarms on these images: {record['false_alarms']['new']} of 30" in lines
 
 
 def test_a_run_stays_as_it_was_where_corrections_contradict_it(finished_run, tmp_path):

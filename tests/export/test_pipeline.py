@@ -152,6 +152,16 @@ def test_an_export_converts_once(detector, splits, tmp_path, monkeypatch):
     assert made["threshold"] == Scorer(tmp_path / "model.int8.onnx").threshold
 
 
+def test_a_file_of_an_earlier_export_does_not_stay_beside_the_new_ones(
+    detector, splits, tmp_path, caplog
+):
+    (tmp_path / "model.int8.onnx").write_text("with another threshold")
+    export(detector, splits, tmp_path, ("onnx",))
+    assert (tmp_path / "model.onnx").exists()
+    assert not (tmp_path / "model.int8.onnx").exists()
+    assert "model.int8.onnx, of an earlier export, is removed" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["line [3]", "a*b?"])
 def test_a_folder_of_any_name_will_do(detector, splits, tmp_path, name):
     exported = export(detector, splits, tmp_path / name, FLOATS)

@@ -201,6 +201,7 @@ async function choose(result, scroll = true) {
 }
 
 async function toggleCamera() {
+  if (camera.isStarting) return; // the second click of two
   byId("input-note").textContent = "";
   if (camera.isOn) return camera.stop();
   try {

@@ -10,7 +10,7 @@ export class Camera {
    * @param {(file: File) => void} onKeep is given a frame that the user wants to keep.
    */
   constructor(scorer, onFrame, onKeep) {
-    Object.assign(this, { scorer, onFrame, onKeep, stream: null, kept: 0 });
+    Object.assign(this, { scorer, onFrame, onKeep, stream: null, isStarting: false, kept: 0 });
     this.video = document.createElement("video");
     this.video.muted = this.video.playsInline = true;
     byId("keep").addEventListener("click", () => this.#keep());
@@ -20,8 +20,21 @@ export class Camera {
     return this.stream !== null;
   }
 
-  /** @throws {Error} if there is no camera, or it may not be used. */
+  /**
+   * To be called once at a time: the first of two streams could never be stopped.
+   *
+   * @throws {Error} if there is no camera, or it may not be used.
+   */
   async start() {
+    this.isStarting = true;
+    try {
+      await this.#open();
+    } finally {
+      this.isStarting = false;
+    }
+  }
+
+  async #open() {
     if (!navigator.mediaDevices) {
       throw new Error("Browsers allow the camera only on pages from https or this machine.");
     }

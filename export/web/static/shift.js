@@ -1,8 +1,10 @@
 // Warns if images differ from the normal training images, by the same rule as runtime.py.
 
+import { resize } from "./resize.js";
+
 const MAX_DEVIATION = 5; // standard deviations of the rank sum
 const MIN_TRAINING = 20; // images; fewer do not show how far normal ones spread
-const SAMPLE = 32; // pixels to each side, of which the saturation is taken
+const SAMPLE = 32; // pixels to each side, to which an image is averaged for its saturation
 
 /**
  * Statistics of one image; see `measure_pixels` and `measure_file` in runtime.py.
@@ -39,13 +41,12 @@ export function measure(pixels, [height, width, channels], image) {
   };
 }
 
-/** The mean difference between the largest and the smallest channel of evenly spaced pixels. */
+/** The mean difference between the largest and the smallest channel of the averaged image. */
 function saturation({ width, height, rgba }) {
+  const averaged = resize(rgba, [width, height], [SAMPLE, SAMPLE], 4);
   let sum = 0;
-  for (let i = 0; i < SAMPLE * SAMPLE; i++) {
-    const x = Math.floor((((i % SAMPLE) + 0.5) * width) / SAMPLE);
-    const y = Math.floor(((Math.floor(i / SAMPLE) + 0.5) * height) / SAMPLE);
-    const [red, green, blue] = rgba.subarray(4 * (y * width + x), 4 * (y * width + x) + 3);
+  for (let i = 0; i < averaged.length; i += 4) {
+    const [red, green, blue] = averaged.subarray(i, i + 3);
     sum += Math.max(red, green, blue) - Math.min(red, green, blue);
   }
   return sum / SAMPLE ** 2;

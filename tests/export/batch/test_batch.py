@@ -460,7 +460,9 @@ def test_a_limit_of_pixels_is_the_jobs(score_here, encoded, tmp_path):
     assert row["error"].startswith("expected at most 100 pixels (--max-pixels allows more)")
 
 
-def test_images_unlike_the_training_images_are_reported(score_here, images, tmp_path, capsys):
+def test_images_unlike_the_training_images_are_reported(
+    score_here, images, tmp_path, capsys, monkeypatch
+):
     for i, image in enumerate(images[:60:2]):
         path = tmp_path / "bright" / f"{i}.png"
         path.parent.mkdir(exist_ok=True)
@@ -469,3 +471,9 @@ def test_images_unlike_the_training_images_are_reported(score_here, images, tmp_
     assert "warning: 30 images differ from the 60 normal" in capsys.readouterr().err
     summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
     assert "brightness" in summary["input_shift"]
+    # Of large shards only a sample is compared.
+    monkeypatch.setattr(batch_worker, "SAMPLE", 5)
+    assert score_here(tmp_path / "bright", tmp_path / "sample", "--shard-size", "10") == 0
+    text = capsys.readouterr().err
+    assert "warning: 15 images differ from the 60 normal" in text
+    assert text.rstrip().endswith("(15 of 30 images were compared)")

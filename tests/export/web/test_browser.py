@@ -119,6 +119,25 @@ def test_the_camera_is_scored_and_a_frame_kept(rows, page):
     assert not page.find("#keep").is_displayed()
 
 
+def test_a_double_click_opens_the_camera_once(rows, page):
+    page.browser.execute_script("""
+        const devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
+        window.streams = [];
+        devices.getUserMedia = (wanted) => {
+          const stream = open(wanted);
+          window.streams.push(stream);
+          return stream;
+        };
+        for (let i = 0; i < 2; i++) document.getElementById("camera").click();""")
+    page.wait("return !document.getElementById('keep').hidden")
+    page.wait("return document.getElementById('viewer-heading').textContent === 'Camera'")
+    page.find("#camera").click()
+    states = page.run("""
+        const streams = await Promise.all(window.streams);
+        return streams.flatMap((stream) => stream.getTracks().map((track) => track.readyState));""")
+    assert states == ["ended"]
+
+
 def test_the_console_stays_empty(rows, page):
     assert not page.browser.get_log("browser")
 

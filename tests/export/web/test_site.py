@@ -5,9 +5,11 @@ import json
 import stat
 import tarfile
 
+import numpy as np
 import onnx
 import pytest
 
+from export.runtime import Scorer
 from export.web import __main__ as command
 from export.web import runtime_files
 from export.web.site import SHOWN
@@ -66,6 +68,22 @@ def test_a_site_holds_the_page_the_model_and_the_runtime(runtime, model_path, tm
     assert "28 × 28 pixels, grey" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
+def test_the_offered_model_works_in_the_runtime_and_has_the_hash_on_the_page(
+    runtime, model_path, images, tmp_path
+):
+    write(model_path, tmp_path / "site", "--runtime", runtime)
+    description = json.loads((tmp_path / "site" / "model.json").read_text(encoding="utf-8"))
+    offered = tmp_path / "site" / description["files"]["model"]["path"]
+    digest = hashlib.sha256(offered.read_bytes()).hexdigest()
+    assert digest == description["sha256"]
+    assert f"<code>{digest}</code>" in (tmp_path / "site" / "index.html").read_text("utf-8")
+    names = ("score", "probability", "is_anomaly", "anomaly_map", "mask")
+    whole = Scorer(model_path).score(images[:4], outputs=names)
+    found = Scorer(offered).score(images[:4], outputs=names)
+    for name in names:
+        np.testing.assert_allclose(found[name], whole[name], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -96,6 +114,14 @@ def test_a_folder_in_use_is_left_alone(runtime, model_path, tmp_path):
     with pytest.raises(UsageError, match="--output must be a new folder"):
         write(model_path, tmp_path / "site", "--runtime", runtime)
     assert [path.name for path in (tmp_path / "site").iterdir()] == ["mine.txt"]
+
+
+def test_the_current_folder_is_refused_at_once(runtime, model_path, tmp_path, monkeypatch):
+    (tmp_path / "place" / "site").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "place" / "site")
+    with pytest.raises(UsageError, match=r"must be a new folder. Received: \., the current folder"):
+        write(model_path, ".", "--runtime", runtime)
+    assert [path.name for path in (tmp_path / "place").rglob("*")] == ["site"]
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "elsewhere"])
