@@ -36,12 +36,18 @@ def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[
     """Checks that there are normal images in each folder in which the layout needs some.
 
     Raises:
-        DataError: if one of these folders has none.
+        DataError: if one of these folders has none, or a table has a split without test images.
     """
     name = listing.normal_name
     needed = {"": "normal/"} if listing.layout == OWN else {}
     if listing.layout not in (OWN, "CSV", "VisA") or listing.is_split:
         needed = {"train": f"train/{name}/", "test": f"test/{name}/"}
+    elif n_split := sum(image.official != "" for image in images):
+        # Drawn parts would test with images that are marked as training images.
+        raise DataError(
+            f"{listing.source}: expected images with the split test beside the others, or no split "
+            f"at all. Received: {n_split} images with a split, none of them test{_broken(bad)}"
+        )
     for official, where in needed.items():
         if not any(i.official == official and not i.is_anomaly for i in images):
             raise DataError(

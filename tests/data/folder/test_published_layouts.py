@@ -142,6 +142,19 @@ def test_a_table_without_parts_is_split(tmp_path, save, load):
     assert sum(anomaly for _, anomaly in found.values()) == 5
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_table_whose_split_has_no_test_is_refused(tmp_path, save, load, split):
+    lines = ["path,label,split"]
+    for number in range(20):
+        save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,normal,{split if number < 12 else ''}")
+    lines.append("gone.png,normal,test")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    message = "labels.csv: expected images with the split test .*12 images with a split, none"
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "labels.csv", skip_bad=True)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
