@@ -50,7 +50,6 @@ from ganad_tf.run_folder import (
     default_folder,
     is_finished,
     remove_left_over,
-    with_own_split,
 )
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector, fit_encoder
 from ganad_tf.settings.names import NO_ENCODER
@@ -58,7 +57,7 @@ from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import scoring_generator
 from ganad_tf.training.devices import Execution, worker_index
 from ganad_tf.training.history import best_epoch, read_history
-from ganad_tf.training.start import describe_start, load_enlarged
+from ganad_tf.training.start import describe_start, load_enlarged, load_resumed
 from ganad_tf.training.train import train
 from ganad_tf.training.workers import weights_digest
 
@@ -102,8 +101,10 @@ def run_experiment(
         Interrupted: on Ctrl-C; the run can be resumed.
     """
     # The data come first: a mistake in their flags must neither leave nor destroy a run folder.
-    as_split = with_own_split(config, resume) if resume else config
-    splits = load_enlarged(as_split, source, start) if start else load_splits(as_split, source)
+    if resume:
+        splits = load_resumed(config, source, resume)
+    else:
+        splits = load_enlarged(config, source, start) if start else load_splits(config, source)
     if config.data:  # what was found in the images; kept, so that a resumed run has the same
         size, _, channels = splits.image_shape
         config = dataclasses.replace(
@@ -189,6 +190,9 @@ def _run(
     folder: Path,
     command: str,
 ) -> dict[str, Any]:
+    # The table comes first: killed in between, the run can still be resumed with this split.
+    if splits.folder:
+        write_split(splits.folder.entries, folder / SPLIT_TABLE)
     write_json(
         folder / SPLIT,
         {
@@ -198,8 +202,6 @@ def _run(
             "counts": splits.summary(),
         },
     )
-    if splits.folder:
-        write_split(splits.folder.entries, folder / SPLIT_TABLE)
     plan, detector = train_detector(config, plan, splits, encoder, execution, folder)
     detector.save(folder / DETECTOR)
     return _report(config, plan, splits, detector, execution, folder, command)

@@ -14,7 +14,7 @@ from ganad_tf.data.folder.split_file import read_split, write_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.run_folder import MODEL, SPLIT_TABLE, with_own_split
+from ganad_tf.run_folder import MODEL, SPLIT_TABLE, START, with_own_split
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.model import DualDiscriminatorGAN
 
@@ -45,6 +45,15 @@ def load_enlarged(config: RunConfig, source: Source, run: Path) -> Splits:
     with tempfile.TemporaryDirectory() as folder:
         write_split(entries, Path(folder) / SPLIT_TABLE)
         return load_splits(with_own_split(config, Path(folder)), source)
+
+
+def load_resumed(config: RunConfig, source: Source, folder: Path) -> Splits:
+    """The images of the stopped run in `folder`, in the parts that it was begun with."""
+    if (folder / START).is_file() and not (folder / SPLIT_TABLE).is_file():
+        # It was stopped before it wrote its split. Another one could test with images that the
+        # earlier run, whose weights it begins with, has learnt from.
+        return load_enlarged(config, source, Path(read_json(folder / START)["run"]))
+    return load_splits(with_own_split(config, folder), source)
 
 
 def describe_start(run: Path, folder: Path) -> dict[str, Any]:
