@@ -35,6 +35,7 @@ from ganad_tf.run_folder import (
     BEST,
     CHECKPOINT,
     CLUSTERS,
+    COMMAND,
     DETECTOR,
     HISTORY,
     METRICS,
@@ -48,6 +49,7 @@ from ganad_tf.run_folder import (
     check_same_split,
     create_run,
     default_folder,
+    first_command,
     is_finished,
     remove_left_over,
 )
@@ -129,14 +131,16 @@ def run_experiment(
             tracker.start(folder.resolve().name)  # first: nothing is written yet if it fails
         if not resume:
             create_run(folder, config, overwrite, begin)
+            write_json(folder / COMMAND, {"command": command})
         remove_left_over(folder)
         _LOGGER.info("run folder %s", folder)
         if is_finished(folder):
             _LOGGER.info("this run is finished already")
             return folder, read_json(folder / METRICS)
+        begun = first_command(folder) or command  # a command with --resume repeats nothing
         try:
             with tracker.following(folder) if tracker else contextlib.nullcontext():
-                return folder, _run(config, plan, splits, encoder, execution, folder, command)
+                return folder, _run(config, plan, splits, encoder, execution, folder, begun)
         except KeyboardInterrupt:
             resume_command = f"{command_name('train')} --resume {shlex.quote(str(folder))}"
             advice = f"stopped; go on with: {resume_command}"

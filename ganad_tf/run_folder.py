@@ -15,7 +15,7 @@ from ganad_tf.settings.run_config import RunConfig
 
 CONFIG, PLAN = "config.json", "plan.json"
 SPLIT, SPLIT_TABLE = "split.json", "split.csv"
-START = "start.json"
+START, COMMAND = "start.json", "command.json"
 CLUSTERS, HISTORY, TENSORBOARD = "clusters.json", "history.csv", "tensorboard"
 CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
 MODEL, DETECTOR = "model.keras", "detector"
@@ -77,6 +77,11 @@ def create_run(
     if start is not None:
         write_json(folder / START, start)
     write_json(folder / CONFIG, config.to_dict())
+
+
+def first_command(folder: Path) -> str | None:
+    """The command line that began the run; None if an earlier version did, which kept none."""
+    return read_json(folder / COMMAND)["command"] if (folder / COMMAND).is_file() else None
 
 
 def check_new(folder: Path, overwrite: bool) -> None:

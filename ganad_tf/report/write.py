@@ -43,7 +43,7 @@ class EvaluatedRun:
         detector: what was trained and fitted.
         metrics: what `metrics.json` will hold.
         scores: model name -> test scores [N]; `OUR_MODEL` is among them.
-        command: the command line that made the run.
+        command: the command line that began the run.
     """
 
     config: RunConfig
