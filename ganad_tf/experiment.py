@@ -51,6 +51,7 @@ from ganad_tf.run_folder import (
     default_folder,
     first_command,
     is_finished,
+    load_config,
     remove_left_over,
 )
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector, fit_encoder
@@ -142,11 +143,18 @@ def run_experiment(
             with tracker.following(folder) if tracker else contextlib.nullcontext():
                 return folder, _run(config, plan, splits, encoder, execution, folder, begun)
         except KeyboardInterrupt:
-            resume_command = f"{command_name('train')} --resume {shlex.quote(str(folder))}"
-            advice = f"stopped; go on with: {resume_command}"
-            if again := [flag for flag in NOT_KEPT if flag in command]:
-                advice += f" and the same {' '.join(again)}"
-            raise Interrupted(advice) from None
+            raise Interrupted(_advice(config, folder, command)) from None
+
+
+def _advice(config: RunConfig, folder: Path, command: str) -> str:
+    """How to go on with the run in `folder`, after Ctrl-C in the process of `command`."""
+    resume = [*command_name("train").split(), "--resume", str(folder)]
+    if config.data and config.data != load_config(folder).data:  # moved since the run was begun
+        resume += ["--data", config.data]
+    advice = f"stopped; go on with: {shlex.join(resume)}"
+    given = {word.split("=")[0] for word in shlex.split(command)}
+    again = [flag for flag in NOT_KEPT if flag in given]
+    return f"{advice} and the same {' '.join(again)}" if again else advice
 
 
 def check_promises(config: RunConfig, splits: Splits, workers: int) -> None:

@@ -68,3 +68,19 @@ def test_a_run_stopped_before_its_split_was_written_keeps_that_of_the_run_it_sta
     before, after = parts(first), parts(second)
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 20
+
+
+def test_ctrl_c_names_all_that_the_next_command_needs(photos, train, tmp_path, capsys):
+    run, moved = tmp_path / "a run", tmp_path / "new place"
+
+    def advice():
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    place = ("--data-dir", tmp_path)
+    assert train("--data", photos, "--output", run, *place, *FLAGS) == 130
+    assert advice().endswith(f" --resume '{run}' and the same --data-dir")
+    photos.rename(moved)
+    assert train("--resume", run, "--data", moved) == 130
+    assert advice().endswith(f" --resume '{run}' --data '{moved}'")
+    assert train("--resume", run, "--data", moved, "--devices=cpu") == 130
+    assert advice().endswith(" and the same --devices")
