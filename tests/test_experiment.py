@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganad_tf.errors import run_cli
-from ganad_tf.run_folder import METRICS, MODEL, SPLIT, SPLIT_TABLE
+from ganad_tf.data.load import Source
+from ganad_tf.errors import UsageError, run_cli
+from ganad_tf.experiment import run_experiment
+from ganad_tf.folder_lock import locked
+from ganad_tf.run_folder import METRICS, MODEL, SPLIT, SPLIT_TABLE, create_run
+from ganad_tf.settings.run_config import RunConfig
+from ganad_tf.training.devices import Execution
 
 ROOT = Path(__file__).parents[1]
 FLAGS = ("--image-size", "32", "--encoder", "none")
@@ -84,3 +89,37 @@ def test_ctrl_c_names_all_that_the_next_command_needs(photos, train, tmp_path, c
     assert advice().endswith(f" --resume '{run}' --data '{moved}'")
     assert train("--resume", run, "--data", moved, "--devices=cpu") == 130
     assert advice().endswith(" and the same --devices")
+
+
+@pytest.fixture
+def help_train(photos, monkeypatch):
+    """Runs worker 1 of 2; returns whether it would train."""
+    trained = []
+    monkeypatch.setattr("ganad_tf.experiment.worker_index", lambda: (1, 2))
+    monkeypatch.setattr("ganad_tf.experiment._help_train", lambda *_: trained.append(1))
+    config = RunConfig(data=str(photos), image_size=32, encoder="none")
+
+    def run(**kwargs):
+        trained.clear()
+        execution = Execution(None, "float32", False, "")
+        assert run_experiment(config, execution, Source(), "train.py", **kwargs)[1] == {}
+        return bool(trained)
+
+    return run, config
+
+
+def test_a_helping_worker_ends_where_worker_0_does(help_train, tmp_path):
+    run, config = help_train
+    folder = tmp_path / "run"
+    assert run(output=folder)
+    create_run(folder, config, overwrite=False)
+    with pytest.raises(UsageError, match="add --overwrite"):
+        run(output=folder)
+    with locked(folder):  # by worker 0, which was faster
+        assert run(output=folder)
+    assert run(resume=folder)
+    (folder / METRICS).write_text("{}")
+    assert not run(resume=folder)
+    with locked(folder), pytest.raises(UsageError, match="add --overwrite"):
+        run(output=folder)
+    assert run(output=folder, overwrite=True)
