@@ -208,7 +208,7 @@ def _splits(
             duplicates=duplicates,
             near_duplicates=copies,
             notes=(
-                *notes_on(listing, entries, is_grey, duplicates, shape),
+                *notes_on(listing, entries, is_grey, duplicates, shape, given is not None),
                 *describe_near_duplicates(copies),
                 *usable.masks.notes,
                 *notes_on_depth(usable.decoded, usable.rows),

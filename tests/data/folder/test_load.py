@@ -182,6 +182,19 @@ def test_a_split_file_repeats_a_split(own, load, save, tmp_path, caplog):
     assert "split.csv does not name 1 images" in caplog.text
 
 
+def test_notes_on_a_split_file_do_not_tell_other_causes(own, load, tmp_path):
+    write_split(load(own).folder.entries, tmp_path / "split.csv")
+    lines = (tmp_path / "split.csv").read_text().splitlines()
+    lines = [line.replace("anomaly,train", "anomaly,test") for line in lines]
+    lines = [line.replace("anomaly,validation", "anomaly,test") for line in lines]
+    left_out = [number for number, line in enumerate(lines) if "normal,train" in line][:2]
+    for number in left_out:
+        lines[number] = lines[number].replace("normal,train", "normal,unused")
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    splits = load(own, split_file=tmp_path / "split.csv")
+    assert splits.folder.notes == ("2 normal images are left out by the split file",)
+
+
 def test_a_split_file_may_be_written_by_hand(mvtec, load, tmp_path):
     lines = ["path,kind,label,part"]
     lines += [f"train/good/{n:03}.png,good,normal,train" for n in range(15)]

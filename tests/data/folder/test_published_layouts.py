@@ -131,6 +131,17 @@ def test_a_table_loads_any_other_layout(tmp_path, save, load):
     assert splits.test.masks.known.sum() == 1
 
 
+def test_rows_without_a_split_beside_others_with_one_are_told(tmp_path, save, load):
+    lines = ["path,label,split"]
+    for number in range(12):
+        save(tmp_path / f"{number}.png")
+        split = ("train", "test", "train", "")[number % 4]
+        lines.append(f"{number}.png,{'crack' if number in (5, 7) else 'normal'},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    splits = load(tmp_path / "labels.csv")
+    assert splits.folder.notes == ("3 images are without a split, unlike others, and are not used",)
+
+
 def test_a_table_without_parts_is_split(tmp_path, save, load):
     lines = ["label,path"]
     for number in range(20):
