@@ -89,6 +89,14 @@ def test_anomalies_in_mvtecs_train_are_learnt_from(mvtec, load, save):
     assert splits.validation.is_anomaly.sum() == 1
 
 
+def test_one_anomaly_in_mvtecs_train_is_learnt_from(mvtec, load, save):
+    save(mvtec / "train" / "crack" / "0.png")
+    splits = load(mvtec)
+    assert splits.protocol == "seen"
+    assert splits.n_labelled == 1
+    assert not splits.folder.unused
+
+
 def test_training_anomalies_know_their_masks(own, load, save):
     without = load(own)
     assert without.train.masks is None
