@@ -5,7 +5,6 @@ import dataclasses
 import logging
 import platform
 import resource
-import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import numpy as np
 
 from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines, score_neighbours
-from ganad_tf.command_names import command_name
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.image_statistics import describe_shift
 from ganad_tf.data.load import Source, load_splits
@@ -35,6 +33,7 @@ from ganad_tf.run_folder import (
     BEST,
     CHECKPOINT,
     CLUSTERS,
+    COMMAND,
     DETECTOR,
     HISTORY,
     METRICS,
@@ -45,11 +44,14 @@ from ganad_tf.run_folder import (
     SPLIT_TABLE,
     START,
     check_new,
+    check_new_for_helper,
     check_same_split,
     create_run,
     default_folder,
+    first_command,
     is_finished,
     remove_left_over,
+    resume_advice,
 )
 from ganad_tf.scoring import Detector, conformal_threshold, fit_detector, fit_encoder
 from ganad_tf.settings.names import NO_ENCODER
@@ -60,9 +62,6 @@ from ganad_tf.training.history import best_epoch, read_history
 from ganad_tf.training.start import describe_start, load_enlarged, load_resumed
 from ganad_tf.training.train import train
 from ganad_tf.training.workers import weights_digest
-
-# Flags about this machine. They are not kept in config.json.
-NOT_KEPT = ("--data-dir", "--idx-dir", "--devices")
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -119,6 +118,12 @@ def run_experiment(
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
     if index:
+        # What ends worker 0 must end the others; they would wait for it for ever.
+        if resume and is_finished(folder):
+            _LOGGER.info("this run is finished already")
+            return folder, {}
+        if not resume:
+            check_new_for_helper(folder, overwrite)
         _help_train(config, plan, splits, encoder, execution, (folder, resume), begin)
         return folder, {}
     if not resume:
@@ -129,20 +134,18 @@ def run_experiment(
             tracker.start(folder.resolve().name)  # first: nothing is written yet if it fails
         if not resume:
             create_run(folder, config, overwrite, begin)
+            write_json(folder / COMMAND, {"command": command})
         remove_left_over(folder)
         _LOGGER.info("run folder %s", folder)
         if is_finished(folder):
             _LOGGER.info("this run is finished already")
             return folder, read_json(folder / METRICS)
+        begun = first_command(folder) or command  # a command with --resume repeats nothing
         try:
             with tracker.following(folder) if tracker else contextlib.nullcontext():
-                return folder, _run(config, plan, splits, encoder, execution, folder, command)
+                return folder, _run(config, plan, splits, encoder, execution, folder, begun)
         except KeyboardInterrupt:
-            resume_command = f"{command_name('train')} --resume {shlex.quote(str(folder))}"
-            advice = f"stopped; go on with: {resume_command}"
-            if again := [flag for flag in NOT_KEPT if flag in command]:
-                advice += f" and the same {' '.join(again)}"
-            raise Interrupted(advice) from None
+            raise Interrupted(resume_advice(config, folder, command)) from None
 
 
 def check_promises(config: RunConfig, splits: Splits, workers: int) -> None:

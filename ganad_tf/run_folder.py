@@ -2,12 +2,14 @@
 
 import dataclasses
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ganad_tf.atomic_files import is_unfinished, read_json, remove_unfinished, write_json
+from ganad_tf.command_names import command_name
 from ganad_tf.errors import ArtefactError, GanadError, UsageError
 from ganad_tf.folder_lock import LOCK
 from ganad_tf.settings.flags import given_settings
@@ -15,7 +17,7 @@ from ganad_tf.settings.run_config import RunConfig
 
 CONFIG, PLAN = "config.json", "plan.json"
 SPLIT, SPLIT_TABLE = "split.json", "split.csv"
-START = "start.json"
+START, COMMAND = "start.json", "command.json"
 CLUSTERS, HISTORY, TENSORBOARD = "clusters.json", "history.csv", "tensorboard"
 CHECKPOINT, BEST = "checkpoint.weights.h5", "best.weights.h5"
 MODEL, DETECTOR = "model.keras", "detector"
@@ -31,6 +33,8 @@ _ALWAYS_THERE = {
 }
 
 
+# Flags about this machine. They are not kept in config.json.
+NOT_KEPT = ("--data-dir", "--idx-dir", "--devices")
 # Settings of the networks, which a run keeps that starts from an earlier one.
 _OF_NETWORKS = ("preset", "width", "discriminator_width", "refine", "image_size", "channels")
 
@@ -79,6 +83,11 @@ def create_run(
     write_json(folder / CONFIG, config.to_dict())
 
 
+def first_command(folder: Path) -> str | None:
+    """The command line that began the run; None if an earlier version did, which kept none."""
+    return read_json(folder / COMMAND)["command"] if (folder / COMMAND).is_file() else None
+
+
 def check_new(folder: Path, overwrite: bool) -> None:
     """Checks that a new run may be written to a folder.
 
@@ -92,6 +101,21 @@ def check_new(folder: Path, overwrite: bool) -> None:
         if not (overwrite and is_run):
             hint = f"add --overwrite, or use --resume {folder}" if is_run else "holds other files"
             raise UsageError(f"--output must be a new or empty folder. Received: {folder} ({hint})")
+
+
+def check_new_for_helper(folder: Path, overwrite: bool) -> None:
+    """`check_new` on a worker other than the first, which may have begun to write there already.
+
+    Worker 0 holds the folder's lock then, and cannot finish the run alone.
+
+    Raises:
+        UsageError: as `check_new`.
+    """
+    try:
+        check_new(folder, overwrite)
+    except UsageError:
+        if is_finished(folder) or not (folder / LOCK).exists():
+            raise
 
 
 def remove_left_over(folder: Path) -> None:
@@ -176,6 +200,17 @@ def resumed_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
             f"Received other ones (begun != now): {'; '.join(differences)}"
         )
     return config
+
+
+def resume_advice(config: RunConfig, folder: Path, command: str) -> str:
+    """How to go on with the run in `folder`, after Ctrl-C in the process of `command`."""
+    resume = [*command_name("train").split(), "--resume", str(folder)]
+    if config.data and config.data != load_config(folder).data:  # moved since the run was begun
+        resume += ["--data", config.data]
+    advice = f"stopped; go on with: {shlex.join(resume)}"
+    given = {word.split("=")[0] for word in shlex.split(command)}
+    again = [flag for flag in NOT_KEPT if flag in given]
+    return f"{advice} and the same {' '.join(again)}" if again else advice
 
 
 def started_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:

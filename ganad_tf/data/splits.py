@@ -23,7 +23,7 @@ class Splits:
         protocol: which anomalies are labelled; see `ganad_tf.data.fashion_mnist.protocols`. For a
             folder, `seen` if there are labelled anomalies to train on, else `none`.
         fingerprint: sha256 of the images and of the part of each image. Equal fingerprints mean
-            equal splits.
+            equal splits; of a folder, of equal files, which another version may read otherwise.
         resize: how image files of other shapes were brought to the square, `stretch` or `pad`.
         bit_depth: how many bits of 16-bit image files are in use, 8 to 16.
         max_pixels: the most pixels that an image file may have.

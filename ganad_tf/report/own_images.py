@@ -26,7 +26,7 @@ def describe_own_data(
     """Collects what the report says about the folder.
 
     Args:
-        splits: the data.
+        splits: the data; in training, the anomalies that the run learnt from.
         account: of the folder they come from.
         detector: scores the normal images of all parts.
         scores: of the test images.

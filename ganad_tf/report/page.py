@@ -27,7 +27,7 @@ _COLUMNS = (
     ("f1", "F1", True),
 )
 _AREAS = ("auroc", "average_precision", "f1")
-# More files would bury the rest of the page; split.csv and the console name them all.
+# More files would bury the rest of the page. Usable ones are all in split.csv.
 MAX_NAMED = 40
 
 

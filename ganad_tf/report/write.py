@@ -17,7 +17,7 @@ from ganad_tf.command_names import command_name
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.false_alarms import expected_alarms, is_one_of
 from ganad_tf.evaluation.test_set import OUR_MODEL, better_baselines
-from ganad_tf.plan import Plan
+from ganad_tf.plan import Plan, learnt_from
 from ganad_tf.report.figures import draw_figures
 from ganad_tf.report.own_images import describe_own_data
 from ganad_tf.report.page import write_report
@@ -43,7 +43,7 @@ class EvaluatedRun:
         detector: what was trained and fitted.
         metrics: what `metrics.json` will hold.
         scores: model name -> test scores [N]; `OUR_MODEL` is among them.
-        command: the command line that made the run.
+        command: the command line that began the run.
     """
 
     config: RunConfig
@@ -66,15 +66,16 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
             with replace_file(folder / PLOTS / f"{file}.png") as temporary:
                 figure.image.savefig(temporary, dpi=110)
     own = None
+    learnt = learnt_from(run.plan, run.splits)
     if run.splits.folder:
         own = describe_own_data(
-            run.splits,
+            learnt,
             run.splits.folder,
             run.detector,
             run.scores[OUR_MODEL],
             metrics["auroc_by_kind"],
         )
-    counts = run.splits.summary()["train"]
+    counts = learnt.summary()["train"]
     scorer = metrics["scorer"]
     data = ReportData(
         title=f"{_data_name(run.config)}: {run.splits.normal_name} against the rest",

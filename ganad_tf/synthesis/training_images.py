@@ -111,5 +111,12 @@ class TrainingImages:
 
 
 def _reduced_masks(masks: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Masks at the reduced size: anomalous where at least half of a block is."""
-    return tf.where(reduce_pixels(masks, image_size) >= 128, tf.constant(255, tf.uint8), 0)
+    """Masks at the reduced size, by the rule of `ganad_tf.data.masks.read_mask`.
+
+    A block is anomalous if at least half of it is. If none reaches half, the blocks with the
+    largest share are; otherwise a fine defect would train as an anomaly that cannot be seen.
+    """
+    shares = reduce_pixels(masks, image_size)
+    largest = tf.reduce_max(shares, axis=[1, 2, 3], keepdims=True)
+    limit = tf.clip_by_value(largest, 1, 128)  # at least 1: an empty mask stays empty
+    return tf.where(shares >= limit, tf.constant(255, tf.uint8), 0)

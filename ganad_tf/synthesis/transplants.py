@@ -25,7 +25,8 @@ def transplant(
         images: uint8 [N, S, S, C], normal ones.
         donors: uint8 [N, S, S, C], anomalies.
         masks: uint8 [N, S, S, 1], 255 where a donor is anomalous, else 0. Donors that are
-            anomalous everywhere (their mask is unknown) stay as they are.
+            anomalous everywhere (their mask is unknown) stay as they are, and so do those whose
+            defect is so fine that nothing is left of it between the pixels of its new place.
         seed: int32 [2]; the same seed gives the same transplants.
 
     Returns:
@@ -38,9 +39,11 @@ def transplant(
     pixels = tf.cast(images, tf.float32)
     pasted = tf.round(pixels + opacity * (defects - pixels))
     unknown = tf.reduce_all(masks == 255, axis=[1, 2, 3], keepdims=True)
+    # Without a defect, the normal image would be learnt as an anomaly.
+    lost = tf.reduce_all(inside == 0, axis=[1, 2, 3], keepdims=True)
     return (
-        tf.where(unknown, donors, tf.cast(pasted, tf.uint8)),
-        tf.where(unknown, masks, tf.cast(255 * inside, tf.uint8)),
+        tf.where(unknown | lost, donors, tf.cast(pasted, tf.uint8)),
+        tf.where(unknown | lost, masks, tf.cast(255 * inside, tf.uint8)),
     )
 
 

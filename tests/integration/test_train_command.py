@@ -135,6 +135,9 @@ def test_a_killed_run_resumes_to_the_same_result(run, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     assert (folder / "scores.csv").read_bytes() == (broken / "scores.csv").read_bytes()
     assert not (broken / "checkpoint.weights.h5").exists()
+    report = (broken / "report.html").read_text()
+    assert f"--normal sneaker --output {broken}" in report
+    assert "--resume" not in report
 
 
 def test_a_corrupt_checkpoint_is_named(run, tmp_path):

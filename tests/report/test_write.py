@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ganad_tf.data.folder.account import FolderAccount
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.false_alarms import expected_rate
@@ -106,6 +107,22 @@ def test_the_page_tells_what_was_learnt_decided_and_measured(folder):
     assert {path.stem for path in (folder / PLOTS).iterdir()} == {
         *("samples", "histogram", "roc", "kinds", "confusion", "mistakes", "training")
     }
+
+
+def test_anomalies_that_synthetic_ones_replaced_are_not_called_learnt_from(folder, monkeypatch):
+    received = []
+
+    def describe(splits, *_):
+        received.append(splits)
+
+    monkeypatch.setattr("ganad_tf.report.write.describe_own_data", describe)
+    run = evaluated(synthetic=1.0)
+    account = FolderAccount(folder, "own", ())
+    run = dataclasses.replace(run, splits=dataclasses.replace(run.splits, folder=account))
+    assert "10 normal and 0 labelled anomalous images" in page(folder, run)
+    (splits,) = received
+    assert not splits.train.is_anomaly.any()
+    assert splits.test is run.splits.test
 
 
 def test_every_reason_of_the_plan_is_told(folder):

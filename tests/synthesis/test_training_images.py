@@ -38,6 +38,19 @@ def test_masked_anomalies_are_pasted_into_normal_images(batch):
     np.testing.assert_array_equal(made[3], batch["anomaly"][3])
 
 
+def test_the_finest_masked_defect_stays_one_at_half_the_size():
+    normal = np.full((64, 56, 56, 1), 100, np.uint8)
+    anomaly, given = normal.copy(), np.zeros_like(normal)
+    anomaly[:, 20:22, 20:22] = 220
+    given[:, 21, 21] = 255  # a quarter of a block
+    batch = {"normal": normal, "anomaly": anomaly, "mask": given}
+    images, masks = TrainingImages(AS_THEY_ARE, image_size=28)(
+        {name: tf.constant(values) for name, values in batch.items()}, SEED
+    )
+    assert (masks.numpy() == 255).any(axis=(1, 2, 3)).all()
+    assert (images[64:] != images[:64]).numpy().any(axis=(1, 2, 3)).all()
+
+
 def test_masks_are_augmented_along_with_their_images(batch):
     raw = {"normal": batch["normal"], "anomaly": batch["normal"]}
     augmentation = Augmentation(flip=True, shift=3)

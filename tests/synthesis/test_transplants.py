@@ -69,6 +69,17 @@ def test_donors_that_may_be_anomalous_everywhere_stay_as_they_are(case):
     assert (made[8:] != donors[8:]).any(axis=(1, 2, 3)).all()
 
 
+def test_a_donor_whose_defect_would_be_lost_stays_as_it_is():
+    images, masks = np.full((64, 32, 32, 1), 50, np.uint8), np.zeros((64, 32, 32, 1), np.uint8)
+    masks[:, 12, 20] = 255
+    donors = np.where(masks > 0, np.uint8(220), np.uint8(80))
+    made, place = run((images, donors, masks))
+    assert (place == 255).any(axis=(1, 2, 3)).all()
+    kept = (made == donors).all(axis=(1, 2, 3))
+    assert 0 < kept.sum() < 64  # others were pasted
+    np.testing.assert_array_equal(place[kept], masks[kept])
+
+
 def test_the_seed_decides(case):
     made, place = run(case)
     again, place_again = run(case)

@@ -52,7 +52,8 @@ class DecodedImages:
         pixel_digests: str [M], equal for equal pixels, such as one image saved in two formats.
         is_grey: bool [M], whether red, green and blue are equal in every pixel.
         readings: str [M], how a file is read otherwise than by earlier versions: `turned` by its
-            EXIF data, in `deep colours`, by a `bit depth` below 16. Empty for others.
+            EXIF data, in `deep colours`, by a `bit depth` below 16. Empty for others, and for
+            large JPEG files, which earlier versions decoded at their full size.
         spans: int [M], how many of the 256 grey levels lie between the darkest and the brightest
             pixel; 0 for 8-bit files.
         file_statistics: float64 [M, 3]; see `ganad_tf.data.image_statistics.measure_file`.

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +36,18 @@ def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[
     """Checks that there are normal images in each folder in which the layout needs some.
 
     Raises:
-        DataError: if one of these folders has none.
+        DataError: if one of these folders has none, or a table has a split without test images.
     """
     name = listing.normal_name
     needed = {"": "normal/"} if listing.layout == OWN else {}
     if listing.layout not in (OWN, "CSV", "VisA") or listing.is_split:
         needed = {"train": f"train/{name}/", "test": f"test/{name}/"}
+    elif n_split := sum(image.official != "" for image in images):
+        # Drawn parts would test with images that are marked as training images.
+        raise DataError(
+            f"{listing.source}: expected images with the split test beside the others, or no split "
+            f"at all. Received: {n_split} images with a split, none of them test{_broken(bad)}"
+        )
     for official, where in needed.items():
         if not any(i.official == official and not i.is_anomaly for i in images):
             raise DataError(
@@ -162,6 +168,7 @@ def notes_on(
     is_grey: np.ndarray,
     duplicates: Sequence[Sequence[str]],
     shape: Sequence[int],
+    is_given: bool = False,
 ) -> tuple[str, ...]:
     """Sentences about the data that the user should know before trusting a result.
 
@@ -171,6 +178,7 @@ def notes_on(
         is_grey: bool [N], whether each of them is grey.
         duplicates: groups of paths whose images have equal pixels.
         shape: (S, S, C) of the decoded images.
+        is_given: whether a split file gives the parts.
     """
     notes = notes_on_unused(listing)
     if shape[-1] == 3 and is_grey.any():
@@ -192,19 +200,34 @@ def notes_on(
     counts = Counter((entry.part, entry.is_anomaly) for entry in entries)
     if not counts["test", True]:
         notes.append("there is no anomaly to test with: only false alarms can be measured")
-    elif not listing.is_split and not counts["train", True] + counts["unused", True]:
+    elif not (is_given or listing.is_split) and not counts["train", True] + counts["unused", True]:
         notes.append(
             f"no anomaly is used for training: all {counts['test', True]} are needed for testing"
         )
-    if counts["unused", False]:
-        notes.append(
-            f"{counts['unused', False]} training images are also in the test part and are not used"
+    return (*notes, *_notes_on_parts(listing, entries, is_given))
+
+
+def _notes_on_parts(
+    listing: Listing, entries: Sequence[SplitEntry], is_given: bool
+) -> Iterator[str]:
+    """Why usable images are in no part; the arguments are those of `notes_on`."""
+    unused = [entry for entry in entries if entry.part == "unused"]
+    if listing.is_split and not is_given:
+        official = {image.path: image.official for image in listing.images}
+        known = [entry for entry in unused if official[entry.path]]
+        if len(known) < len(unused):
+            count = len(unused) - len(known)
+            yield f"{count} images are without a split, unlike others, and are not used"
+        unused = known
+    anomalies = sum(entry.is_anomaly for entry in unused)
+    if normal := len(unused) - anomalies:
+        yield (
+            f"{normal} normal images are left out by the split file"
+            if is_given
+            else f"{normal} training images are also in the test part and are not used"
         )
-    if counts["unused", True]:
-        notes.append(
-            f"{counts['unused', True]} anomalies are used neither for training nor for testing"
-        )
-    return tuple(notes)
+    if anomalies:
+        yield f"{anomalies} anomalies are used neither for training nor for testing"
 
 
 def notes_on_depth(decoded: DecodedImages, rows: np.ndarray) -> tuple[str, ...]:

@@ -156,7 +156,9 @@ def _draw(listing: Listing, usable: Usable, options: FolderOptions) -> np.ndarra
         parts[free] = part
     if not (parts == "validation").any():
         free = np.flatnonzero(parts == "train")
-        parts[free] = draw_parts(kinds[free], digests[free], held_out, 0, seed)
+        drawn = draw_parts(kinds[free], digests[free], held_out, 0, seed)
+        # A single anomaly is not enough for both parts; it is learnt from.
+        parts[free] = np.where(drawn == "unused", "train", drawn)
     return parts
 
 
@@ -208,7 +210,7 @@ def _splits(
             duplicates=duplicates,
             near_duplicates=copies,
             notes=(
-                *notes_on(listing, entries, is_grey, duplicates, shape),
+                *notes_on(listing, entries, is_grey, duplicates, shape, given is not None),
                 *describe_near_duplicates(copies),
                 *usable.masks.notes,
                 *notes_on_depth(usable.decoded, usable.rows),

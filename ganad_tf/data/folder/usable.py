@@ -53,10 +53,13 @@ def fingerprint(
     """sha256 of the contents, kinds and parts of the images, and of the masks that are trained on.
 
     It must stay what it was in earlier versions, so that their runs can be resumed and exported.
-    Hence the default of `resize` and the usual way to read a file are not part of it.
+    Hence the default of `resize` and the usual way to read a file are not part of it. Nor is that
+    large JPEG files are decoded smaller than by earlier versions: a run that one of them began and
+    this one resumes has other pixels under the same fingerprint.
     """
     changed = [resize] if resize != "stretch" else []
-    # Files that earlier versions read otherwise; the ordinary ones are read as before.
+    # Files that earlier versions read otherwise; but for large JPEG files, the others are read as
+    # before.
     parts = {entry.path: entry.part for entry in entries}
     used = [parts[image.path] != "unused" for image in usable.images]
     readings = {str(reading) for reading in usable.decoded.readings[usable.rows[used]] if reading}

@@ -89,6 +89,14 @@ def test_anomalies_in_mvtecs_train_are_learnt_from(mvtec, load, save):
     assert splits.validation.is_anomaly.sum() == 1
 
 
+def test_one_anomaly_in_mvtecs_train_is_learnt_from(mvtec, load, save):
+    save(mvtec / "train" / "crack" / "0.png")
+    splits = load(mvtec)
+    assert splits.protocol == "seen"
+    assert splits.n_labelled == 1
+    assert not splits.folder.unused
+
+
 def test_training_anomalies_know_their_masks(own, load, save):
     without = load(own)
     assert without.train.masks is None
@@ -180,6 +188,19 @@ def test_a_split_file_repeats_a_split(own, load, save, tmp_path, caplog):
     assert again.folder.entries == first.folder.entries
     assert again.fingerprint == first.fingerprint
     assert "split.csv does not name 1 images" in caplog.text
+
+
+def test_notes_on_a_split_file_do_not_tell_other_causes(own, load, tmp_path):
+    write_split(load(own).folder.entries, tmp_path / "split.csv")
+    lines = (tmp_path / "split.csv").read_text().splitlines()
+    lines = [line.replace("anomaly,train", "anomaly,test") for line in lines]
+    lines = [line.replace("anomaly,validation", "anomaly,test") for line in lines]
+    left_out = [number for number, line in enumerate(lines) if "normal,train" in line][:2]
+    for number in left_out:
+        lines[number] = lines[number].replace("normal,train", "normal,unused")
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    splits = load(own, split_file=tmp_path / "split.csv")
+    assert splits.folder.notes == ("2 normal images are left out by the split file",)
 
 
 def test_a_split_file_may_be_written_by_hand(mvtec, load, tmp_path):

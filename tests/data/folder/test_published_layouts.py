@@ -131,6 +131,17 @@ def test_a_table_loads_any_other_layout(tmp_path, save, load):
     assert splits.test.masks.known.sum() == 1
 
 
+def test_rows_without_a_split_beside_others_with_one_are_told(tmp_path, save, load):
+    lines = ["path,label,split"]
+    for number in range(12):
+        save(tmp_path / f"{number}.png")
+        split = ("train", "test", "train", "")[number % 4]
+        lines.append(f"{number}.png,{'crack' if number in (5, 7) else 'normal'},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    splits = load(tmp_path / "labels.csv")
+    assert splits.folder.notes == ("3 images are without a split, unlike others, and are not used",)
+
+
 def test_a_table_without_parts_is_split(tmp_path, save, load):
     lines = ["label,path"]
     for number in range(20):
@@ -140,6 +151,19 @@ def test_a_table_without_parts_is_split(tmp_path, save, load):
     found = counts(load(tmp_path / "labels.csv"))
     assert sum(normal for normal, _ in found.values()) == 15
     assert sum(anomaly for _, anomaly in found.values()) == 5
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_table_whose_split_has_no_test_is_refused(tmp_path, save, load, split):
+    lines = ["path,label,split"]
+    for number in range(20):
+        save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,normal,{split if number < 12 else ''}")
+    lines.append("gone.png,normal,test")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    message = "labels.csv: expected images with the split test .*12 images with a split, none"
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "labels.csv", skip_bad=True)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@
     photos/2.png,scratch,test,masks/2.png
 
 Paths are relative to the file's folder. The label is normal, or the name of a kind of anomaly;
-0 and 1 will do as well. Without a split, the parts are drawn.
+0 and 1 will do as well. Without a split, the parts are drawn; a split needs rows
+marked test.
 """
 
 import csv
