@@ -177,8 +177,8 @@ def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> 
     The distance of the encoder's features always counts, and so does the direction to the labelled
     anomalies, the more of them there are. What else counts follows from the tests: for objects,
     the compared components that see them; for textures, fine details and the generator's recipe. A
-    generator that was trained on anomalies of whole images counts everywhere, instead of the
-    compared components. Where labelled anomalies of every kind are known, what has learnt from them
+    generator that was trained on anomalies of whole images counts instead of the compared
+    components, unless pixels miss a destroyed layout. Where labelled anomalies of every kind are known, what has learnt from them
     counts most.
 
     Args:
@@ -199,7 +199,10 @@ def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> 
     if plan.one_kind_known:
         shares[LABEL_DIRECTION] *= DIRECTION_TO_ONE_KIND
     shares[ENCODER_DETAILS] = DETAILS_ON_TEXTURES * texture
-    generator = GENERATOR_ON_TEXTURES * texture if plan.learns_masks else GENERATOR_ON_WHOLE_IMAGES
+    if plan.learns_masks:
+        generator = GENERATOR_ON_TEXTURES * texture
+    else:  # what it measures rests on pixels
+        generator = GENERATOR_ON_WHOLE_IMAGES * (aurocs[PIXELS] >= best - TOLERANCE)
     for name, part in RECIPES[plan.generator_recipe].items():
         shares[name] = shares.get(name, 0.0) + generator * part
     return {name: part for name, part in shares.items() if part}

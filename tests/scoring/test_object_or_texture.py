@@ -54,6 +54,13 @@ def test_a_generator_trained_on_whole_images_counts_on_objects_too():
     }
 
 
+def test_a_generator_trained_on_whole_images_does_not_count_where_pixels_see_nothing():
+    """As on Fashion-MNIST class 5."""
+    plan = Plan(generator_recipe="novelty")
+    aurocs = {**SMALL_OBJECTS, "pixels": 0.8}
+    assert pretrained_shares(plan, SHARES["objects"], aurocs) == {"encoder_features": 1.0}
+
+
 @pytest.mark.parametrize(("labels", "share"), [(0, None), (1, 1 / 2), (10, 10 / 11)])
 def test_the_direction_counts_more_with_more_labels(labels, share):
     assert shares(OBJECTS, labels).get("label_direction") == share
