@@ -178,8 +178,8 @@ def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> 
     anomalies, the more of them there are. What else counts follows from the tests: for objects,
     the compared components that see them; for textures, fine details and the generator's recipe. A
     generator that was trained on anomalies of whole images counts instead of the compared
-    components, unless pixels miss a destroyed layout. Where labelled anomalies of every kind are known, what has learnt from them
-    counts most.
+    components, unless pixels miss a destroyed layout. Where labelled anomalies of every kind are
+    known, what has learnt from them counts most.
 
     Args:
         plan: of the run.
