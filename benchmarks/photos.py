@@ -3,8 +3,8 @@
     pip install -e '.[benchmarks]'
     python -m benchmarks.photos RUN [RUN ...]
 
-RUN is the folder of an exported run. The photos are JPEG files in colour, cut from scikit-image's
-CC0 pictures, which are mirrored to fill large ones. The rival does what most people write first:
+RUN is the folder of an exported run. The photos are JPEG files in colour: parts of scikit-image's
+CC0 pictures, enlarged, with the noise of a camera. The rival does what most people write first:
 it opens, converts and scales one file after the other, and calls a session with default settings.
 Both score the same files, in turns, in one process. The rival decodes every file in full, so that
 scores differ a little; how much is kept as a share of their spread. What is kept:
@@ -28,9 +28,10 @@ from ganad_tf.errors import ArtefactError, DataError, run_cli
 from ganad_tf.run_folder import load_config
 
 # As many different photos; further ones are links to them.
-DIFFERENT = 60
+DIFFERENT = 20
 MODEL = "model.onnx"
-QUALITY = 90
+# Grey levels, and the quality of the JPEG files.
+NOISE, QUALITY = 3.0, 90
 # Of two scores of one photo, in standard deviations of the scores of all photos.
 TOLERANCE = 0.2
 
@@ -47,13 +48,15 @@ def write_photos(folder: Path, side: int, count: int) -> list[Path]:
         if number >= DIFFERENT:
             os.link(paths[number % DIFFERENT], path)
             continue
-        picture = pictures[number % len(pictures)]
-        reach = -(-side // len(picture)) * len(picture)
-        large = np.pad(picture, ((0, reach), (0, reach)), mode="symmetric")
-        top, left = rng.integers(0, len(large) - side + 1, 2)
-        grey = large[top : top + side, left : left + side].astype(np.float64)
-        tint = rng.uniform(0.7, 1.0, 3)
-        Image.fromarray((grey[..., None] * tint).astype(np.uint8)).save(path, quality=QUALITY)
+        picture = Image.fromarray(pictures[number % len(pictures)])
+        part = picture.width // 2
+        left, top = (int(corner) for corner in rng.integers(0, picture.width - part + 1, 2))
+        box = (left, top, left + part, top + part)
+        grey = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC, box), np.float32)
+        noise = rng.standard_normal((side, side, 3), np.float32) * NOISE
+        colours = grey[..., None] * rng.uniform(0.7, 1.0, 3).astype(np.float32) + noise
+        pixels = np.clip(colours, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path, quality=QUALITY)
     return paths
 
 
