@@ -79,8 +79,9 @@ LITTER = (
 )
 RESIZE_MODES = ("stretch", "pad")
 BIT_DEPTHS = (8, 10, 12, 14, 16)
-# JPEG files can be decoded at an eighth, a quarter or half of their size. With twice the model's
-# sides left, pixels of photos change by 0.1 to 1.0 grey levels in the mean, 99 % by at most 4.
+# JPEG files can be decoded at an eighth, a quarter or half of their size. With just twice the
+# model's sides left, pixels of ten pictures of scikit-image changed by 0.1 to 1.8 grey levels in
+# the mean, 99 % by at most 7.
 JPEG_FACTORS, JPEG_ROOM, JPEG_FORMATS = (8, 4, 2), 2, ("JPEG", "MPO")
 ORIENTATION = 0x112  # the EXIF tag
 # Of 16-bit colours Pillow keeps the upper bytes. Read in the other byte order, it keeps the lower.
