@@ -112,11 +112,17 @@ def _own_row(name: str, cells: list[dict | None]) -> str:
     return f"| {name} | {' | '.join(texts)} | {mean('training_seconds') / 60:.1f} min |"
 
 
-def real_table() -> str:
-    """The results of benchmarks.real_defects that are kept, beside published figures."""
+def elpv_aurocs() -> dict[tuple[str, str], list[float]]:
+    """(setting, method) -> AUROC of each split that is kept."""
     aurocs: dict[tuple[str, str], list[float]] = {}
     for cell in all_kept("elpv/*"):
         aurocs.setdefault((cell["setting"], cell["method"]), []).append(cell["auroc"])
+    return aurocs
+
+
+def real_table() -> str:
+    """The results of benchmarks.real_defects that are kept, beside published figures."""
+    aurocs = elpv_aurocs()
     rows = [
         f"| test AUROC | {' | '.join(SETTING_NAMES[one] for one in ELPV_SETTINGS)} |",
         f"|---|{'---|' * len(ELPV_SETTINGS)}",

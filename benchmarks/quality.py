@@ -21,8 +21,6 @@ import argparse
 import dataclasses
 import itertools
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -32,6 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.commands import run_command
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.baselines.autoencoder import autoencoder_errors
@@ -209,9 +208,7 @@ def _run_ganad(config: RunConfig, source: Source, extra: list[str]) -> dict:
         flags += ["--idx-dir", source.idx_dir] if source.idx_dir else []
         flags += extra
         folder = Path(name) / "run"
-        command = [sys.executable, "train.py", "--output", folder, *flags]
-        root = Path(__file__).parents[1]
-        subprocess.run([str(part) for part in command], cwd=root, check=True, stdout=sys.stderr)
+        run_command(Path(name) / "cache", "train.py", "--output", folder, *flags)
         metrics, used = read_json(folder / METRICS), read_json(folder / CONFIG)
     kept = ("auroc", "auroc_by_kind", "scorer", "training_seconds", "fingerprint")
     return {**{name: metrics[name] for name in kept}, "config": used}

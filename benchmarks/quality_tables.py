@@ -3,7 +3,6 @@
 python -m benchmarks.quality_tables
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from benchmarks.quality import (
     UNLABELLED,
     UNSEEN_SHARES,
 )
-from benchmarks.results_file import RESULTS
+from benchmarks.results_file import RESULTS, all_kept
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.errors import DataError, run_cli
 
@@ -52,8 +51,7 @@ def load_cells() -> Cells:
         DataError: if there is none.
     """
     cells: Cells = defaultdict(lambda: defaultdict(dict))
-    for path in sorted((RESULTS / "quality").glob("*.json")):
-        cell = json.loads(path.read_text())
+    for cell in all_kept("quality/*"):
         cells[cell["protocol"], cell["method"]][cell["normal"]][cell["seed"]] = cell
     if not cells:
         raise DataError(f"{RESULTS / 'quality'}: expected kept cells. Received: none")
@@ -272,11 +270,8 @@ def _pairs_section(cells: Cells) -> list[str]:
 
 def _pairs(protocol: str, method: str) -> dict[tuple[int, int], float]:
     """(normal, labelled class) -> AUROC of seed 0."""
-    found = {}
-    for path in sorted((RESULTS / "pairs").glob(f"{protocol}-?-?-{method}-seed0.json")):
-        cell = json.loads(path.read_text())
-        found[cell["normal"], cell["pair"]] = cell["auroc"]
-    return found
+    cells = all_kept(f"pairs/{protocol}-?-?-{method}-seed0")
+    return {(cell["normal"], cell["pair"]): cell["auroc"] for cell in cells}
 
 
 def _spread_section(cells: Cells) -> list[str]:

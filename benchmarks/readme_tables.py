@@ -4,10 +4,11 @@ import dataclasses
 import shlex
 from collections.abc import Mapping
 
+from benchmarks.own_images_tables import SETTING_NAMES, elpv_aurocs
 from benchmarks.published import ELPV, ELPV_SETTINGS, FASHION_MNIST
 from benchmarks.quality import IMAGENET
 from benchmarks.quality_tables import LABELLED, Cells, aurocs, load_cells, mean_auroc
-from benchmarks.results_file import all_kept, kept
+from benchmarks.results_file import kept
 from benchmarks.texture_data import TEXTURES
 
 BASELINES = {
@@ -24,7 +25,7 @@ ELPV_BASELINES = {
     "fine-tuned": "the same encoder, fine-tuned on the labels",
     "pixel-neighbours": "3 nearest neighbours on pixels",
 }
-LABELS = {"none": "no label", "one": "1 label", "ten": "10 labels"}
+LABELS = {setting: SETTING_NAMES[setting] for setting in ("none", "one", "ten")}
 DEFECTS = {
     "0": "no labelled defect",
     "20": "20 labelled defects",
@@ -190,10 +191,7 @@ def _quoted(text: str) -> list[Figure]:
 
 def _solar() -> dict[tuple[str, str], Figure]:
     """(setting, method) -> mean over the splits that are kept."""
-    aurocs: dict[tuple[str, str], list[float]] = {}
-    for cell in all_kept("elpv/*"):
-        aurocs.setdefault((cell["setting"], cell["method"]), []).append(cell["auroc"])
-    means = {key: sum(values) / len(values) for key, values in aurocs.items()}
+    means = {key: sum(values) / len(values) for key, values in elpv_aurocs().items()}
     return {key: Figure(mean, f"{mean:.3f}") for key, mean in means.items()}
 
 

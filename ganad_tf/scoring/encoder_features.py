@@ -130,10 +130,7 @@ class EncoderFeatures:
         maps = self.maps(images)
         direction = self.direction if LABEL_DIRECTION in wanted else None
         if ENCODER_FEATURES in wanted or (direction and direction.of_whole):
-            whole = maps
-            if self.whole_size != self.image_size:
-                whole = self.encoder.feature_maps(to_encoder(images, self.whole_size))
-            pooled = pooled_features(whole)
+            pooled = pooled_features(self.whole_maps(images, maps))
         if ENCODER_FEATURES in wanted:
             values[ENCODER_FEATURES] = self.image_distance(pooled)
         if ENCODER_PATCHES in wanted:
@@ -158,6 +155,12 @@ class EncoderFeatures:
     def maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """The encoder's maps of uint8 images [N, h, w, C]."""
         return self.encoder.feature_maps(to_encoder(images, self.image_size))
+
+    def whole_maps(self, images: tf.Tensor, maps: list[tf.Tensor] | None = None) -> list[tf.Tensor]:
+        """The same at the size for whole images; `maps`, if given, where both sizes are equal."""
+        if maps is not None and self.whole_size == self.image_size:
+            return maps
+        return self.encoder.feature_maps(to_encoder(images, self.whole_size))
 
     def image_distance(self, pooled: tf.Tensor) -> tf.Tensor:
         """Mahalanobis distance of each image, float32 [N], of `pooled_features`."""

@@ -149,8 +149,7 @@ def fit_direction(
     def features(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         if not of_whole:
             return {"features": direction_features(encoder.maps(batch))}
-        whole = encoder.encoder.feature_maps(to_encoder(batch, encoder.whole_size))
-        return {"features": pooled_features(whole)}
+        return {"features": pooled_features(encoder.whole_maps(batch))}
 
     found = [
         map_batches(features, some, which, BATCH)["features"]

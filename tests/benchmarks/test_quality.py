@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import quality_tables
+from benchmarks import quality_tables, results_file
 from benchmarks.quality import ABLATIONS, PAIR_EPOCHS, Cell, _changes, all_pairs
 from ganad_tf.errors import DataError
 
@@ -38,6 +38,7 @@ def test_an_ablation_leaves_out_one_loss_and_the_abc_autoencoder_all_but_two():
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
     monkeypatch.setattr(quality_tables, "RESULTS", tmp_path)
     monkeypatch.setattr(quality_tables, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(quality_tables, "PLOTS", tmp_path / "plots")
