@@ -3,6 +3,7 @@
 python -m benchmarks.quality_tables
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.published import ALL_PAIRS, FASHION_MNIST
+from benchmarks.pair_tables import pairs_section
+from benchmarks.published import FASHION_MNIST
 from benchmarks.quality import (
     ABLATION_EPOCHS,
     ABLATIONS,
@@ -18,10 +20,8 @@ from benchmarks.quality import (
     IMAGENET,
     METHODS,
     MIXTURES,
-    PAIR_EPOCHS,
     PROTOCOLS,
     UNLABELLED,
-    UNSEEN_SHARES,
 )
 from benchmarks.results_file import RESULTS, all_kept
 from ganad_tf.atomic_files import replace_file
@@ -200,7 +200,7 @@ def write() -> None:
         "images, with the tolerance that was there. Seed 0 unless stated otherwise.",
         summary_table(cells),
         *_protocol_sections(cells),
-        *_pairs_section(cells),
+        *pairs_section(functools.partial(aurocs, cells)),
         *_spread_section(cells),
         "## Time on this machine",
         "Other work was running beside some of the cells.",
@@ -227,51 +227,6 @@ def _protocol_sections(cells: Cells) -> list[str]:
                 f"(../benchmarks/plots/{protocol}.png)",
             ]
     return parts
-
-
-def _pairs_section(cells: Cells) -> list[str]:
-    """All pairs of a normal and a labelled class; empty if none was run."""
-    rows = []
-    for protocol, share in UNSEEN_SHARES.items():
-        for method in METHODS:
-            pairs = _pairs(protocol, method)
-            if not pairs:
-                continue
-            values, which = list(pairs.values()), f"{len(pairs)} of 90"
-            spread = f"{np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-            nexts = [pair for pair in pairs if pair[1] == (pair[0] + 1) % 10]
-            long = aurocs(cells, protocol, method)
-            both = [pair for pair in nexts if pair[0] in long]
-            compared = (
-                f"{np.mean([pairs[pair] for pair in both]):.4f}, "
-                f"{np.mean([long[pair[0]] for pair in both]):.4f} ({len(both)})"
-                if both
-                else ""
-            )
-            rows.append(
-                f"| {share:.0%} | {method} | {which} | {np.mean(values):.4f} | {spread} "
-                f"| {compared} | {ALL_PAIRS[protocol]} |"
-            )
-    if not rows:
-        return []
-    head = [
-        "| labelled | method | pairs | mean | deviation over pairs "
-        "| same pairs: short, full training (how many) | published, over 90 pairs |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    return [
-        "## All pairs of a normal and a labelled class",
-        f"Means over pairs, after {PAIR_EPOCHS} epochs instead of {EPOCHS['unseen']}, which is how "
-        "published figures are given. The pairs with the next class as the labelled one were run "
-        "for both; the last but one column shows what the shorter training costs there.",
-        "\n".join([*head, *rows]),
-    ]
-
-
-def _pairs(protocol: str, method: str) -> dict[tuple[int, int], float]:
-    """(normal, labelled class) -> AUROC of seed 0."""
-    cells = all_kept(f"pairs/{protocol}-?-?-{method}-seed0")
-    return {(cell["normal"], cell["pair"]): cell["auroc"] for cell in cells}
 
 
 def _spread_section(cells: Cells) -> list[str]:

@@ -49,10 +49,10 @@ def kept(tmp_path, monkeypatch):
     return tmp_path
 
 
-def keep(folder, method, normal, seed, auroc):
-    cell = {"protocol": "none", "method": method, "normal": normal, "auroc": auroc}
+def keep(folder, method, normal, seed, auroc, protocol="none"):
+    cell = {"protocol": protocol, "method": method, "normal": normal, "auroc": auroc}
     cell |= {"seed": seed, "seconds": 90.0, "training_seconds": 60.0, "config": {"epochs": 10}}
-    (folder / "quality" / f"{method}-{normal}-{seed}.json").write_text(json.dumps(cell))
+    (folder / "quality" / f"{protocol}-{method}-{normal}-{seed}.json").write_text(json.dumps(cell))
 
 
 def test_the_page_holds_means_of_whole_rows_only(kept):
@@ -69,17 +69,36 @@ def test_the_page_holds_means_of_whole_rows_only(kept):
     assert (kept / "plots" / "none.png").stat().st_size > 1000
 
 
-def test_all_pairs_have_a_table_of_their_own(kept):
+def keep_pair(folder, method, normal, known, auroc):
+    (folder / "pairs").mkdir(exist_ok=True)
+    path = folder / "pairs" / f"unseen-{normal}-{known}-{method}-seed0.json"
+    path.write_text(json.dumps({"normal": normal, "pair": known, "auroc": auroc}))
+
+
+def test_all_pairs_are_compared_on_the_same_pairs(kept):
     for normal in range(10):
-        keep(kept, "ganad", normal, 0, 0.9)
-    (kept / "pairs").mkdir()
-    for known, auroc in ((1, 0.95), (2, 0.93)):
-        cell = {"normal": 0, "pair": known, "auroc": auroc}
-        path = kept / "pairs" / f"unseen-0-{known}-ganad-seed0.json"
-        path.write_text(json.dumps(cell))
+        keep(kept, "knn", normal, 0, 0.5 + normal / 100)
+    keep_pair(kept, "ganad", 0, 1, 0.95)
+    keep_pair(kept, "ganad", 0, 2, 0.93)
+    keep_pair(kept, "cnn", 0, 2, 0.75)
     quality_tables.write()
     page = (kept / "page.md").read_text()
-    assert "| 5% | ganad | 2 of 90 | 0.9400 | 0.0141 |  | Deep SAD" in page
+    assert "| 5% | ganad | 2 of 90 | 0.9400 | 0.0141 | 0.9300 (1) | Deep SAD" in page
+    assert "| 5% | cnn | 1 of 90 | 0.7500 |  | 0.7500 (1) | Deep SAD" in page
+    # Neighbours ignore labels: each normal class counts nine times.
+    assert "| 5% | knn | labels ignored | 0.5450 |" in page
+    assert "| 0.5000 (1) |" in page
+
+
+def test_shorter_training_is_compared_on_the_pairs_that_have_both(kept):
+    for normal, auroc in ((0, 0.94), (1, 0.90)):
+        keep(kept, "ganad", normal, 0, auroc, protocol="unseen")
+    keep_pair(kept, "ganad", 0, 1, 0.95)
+    keep_pair(kept, "ganad", 0, 2, 0.10)  # was run once only
+    keep_pair(kept, "ganad", 1, 2, 0.88)
+    quality_tables.write()
+    line = "| 5% | ganad | 2 | 0.9150 | 0.9200 | 0.0200 (class 1) |"
+    assert line in (kept / "page.md").read_text()
 
 
 def test_the_summary_marks_the_best_and_compares_on_the_same_classes(kept):
