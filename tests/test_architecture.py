@@ -27,8 +27,8 @@ LAYERS = (
     ("ganad_tf.baselines",),
     ("ganad_tf.evaluation", "ganad_tf.training"),
     ("ganad_tf.scoring",),
-    ("ganad_tf.calibration",),
     ("ganad_tf.plan", "ganad_tf.tracking"),
+    ("ganad_tf.calibration",),
     ("ganad_tf.data", "ganad_tf.synthesis", "ganad_tf.run_folder"),
     ("ganad_tf.settings",),
     (

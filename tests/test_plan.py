@@ -20,6 +20,12 @@ class Counted:
     n_labelled: int = 0
     n_masked: int = 0
     image_shape: tuple[int, int, int] = (128, 128, 1)
+    held_out: int = 100
+
+    @property
+    def validation(self) -> LabelledImages:
+        images = np.zeros((self.held_out, 2, 2, 1), np.uint8)
+        return LabelledImages(images, np.zeros(self.held_out, int), ("normal",), frozenset({0}))
 
 
 def plan(config: RunConfig, protocol: str = "seen", labelled: int = 0, masked: int = 0) -> Plan:
@@ -53,6 +59,15 @@ def test_the_recipe_of_the_generator_follows_from_what_is_learnt():
     assert plan(whole, "none").generator_recipe == "novelty"
     headless = RunConfig(loss_weights=LossWeights(feature_abc=0.0))
     assert plan(headless, "few", labelled=60).generator_recipe == "novelty"
+
+
+def test_a_rate_is_promised_where_one_kind_of_several_is_known():
+    assert plan(FASHION, "few", labelled=60).max_false_alarms is None
+    assert plan(FASHION, "unseen", labelled=60).max_false_alarms == 0.05
+    few = make_plan(FASHION, Counted("unseen", 60, held_out=9))
+    assert few.max_false_alarms == pytest.approx(0.1, rel=0.01)
+    asked = RunConfig(max_false_alarms=0.2)
+    assert plan(asked, "unseen", labelled=60).max_false_alarms == 0.2
 
 
 def test_masks_are_learnt_only_from_anomalies_that_are_learnt_from():

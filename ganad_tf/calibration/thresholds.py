@@ -95,7 +95,7 @@ def choose_threshold(
     if max_false_alarms is None and np.count_nonzero(is_anomaly) >= MIN_ANOMALIES:
         return Threshold(best_f1_threshold(scores, is_anomaly), "best F1 on validation")
     normal_scores = scores[~is_anomaly]
-    rate = _rate(len(normal_scores), max_false_alarms)
+    rate = max_false_alarms or default_rate(len(normal_scores))
     value = conformal_threshold(normal_scores, rate)
     return Threshold(value, f"at most {rate:.2%} false alarms (conformal)")
 
@@ -117,14 +117,14 @@ def choose_pixel_threshold(
     Raises:
         UsageError: if there are too few images to promise the share.
     """
-    rate = _rate(len(normal_peaks), max_false_alarms)
+    rate = max_false_alarms or default_rate(len(normal_peaks))
     value = conformal_threshold(normal_peaks, rate)
     return Threshold(value, f"at most {rate:.2%} of normal images have a marked pixel (conformal)")
 
 
-def _rate(n_normal: int, asked: float | None) -> float:
-    """The rate that is promised to images like `n_normal` held-out ones."""
-    return asked or max(DEFAULT_FALSE_ALARMS, lowest_rate(n_normal))
+def default_rate(n_normal: int) -> float:
+    """The rate that is promised, by `n_normal` held-out images, where none is asked for."""
+    return max(DEFAULT_FALSE_ALARMS, lowest_rate(n_normal))
 
 
 def lowest_rate(n_normal: int) -> float:

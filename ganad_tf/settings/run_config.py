@@ -251,8 +251,8 @@ class RunConfig:
         None,
         "scoring",
         "set the threshold for at most this share of false alarms among normal images (default: "
-        "the threshold of best F1 on validation; with fewer than 20 anomalies there, 0.05 or the "
-        "lowest rate that so few normal images can promise)",
+        "the threshold of best F1 on validation; under unseen, or with fewer than 20 anomalies "
+        "there, 0.05 or the lowest rate that so few normal images can promise)",
         minimum=1e-6,
         maximum=0.999,
     )
