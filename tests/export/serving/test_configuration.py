@@ -22,6 +22,12 @@ def test_the_model_configuration_is_read_by_the_servers_own_schema():
     assert dict(config.version_labels) == {"stable": 1}
 
 
+def test_a_server_whose_configuration_has_labels_starts_before_versions_are_loaded():
+    assert "version_labels" in (FOLDER / "models.config").read_text()
+    compose = (FOLDER / "docker-compose.yml").read_text()
+    assert "- --allow_version_labels_for_unavailable_models=true\n" in compose
+
+
 def test_warm_up_covers_the_batch_sizes_that_the_server_uses():
     text = (FOLDER / "batching.config").read_text()
     sizes = tuple(map(int, re.findall(r"^allowed_batch_sizes: (\d+)", text, re.MULTILINE)))
