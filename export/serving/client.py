@@ -200,8 +200,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the flags."""
     parser.description = "Scores images with a model on TensorFlow Serving, one JSON line each."
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
-    parser.add_argument("--server", default="127.0.0.1:8500", help="(default: 127.0.0.1:8500)")
-    parser.add_argument("--rest", action="store_true", help="REST instead of gRPC (port 8501)")
+    parser.add_argument(
+        "--server",
+        metavar="HOST:PORT",
+        help="(default: port 8500 of this machine, or 8501 with --rest)",
+    )
+    parser.add_argument("--rest", action="store_true", help="REST instead of gRPC")
     parser.add_argument("--model", default="ganad", help="its name there (default: ganad)")
     parser.add_argument("--label", help="version label, such as stable (default: newest)")
     parser.add_argument("--threshold", type=float, help="decide by this instead of the model's")
@@ -236,11 +240,10 @@ def main(
     parser = argparse.ArgumentParser(prog=prog, allow_abbrev=False)
     configure(parser)
     flags = parser.parse_args(arguments)
-    if flags.batch_size < 1 or flags.concurrency < 1:
-        parser.error(
-            "--batch-size and --concurrency must be at least 1. "
-            f"Received: {flags.batch_size} and {flags.concurrency}"
-        )
+    for name in ("batch_size", "concurrency", "max_pixels"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1. Received: {value}")
     for stream in (sys.stdout, sys.stderr):
         # A file name of any bytes must not stop the run.
         if hasattr(stream, "reconfigure"):
@@ -249,9 +252,10 @@ def main(
         threshold = check_threshold(flags.threshold)
     except SettingError as error:
         raise UsageError(f"--{error}") from None
-    client = Client(
-        flags.server, flags.model, flags.label, flags.rest, flags.timeout, flags.attempts
-    )
+    server = flags.server
+    if server is None:
+        server = f"127.0.0.1:{8501 if flags.rest else 8500}"
+    client = Client(server, flags.model, flags.label, flags.rest, flags.timeout, flags.attempts)
     problems: list[dict] = []
     skipped: collections.Counter = collections.Counter()
     scored = failed = 0

@@ -1,10 +1,13 @@
 """How requests travel to TensorFlow Serving: gRPC or REST."""
 
 import base64
+import http.client
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +35,18 @@ class ServingError(GanadError):
 
 class Unavailable(Exception):
     """A failure that another attempt may not meet."""
+
+
+@contextmanager
+def _reading(server: str, answer: Any) -> Iterator[None]:
+    """Turns an answer that lacks something, as of another kind of model, into a clear error."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError):
+        raise ServingError(
+            f"{server}: expected an answer about a model of `ganad export`. "
+            f"Received: {answer!s:.200}"
+        ) from None
 
 
 class Grpc:
@@ -95,10 +110,11 @@ class Grpc:
         answer = self._call(self.stub.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(signatures)
-        signature = signatures.signature_def["serve"]
-        height, width, channels = (
-            size.size for size in signature.inputs["images"].tensor_shape.dim[1:]
-        )
+        names = f"signatures {', '.join(sorted(signatures.signature_def))}"
+        with _reading(self.client.server, names):
+            signature = signatures.signature_def["serve"]
+            sizes = signature.inputs["images"].tensor_shape.dim[1:]
+            height, width, channels = (size.size for size in sizes)
         return (height, width, channels), set(signature.outputs)
 
     def close(self) -> None:
@@ -127,9 +143,10 @@ class Rest:
     """The REST interface: JSON, no other library needed; the answers hold all outputs."""
 
     def __init__(self, client):
-        label = f"/labels/{client.label}" if client.label else ""
+        model = urllib.parse.quote(client.model, safe="")
+        label = f"/labels/{urllib.parse.quote(client.label, safe='')}" if client.label else ""
         self.client = client
-        self.address = f"http://{client.server}/v1/models/{client.model}{label}"
+        self.address = f"http://{client.server}/v1/models/{model}{label}"
 
     def predict(self, images: Any, outputs: Sequence[str] = OUTPUTS) -> dict[str, np.ndarray]:
         """As `Grpc.predict`."""
@@ -138,16 +155,19 @@ class Rest:
         else:
             files = [{"b64": base64.b64encode(file).decode("ascii")} for file in images]
             body = {"signature_name": "serve_encoded", "inputs": {"encoded": files}}
-        found = self._call(self.address + ":predict", json.dumps(body).encode())["outputs"]
-        return {name: np.asarray(found[name], TYPES[name]) for name in outputs if name in found}
+        answer = self._call(self.address + ":predict", json.dumps(body).encode())
+        with _reading(self.client.server, answer):
+            found = answer["outputs"]
+            return {name: np.asarray(found[name], TYPES[name]) for name in outputs if name in found}
 
     def signature(self) -> tuple[tuple[int, int, int], set[str]]:
         """As `Grpc.signature`."""
         answer = self._call(self.address + "/metadata")
-        signature = answer["metadata"]["signature_def"]["signature_def"]["serve"]
-        sizes = signature["inputs"]["images"]["tensor_shape"]["dim"]
-        height, width, channels = (int(size["size"]) for size in sizes[1:])
-        return (height, width, channels), set(signature.get("outputs", ()))
+        with _reading(self.client.server, answer):
+            signature = answer["metadata"]["signature_def"]["signature_def"]["serve"]
+            sizes = signature["inputs"]["images"]["tensor_shape"]["dim"]
+            height, width, channels = (int(size["size"]) for size in sizes[1:])
+            return (height, width, channels), set(signature.get("outputs", ()))
 
     def close(self) -> None:
         """Nothing: each request has its own connection."""
@@ -164,5 +184,6 @@ class Rest:
             raise ServingError(
                 f"{address}: expected model {self.client.model!r} to answer. Received: {text}"
             ) from None
-        except (OSError, ValueError) as error:  # refused, cut off, timed out, or half an answer
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # Refused, cut off, timed out, half an answer, or no HTTP.
             raise Unavailable(describe(error)) from None

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socketserver
 import threading
 
 import pytest
@@ -15,6 +16,22 @@ def service(saved_model_path):
     """A running service; its `address` is HOST:PORT."""
     with serve(saved_model_path) as service:
         yield service
+
+
+@pytest.fixture
+def raw_address():
+    """A server that answers every request with the bytes given to it: (HOST:PORT, a list)."""
+    answers: list[bytes] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.rfile.readline()
+            self.wfile.write(answers[0])
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}", answers
+        server.shutdown()
 
 
 @pytest.fixture

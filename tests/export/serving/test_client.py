@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+import export.serving.client as serving_client
 from export.saved_model import png_bytes
 from export.serving.client import Client, main
 from export.serving.transports import ServingError
@@ -90,6 +92,65 @@ def test_no_server_is_a_clear_error(rest, images):
     client = Client("127.0.0.1:9", rest=rest, timeout=1, attempts=2)
     with pytest.raises(ServingError, match=r"127\.0\.0\.1:9: expected an answer .*2 attempts"):
         client.score(images)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", b"no HTTP\r\n\r\n", b""]
+)
+def test_a_rest_answer_that_is_cut_off_is_a_clear_error(raw_address, answer):
+    address, answers = raw_address
+    answers.append(answer)
+    with pytest.raises(ServingError, match=r"expected an answer .*2 attempts"):
+        Client(address, rest=True, timeout=2, attempts=2).image_shape()
+
+
+@pytest.mark.parametrize("found", ["{}", "[]", '{"metadata": {"signature_def": {}}}'])
+def test_a_rest_answer_about_another_kind_of_model_is_shown(raw_address, images, found):
+    address, answers = raw_address
+    answers.append(f"HTTP/1.1 200 OK\r\n\r\n{found}".encode())
+    client = Client(address, rest=True, timeout=2)
+    for ask in (client.image_shape, lambda: client.score(images[:1])):
+        with pytest.raises(ServingError, match="expected an answer about a model") as error:
+            ask()
+        assert str(error.value).endswith(f"Received: {json.loads(found)}")
+
+
+def test_a_model_without_our_signature_is_named(service, tmp_path):
+    module = tf.Module()
+    module.double = tf.function(lambda x: 2 * x, [tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path), signatures={"other": module.double})
+    service.folder = tmp_path
+    with pytest.raises(ServingError, match=r"Received: signatures .*other"):
+        Client(service.address).image_shape()
+
+
+def test_model_and_label_are_quoted_in_addresses():
+    client = Client("host:80", model="a model/1", label="new & old", rest=True)
+    assert (
+        client._transport.address == "http://host:80/v1/models/a%20model%2F1/labels/new%20%26%20old"
+    )
+
+
+@pytest.mark.parametrize(("flags", "port"), [([], 8500), (["--rest"], 8501)])
+def test_without_a_server_the_port_is_that_of_the_interface(folder, monkeypatch, flags, port):
+    asked = []
+
+    def ask(server, *_):
+        asked.append(server)
+        raise ServingError("no server")
+
+    monkeypatch.setattr(serving_client, "Client", ask)
+    with pytest.raises(ServingError):
+        main([str(folder), *flags])
+    assert asked == [f"127.0.0.1:{port}"]
+
+
+@pytest.mark.parametrize("flag", ["--batch-size", "--concurrency", "--max-pixels"])
+def test_a_number_below_one_is_a_usage_error(folder, capsys, flag):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(folder), flag, "0"])
+    assert stopped.value.code == 2
+    assert f"{flag} must be at least 1. Received: 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("server", ["localhost", ":8500", "host:", "host:99999", "host:http"])
