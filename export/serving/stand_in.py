@@ -5,7 +5,6 @@ no versions, one model: not for production.
 """
 
 import concurrent.futures
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,34 +19,20 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from .transports import MESSAGE_SIZES
+
 
 class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Answers `Predict` and `GetModelMetadata` for model "ganad".
 
     Args:
         folder: a SavedModel.
-
-    Attributes:
-        refusals: gRPC status codes to answer the next requests with, in order.
-        requests: how many `Predict` requests came.
-        limit: after so many, the server drops dead.
     """
 
     def __init__(self, folder):
         self.folder, self.model = folder, tf.saved_model.load(str(folder))
-        self.refusals, self.requests, self.limit, self.die = [], 0, float("inf"), None
-        self.lock = threading.Lock()
 
     def Predict(self, request, context):
-        with self.lock:
-            self.requests += 1
-            refusal = self.refusals.pop(0) if self.refusals else None
-            dead = self.requests > self.limit
-        if dead:
-            threading.Thread(target=self.die, daemon=True).start()
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the server is going down")
-        if refusal:
-            context.abort(refusal, "as the test wishes")
         if request.model_spec.name != "ganad":
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {request.model_spec}")
         inputs = {name: tf.constant(tf.make_ndarray(t)) for name, t in request.inputs.items()}
@@ -73,21 +58,22 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 @contextmanager
-def serve(folder: Path, threads: int = 8) -> Iterator[Service]:
+def serve(folder: Path, threads: int = 8, kind: type[Service] = Service) -> Iterator[Service]:
     """Serves a SavedModel on a free port of this machine.
 
     Args:
         folder: the SavedModel.
         threads: requests answered at once.
+        kind: the class of the service.
 
     Yields:
         The running service; its `address` is HOST:PORT.
     """
-    service = Service(folder)
-    server = grpc.server(concurrent.futures.ThreadPoolExecutor(threads))
+    service = kind(folder)
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    server = grpc.server(pool, options=MESSAGE_SIZES)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
     service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    service.die = lambda: server.stop(None)
     server.start()
     try:
         yield service

@@ -1,20 +1,52 @@
 """The stand-in server over gRPC, and a small one that speaks TensorFlow Serving's REST."""
 
+import contextlib
 import http.server
 import json
 import socketserver
 import threading
 
+import grpc
 import pytest
 import tensorflow as tf
 
 from export.serving.stand_in import Service, serve
 
 
+class FaultyService(Service):
+    """Fails as it is told to.
+
+    Attributes:
+        refusals: gRPC status codes to answer the next requests with, in order.
+        requests: how many `Predict` requests came.
+        limit: after so many, the server drops dead.
+        die: stops the server.
+    """
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.refusals, self.requests, self.limit, self.die = [], 0, float("inf"), None
+        self.lock = threading.Lock()
+
+    def Predict(self, request, context):
+        with self.lock:
+            self.requests += 1
+            refusal = self.refusals.pop(0) if self.refusals else None
+            dead = self.requests > self.limit
+        if dead:
+            threading.Thread(target=self.die, daemon=True).start()
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the server is going down")
+        if refusal:
+            context.abort(refusal, "as the test wishes")
+        return super().Predict(request, context)
+
+
 @pytest.fixture
 def service(saved_model_path):
     """A running service; its `address` is HOST:PORT."""
-    with serve(saved_model_path) as service:
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(serve(saved_model_path, kind=FaultyService))
+        service.die = stack.close
         yield service
 
 

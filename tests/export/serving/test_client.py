@@ -11,6 +11,7 @@ from PIL import Image
 
 import export.serving.client as serving_client
 from export.saved_model import png_bytes
+from export.serving import transports
 from export.serving.client import Client, main
 from export.serving.transports import ServingError
 from ganad_tf.errors import UsageError, run_cli
@@ -67,6 +68,18 @@ def test_passing_failures_are_tried_again(service, images):
     service.refusals = [CODES.UNAVAILABLE, CODES.RESOURCE_EXHAUSTED]
     assert len(Client(service.address).score(images[:3])["score"]) == 3
     assert service.requests == 3
+
+
+def test_a_request_of_more_than_four_mebibytes_is_answered(service, rng):
+    file = png_bytes(rng.integers(0, 256, (2300, 2300, 1), np.uint8))
+    assert len(file) > 4 * 2**20
+    assert len(Client(service.address).score([file])["score"]) == 1
+
+
+def test_a_request_that_is_too_large_is_not_repeated(service, images, monkeypatch):
+    monkeypatch.setattr(transports, "MESSAGE_SIZES", [("grpc.max_send_message_length", 1000)])
+    with pytest.raises(ServingError, match=r"to answer\. Received: .* larger than max"):
+        Client(service.address).score(images[:10])
 
 
 @pytest.mark.parametrize("bad", [[b"no image"], [b""]])
