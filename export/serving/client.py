@@ -89,7 +89,7 @@ class Client:
 
         Args:
             images: uint8 [N, h, w, C], or N PNG or JPEG files as bytes. One file that the server
-                cannot decode makes it refuse them all.
+                cannot decode makes it refuse them all, and the requests that it joined with them.
             threshold: decide by this one instead of the model's.
             outputs: which of `score` and `probability` float32 [N], `is_anomaly` bool [N],
                 `anomaly_map` float32 [N, h, w] and `mask` bool [N, h, w].
