@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def describe(path: Path, shown: bytes) -> dict[str, Any]:
         "max_pixels": scorer.max_pixels,
         "threshold": scorer.threshold,
         "normal_scores": scorer.normal_scores.tolist(),
-        "ranges": scorer.ranges and {**scorer.ranges, "statistics": runtime.STATISTICS},
+        "ranges": scorer.ranges and describe_ranges(scorer.ranges),
         "map_colour_range": list(scorer.map_colour_range),
         "heat_colours": [list(colour) for colour in runtime.HEAT],
         "pixel_threshold": scorer.pixel_threshold,
@@ -117,6 +118,17 @@ def describe(path: Path, shown: bytes) -> dict[str, Any]:
             runtime_files.PACKAGE: runtime_files.VERSION,
         },
         "files": {name: {"path": file} for name, file in files.items()},
+    }
+
+
+def describe_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """Ranges of usual images, with the constants of `find_shifts`, as shift.js takes them."""
+    return {
+        "source": "training",  # unless the model was recalibrated
+        **ranges,
+        "statistics": runtime.STATISTICS,
+        "max_deviation": runtime.MAX_DEVIATION,
+        "min_training": runtime.MIN_TRAINING,
     }
 
 

@@ -27,7 +27,7 @@ start().catch((error) => {
 });
 
 async function start() {
-  const response = await fetch("model.json");
+  const response = await fetch("model.json", { cache: "no-cache" }); // it names the model
   if (!response.ok) throw new Error(`model.json: expected a file. Received: ${response.status}`);
   model = await response.json();
   if (await reloadForThreads(model)) return;
@@ -38,7 +38,8 @@ async function start() {
   camera = new Camera(
     scorer,
     (found, rate) => viewer.show("Camera", found, threshold.value, rate),
-    (file) => add({ images: [{ name: file.name, file }], skipped: 0 })
+    (file) => add({ images: [{ name: file.name, file }], skipped: 0 }),
+    (message) => (byId("input-note").textContent = message)
   );
   listen();
   const { pixelsAreExact } = await scorer.ready;
@@ -169,7 +170,7 @@ function count(total, one, many = `${one}s`) {
   return `${total.toLocaleString("en")} ${total === 1 ? one : many}`;
 }
 
-/** Says how the images differ from those of the training. */
+/** Says how the images differ from those that the model knows. */
 function showShifts() {
   const measured = results.statistics();
   const shifts = findShifts(model.ranges, measured);
@@ -178,7 +179,7 @@ function showShifts() {
     ...shifts.map((shift) => {
       const [middle, training, low, high] = [shift.median, shift.training, shift.low, shift.high].map(number);
       const text =
-        `${shift.words}: median ${middle}, in training ${training} (98 % from ${low} to ${high}); ` +
+        `${shift.words}: median ${middle}, in ${model.ranges.source} ${training} (98 % from ${low} to ${high}); ` +
         `${count(shift.outside, "image")} of ${measured.length.toLocaleString("en")} outside`;
       return element("li", { textContent: text });
     })

@@ -8,9 +8,10 @@ export class Camera {
    * @param {import("./scorer.js").Scorer} scorer
    * @param {(found: object, rate: string) => void} onFrame
    * @param {(file: File) => void} onKeep is given a frame that the user wants to keep.
+   * @param {(message: string) => void} onEnd is told why the camera stopped by itself.
    */
-  constructor(scorer, onFrame, onKeep) {
-    Object.assign(this, { scorer, onFrame, onKeep, stream: null, isStarting: false, kept: 0 });
+  constructor(scorer, onFrame, onKeep, onEnd) {
+    Object.assign(this, { scorer, onFrame, onKeep, onEnd, stream: null, isStarting: false, kept: 0 });
     this.video = document.createElement("video");
     this.video.muted = this.video.playsInline = true;
     byId("keep").addEventListener("click", () => this.#keep());
@@ -47,7 +48,17 @@ export class Camera {
     this.video.srcObject = this.stream;
     await this.video.play();
     this.#show();
-    this.#watch(this.stream);
+    const stream = this.stream;
+    stream.getVideoTracks()[0].addEventListener("ended", () => {
+      this.#end(stream, "It was disconnected, or is no longer allowed.");
+    });
+    this.#watch(stream).catch((error) => this.#end(stream, error.message));
+  }
+
+  #end(stream, reason) {
+    if (this.stream !== stream) return; // it was stopped before
+    this.stop();
+    this.onEnd(`The camera has stopped. ${reason}`);
   }
 
   stop() {

@@ -13,7 +13,9 @@ self.addEventListener("fetch", (event) => {
 });
 
 async function answer(request) {
-  const { body, status, statusText, headers } = await fetch(request);
+  const response = await fetch(request);
+  const { body, status, statusText, headers } = response;
+  if (status === 0) return response; // a redirection, which the browser follows itself
   const more = new Headers(headers);
   for (const [name, value] of Object.entries(HEADERS)) more.set(name, value);
   return new Response(body, { status, statusText, headers: more });

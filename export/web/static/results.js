@@ -50,7 +50,7 @@ export class Results {
     return shown;
   }
 
-  /** The table as CSV, with the columns of runtime.py and the threshold that was set. */
+  /** The table as CSV: runtime.py's columns but `map`, the threshold that was set, and the model's time. */
   csv(threshold) {
     const rows = [["path", "score", "probability", "is_anomaly", "threshold", "model_milliseconds", "error"]];
     for (const result of this.all) {

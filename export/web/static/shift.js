@@ -2,8 +2,6 @@
 
 import { resize } from "./resize.js";
 
-const MAX_DEVIATION = 5; // standard deviations of the rank sum
-const MIN_TRAINING = 20; // images; fewer do not show how far normal ones spread
 const SAMPLE = 32; // pixels to each side, to which an image is averaged for its saturation
 
 /**
@@ -30,7 +28,7 @@ export function measure(pixels, [height, width, channels], image) {
   }
   const steps = Math.max(height * (width - 1) + width * (height - 1), 1);
   const ratio = (sum) => (brightness > 0 ? sum / grey.length / brightness : 1);
-  return {
+  const measured = {
     brightness,
     contrast,
     sharpness: contrast > 1e-3 ? Math.sqrt(energy / steps) / contrast : 0,
@@ -39,6 +37,15 @@ export function measure(pixels, [height, width, channels], image) {
     aspect: image.width / image.height,
     saturation: saturation(image),
   };
+  for (const name of Object.keys(measured)) measured[name] = round(measured[name]);
+  return measured;
+}
+
+/** To four decimals, halves to even, as runtime.py does: ranges hold such values. */
+function round(value) {
+  const scaled = value * 1e4;
+  const nearest = Math.round(scaled);
+  return (nearest - scaled === 0.5 && nearest % 2 ? nearest - 1 : nearest) / 1e4;
 }
 
 /** The mean difference between the largest and the smallest channel of the averaged image. */
@@ -73,10 +80,10 @@ export function findShifts(ranges, measured) {
     const [old, count] = [ranges.images, values.length];
     const deviation = Math.sqrt((old + count + 1) / (12 * old * count));
     const rank = mean(values.map((value) => rankAmong(value, usual)));
-    const isSure = Math.abs(rank - 0.5) > MAX_DEVIATION * deviation;
+    const isSure = Math.abs(rank - 0.5) > ranges.max_deviation * deviation;
     const last = usual[usual.length - 1];
     const beyond = Math.max(usual[0] - middle, middle - last);
-    const isFar = old >= MIN_TRAINING && beyond > Math.max(last - usual[0], margin);
+    const isFar = old >= ranges.min_training && beyond > Math.max(last - usual[0], margin);
     if (!isSure && !isFar) continue;
     const [low, high] = [usual[1], usual[99]];
     const outside = values.filter((value) => value < low || value > high).length;

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import shutil
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -14,7 +16,6 @@ from export.runtime import (
     HEAT,
     OUTLINE,
     OUTLINE_SHARE,
-    STATISTICS,
     Scorer,
     find_images,
     find_shifts,
@@ -24,6 +25,7 @@ from export.runtime import (
     overlay,
     prepare,
 )
+from export.web.site import describe_ranges
 from tests.export.web import image_files as files
 from tests.export.web.conftest import served
 
@@ -138,6 +140,29 @@ def test_a_double_click_opens_the_camera_once(rows, page):
     assert states == ["ended"]
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("window.tracks[0].dispatchEvent(new Event('ended'))", "It was disconnected"),
+        ("window.createImageBitmap = () => Promise.reject(new Error('no frame'))", "no frame"),
+    ],
+)
+def test_a_camera_that_stops_by_itself_is_reported(rows, page, script, reason):
+    page.browser.execute_script("""
+        const devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
+        devices.getUserMedia = async (wanted) => {
+          const stream = await open(wanted);
+          window.tracks = stream.getTracks();
+          return stream;
+        };
+        document.getElementById("camera").click();""")
+    page.wait("return !document.getElementById('keep').hidden")
+    page.browser.execute_script(script)
+    page.wait("return document.getElementById('keep').hidden")
+    assert page.text("#input-note").startswith(f"The camera has stopped. {reason}")
+    assert page.browser.execute_script("return window.tracks[0].readyState") == "ended"
+
+
 def test_the_console_stays_empty(rows, page):
     assert not page.browser.get_log("browser")
 
@@ -193,6 +218,25 @@ def test_the_heat_map_is_drawn_as_by_runtime_py(page, address, pixel_threshold):
     assert (found == OUTLINE).all(axis=-1).any() == (pixel_threshold is not None)
 
 
+def shifts_on_the_page(page, ranges, images):
+    """What shift.js measures on images, and how it finds them to differ."""
+    script = """
+        const { measure, findShifts } = await import("/shift.js");
+        const measured = a[0].map(([pixels, width, height, rgba]) =>
+          measure(Uint8Array.from(pixels), [20, 30, 3],
+            { width, height, rgba: Uint8Array.from(rgba) }));
+        return [measured, findShifts(a[1], measured)];"""
+    given = [
+        [
+            prepare(image, (20, 30, 3)).ravel().tolist(),
+            *image.size,
+            np.asarray(image.convert("RGBA")).ravel().tolist(),
+        ]
+        for image in images
+    ]
+    return page.run(script, given, describe_ranges(ranges))
+
+
 def test_images_that_differ_from_training_are_noticed_as_by_runtime_py(page, address):
     page.browser.get(address + "empty.html")
     rng = np.random.default_rng(0)
@@ -203,16 +247,7 @@ def test_images_that_differ_from_training_are_noticed_as_by_runtime_py(page, add
     percentiles = {name: np.linspace(0.5, 1.6, 101) * np.median(c) for name, c in columns.items()}
     percentiles["size"] = percentiles["size"] * 3
     ranges = {"images": 400, "percentiles": {n: p.tolist() for n, p in percentiles.items()}}
-    script = """
-        const { measure, findShifts } = await import("/shift.js");
-        const measured = a[0].map(([pixels, rgba]) => measure(Uint8Array.from(pixels), [20, 30, 3],
-          { width: 60, height: 40, rgba: Uint8Array.from(rgba) }));
-        return [measured, findShifts(a[1], measured)];"""
-    given = [
-        [prepared.ravel().tolist(), np.asarray(image.convert("RGBA")).ravel().tolist()]
-        for prepared, image in zip(pixels, images, strict=True)
-    ]
-    measured, shifts = page.run(script, given, {**ranges, "statistics": STATISTICS})
+    measured, shifts = shifts_on_the_page(page, ranges, images)
     for name, column in columns.items():
         np.testing.assert_allclose([row[name] for row in measured], column, atol=1e-3)
     expected = find_shifts(ranges, columns)
@@ -222,6 +257,19 @@ def test_images_that_differ_from_training_are_noticed_as_by_runtime_py(page, add
         assert found["median"] == pytest.approx(wanted["median"], abs=1e-3)
         for key in ("name", "training", "low", "high", "outside"):
             assert found[key] == wanted[key]
+
+
+def test_values_equal_to_those_of_training_are_not_outside(page, address):
+    page.browser.get(address + "empty.html")
+    # 4/3 is rounded, and 33/32 lies half way between two values of four decimals.
+    sizes = [(48, 48)] * 20 + [(64, 48)] * 4 + [(33, 32)]
+    images = [Image.new("RGB", size) for size in sizes]
+    ranges = {"images": 400, "percentiles": {"aspect": [1.0312] * 2 + [1.3333] * 99}}
+    measured, (shift,) = shifts_on_the_page(page, ranges, images)
+    aspects = [measure_file(image)[1] for image in images]
+    assert [row["aspect"] for row in measured] == aspects
+    (expected,) = find_shifts(ranges, {"aspect": np.asarray(aspects)})
+    assert shift["outside"] == expected["outside"] == 20
 
 
 def test_a_folder_gives_the_images_that_runtime_py_finds(page, address, site, tmp_path):
@@ -256,6 +304,31 @@ def test_large_models_get_threads_from_a_plain_file_server(start_browser, site):
         assert page.run(script, [28, 28, 1]) == 1
         assert page.run(script, [128, 128, 1]) > 1
     page.browser.quit()
+
+
+def test_redirections_pass_the_service_worker(page, site):
+    with served(site) as address:
+        page.browser.get(address + "empty.html")
+        page.run("""
+            await navigator.serviceWorker.register("headers.js");
+            await navigator.serviceWorker.ready;""")
+        page.browser.get(address + "empty.html")
+        assert page.browser.execute_script("return crossOriginIsolated")
+        page.browser.get(address + "runtime")  # a folder: the server adds a slash
+        assert page.browser.current_url == address + "runtime/"
+        assert "ort.wasm.min.js" in page.text("body")
+
+
+def test_a_model_that_was_exchanged_is_found_at_once(page, site, tmp_path):
+    path = shutil.copytree(site, tmp_path / "site") / "model.json"
+    model = json.loads(path.read_text(encoding="utf-8"))
+    with served(path.parent) as address:
+        for threshold, written in ((model["threshold"], 1e9), (12.5, 1.1e9)):
+            path.write_text(json.dumps({**model, "threshold": threshold}), encoding="utf-8")
+            # Browsers keep files without special headers, the longer the older they are.
+            os.utime(path, (written, written))
+            page.open(address)
+        assert float(page.find("#threshold").get_attribute("value")) == 12.5
 
 
 def test_no_request_leaves_for_another_server(start_browser, address, folder, tmp_path):

@@ -84,6 +84,23 @@ def test_the_offered_model_works_in_the_runtime_and_has_the_hash_on_the_page(
         np.testing.assert_allclose(found[name], whole[name], atol=1e-5)
 
 
+@pytest.mark.parametrize("source", ["training", "recalibration"])
+def test_the_page_says_where_the_ranges_of_its_model_are_from(
+    source, runtime, model_path, tmp_path
+):
+    model = onnx.load(model_path)
+    known = {entry.key: entry for entry in model.metadata_props}
+    if source != "training":
+        ranges = {**json.loads(known["image_ranges"].value), "source": source}
+        known["image_ranges"].value = json.dumps(ranges)
+    onnx.save(model, tmp_path / "model.onnx")
+    write(tmp_path / "model.onnx", tmp_path / "site", "--runtime", runtime)
+    text = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert f"differ from the {source} images" in text
+    description = json.loads((tmp_path / "site" / "model.json").read_text(encoding="utf-8"))
+    assert description["ranges"]["source"] == source
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
