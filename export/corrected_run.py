@@ -15,14 +15,14 @@ from ganad_tf.errors import UsageError
 from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.plan import Plan
 from ganad_tf.run_folder import PLAN
-from ganad_tf.scoring.detector import ENCODER_ARRAYS, RANGES, save_arrays
+from ganad_tf.scoring.detector import ENCODER_ARRAYS, save_arrays
 from ganad_tf.scoring.refit import refit
 from ganad_tf.settings.names import LABEL_DIRECTION
 
 from .calibrated_graph import RECALIBRATED
 from .corrections import Corrections
 from .new_images import check_different, read_images
-from .recalibrated_run import SCORER, Run
+from .recalibrated_run import Run
 from .recalibration import Fitted, describe_marks
 from .run import load_splits_of
 
@@ -43,8 +43,6 @@ class CorrectedRun(Run):
         ArtefactError: if the run is damaged, or its images are not there.
         UsageError: if the run was recalibrated for other images, and these are not given again.
     """
-
-    changing = (SCORER, RANGES, ENCODER_ARRAYS)
 
     def __init__(self, folder: Path, flags: argparse.Namespace, corrections: Corrections):
         super().__init__(folder, flags.max_pixels)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from ganad_tf.errors import ArtefactError, GanadError, UsageError, run_cli
 from ganad_tf.folder_lock import locked
 from ganad_tf.run_folder import DETECTOR, is_finished
 
+from .calibrated_graph import RECALIBRATED
 from .corrections import Corrections, read_corrections
 from .label_next import describe_next
 from .new_images import (
@@ -44,10 +46,10 @@ share of false alarms (by default 5 %, or the lowest that so few images can prom
 --corrections FILE.csv has the columns path and label (normal or anomaly): decisions that a person
 overruled. The table of `score --csv` with one more column will do: of its lines without a label,
 the report names those whose label would teach most. With a MODEL, corrections enter the threshold
-and the probability; NORMALS may be left out, and the normal scores of the model are kept. What
-labelled defects look like can only be learnt with --run: the direction from normal images to
-labelled anomalies is then fitted again, in closed form, which changes the scores. That needs
-TensorFlow and the run's images.
+and the probability; NORMALS may be left out, and the normal scores of the model are kept. When the
+table has grown, give the model without corrections again. What labelled defects look like can only
+be learnt with --run: the direction from normal images to labelled anomalies is then fitted again,
+in closed form, which changes the scores. That needs TensorFlow and the run's images.
 
 A model is copied to --output, and the old file is never touched. The copy's metadata say where the
 new values come from (`recalibrated`). With --run, the run itself is changed, and the next export
@@ -158,13 +160,27 @@ def main(
 def recalibrate_model(flags: argparse.Namespace, corrections: Corrections | None) -> list[str]:
     """Writes the copy of a model; returns lines that say what was done."""
     model = Model(flags.model, flags.max_pixels)
-    stored = model.scorer.normal_scores if flags.normals is None else None
+    stored = None
+    if flags.normals is None:
+        _check_uncorrected(model, flags.model)
+        stored = model.scorer.normal_scores
     fitted, sample = _fit(model, model.before, flags, corrections, stored)
     model.write(fitted, flags.output, sample)
     lines = [*report(fitted), f"written to {flags.output}"]
     if corrections is not None:
         lines += describe_next(model, corrections, fitted.slope, fitted.intercept)
     return lines
+
+
+def _check_uncorrected(model: Model, path: Path) -> None:
+    """Refuses a model whose stored normal scores hold corrections: they would count twice."""
+    record = json.loads(model.scorer.metadata.get(RECALIBRATED, "{}"))
+    if "corrections" in record:
+        raise UsageError(
+            "expected, without NORMALS, a model that was not corrected yet, because corrections "
+            "would count twice: give the model that it came from, and the whole table. "
+            f"Received: {path}, corrected at {record['date']}"
+        )
 
 
 def recalibrate_run(flags: argparse.Namespace, corrections: Corrections | None) -> list[str]:

@@ -14,7 +14,7 @@ from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.calibration.map_peaks import MapPeaks
 from ganad_tf.run_folder import DETECTOR
 from ganad_tf.scoring import Scorer
-from ganad_tf.scoring.detector import RANGES, Detector, batch_size_for
+from ganad_tf.scoring.detector import ENCODER_ARRAYS, RANGES, Detector, batch_size_for
 from ganad_tf.settings.names import MAX_ERROR
 from ganad_tf.training.devices import use_true_float32
 
@@ -22,8 +22,11 @@ from .calibrated_graph import RECALIBRATED
 from .recalibration import Before, Fitted
 
 SCORER = "scorer.json"
-# What training fitted, as it was before the first recalibration.
+# What training fitted, as it was before the first recalibration. A file that is not in it was not
+# there.
 FROM_TRAINING = "from_training"
+# Files of the detector that a recalibration may change.
+CHANGING = (SCORER, RANGES, ENCODER_ARRAYS)
 # Of scorer.json, besides the scorer's own values; formats differ in which they have.
 _OF_IMAGES = ("image_shape", "resize", "fit", "bit_depth", "max_pixels")
 
@@ -35,14 +38,9 @@ class Run:
         folder: the run folder, locked by this process.
         max_pixels: image files of more pixels are refused (default: the limit in training).
 
-    Attributes:
-        changing: files of the detector that are replaced.
-
     Raises:
         ArtefactError: if the detector is missing or damaged.
     """
-
-    changing: tuple[str, ...] = (SCORER, RANGES)
 
     def __init__(self, folder: Path, max_pixels: int | None = None):
         use_true_float32()
@@ -123,11 +121,11 @@ class Run:
         of_images = {name: values[name] for name in _OF_IMAGES if name in values}
         with replace_dir(self.folder) as temporary:
             shutil.copytree(self.folder, temporary, dirs_exist_ok=True)
-            kept = temporary / FROM_TRAINING
-            kept.mkdir(exist_ok=True)
-            for name in self.changing:
-                if (temporary / name).exists() and not (kept / name).exists():
-                    shutil.copy2(temporary / name, kept / name)
+            if not (temporary / FROM_TRAINING).exists():
+                (temporary / FROM_TRAINING).mkdir()
+                for name in CHANGING:
+                    if (temporary / name).exists():
+                        shutil.copy2(temporary / name, temporary / FROM_TRAINING / name)
             write_json(temporary / SCORER, {**scorer.to_dict(), **of_images})
             if ranges is not None:
                 write_json(temporary / RANGES, ranges)

@@ -111,6 +111,20 @@ def test_a_model_keeps_its_normal_scores_and_adds_the_corrected_images(model_pat
     assert "2 normal images and 1 anomaly are corrections; 60 normal scores are the model's" in text
 
 
+def test_a_corrected_model_is_not_corrected_again_without_new_normal_images(model_path, folder):
+    (folder / "normals").mkdir()
+    for number in range(4, 10, 2):
+        shutil.copy(folder / f"{number}.png", folder / "normals")
+    path = table(folder / "c.csv", "0.png,normal")
+    recalibrate(model_path, "--corrections", path, "--output", folder / "new.onnx")
+    with pytest.raises(UsageError, match=r"count twice.* Received: .*new\.onnx, corrected at 20"):
+        recalibrate(folder / "new.onnx", "--corrections", path, "--output", folder / "newer.onnx")
+    assert not (folder / "newer.onnx").exists()
+    given = folder / "new.onnx", folder / "normals", "--corrections", path
+    recalibrate(*given, "--output", folder / "newer.onnx")
+    assert len(Scorer(folder / "newer.onnx").normal_scores) == 4
+
+
 def test_corrections_join_new_normal_images(model_path, folder, images):
     (folder / "normals").mkdir()
     for number, image in enumerate(images[20:80:2]):

@@ -336,6 +336,15 @@ def test_a_run_carries_the_new_values_to_its_next_export(
     assert float(metadata["pixel_threshold"]) == scorer.pixel_threshold
 
 
+def test_a_second_recalibration_keeps_what_training_wrote(finished_run, folders):
+    (finished_run / "detector/image_ranges.json").unlink()  # as in a run of an earlier version
+    for _ in range(2):
+        run("--run", finished_run, folders / "normal")
+    assert (finished_run / "detector/image_ranges.json").exists()
+    kept = [path.name for path in (finished_run / "detector/from_training").iterdir()]
+    assert kept == ["scorer.json"]
+
+
 def test_a_run_is_changed_wholly_or_not_at_all(finished_run, folders, monkeypatch):
     files = {p: p.read_bytes() for p in finished_run.rglob("*") if p.is_file()}
     monkeypatch.setattr("ganad_tf.scoring.scorer.Scorer.to_dict", lambda self: 1 / 0)
