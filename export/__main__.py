@@ -11,7 +11,7 @@ from ganad_tf.errors import UsageError, run_cli
 
 from .description import FORMATS
 from .keep_float import MAX_TRIES
-from .limits import LIMITS, MAX_AUROC_DROP
+from .limits import LIMITS, MAX_AUROC_DROP, check_max_auroc_drop
 from .run import add_source_flags, load_run
 
 DESCRIPTION = "Exports a finished run, and checks that all files score alike."
@@ -71,8 +71,7 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
         flags.formats = names
     if not 13 <= flags.opset <= 20:
         raise UsageError(f"--opset must be in 13..20. Received: {flags.opset}")
-    if not 0 <= flags.max_auroc_drop <= 1:
-        raise UsageError(f"--max-auroc-drop must be in 0..1. Received: {flags.max_auroc_drop}")
+    check_max_auroc_drop(flags.max_auroc_drop)
     if flags.version is not None and flags.version < 1:
         raise UsageError(f"--version must be at least 1. Received: {flags.version}")
     return flags

@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from ganad_tf.errors import UsageError
+
 # scipy is imported where it is used: --help should not wait for it.
 
 MAX_AUROC_DROP = 0.001
@@ -31,6 +33,16 @@ one-sided 95 % confidence bound lies above it: for decisions the exact binomial 
 pass, 90 of 10,000 do not; one decision always passes), for the AUROC the drop minus 1.645 times the
 standard error of the paired difference (DeLong).
 """
+
+
+def check_max_auroc_drop(drop: float) -> None:
+    """Checks the flag of `export` and `export.verify`.
+
+    Raises:
+        UsageError: if it is not in 0..1; NaN would allow everything.
+    """
+    if not 0 <= drop <= 1:
+        raise UsageError(f"--max-auroc-drop must be in 0..1. Received: {drop}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ganad_tf.environment import start_tensorflow
 from ganad_tf.errors import ArtefactError, run_cli
 
 from .description import describe_files
-from .limits import LIMITS, MAX_AUROC_DROP
+from .limits import LIMITS, MAX_AUROC_DROP, check_max_auroc_drop
 from .run import add_source_flags, load_run
 
 DESCRIPTION = "Scores the test set through every exported format, and compares."
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.v
     )
     configure(parser)
     flags = parser.parse_args(arguments)
+    check_max_auroc_drop(flags.max_auroc_drop)
     folder = flags.output or flags.run
     if not (folder / "export.json").is_file():
         raise ArtefactError(

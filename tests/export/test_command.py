@@ -30,6 +30,13 @@ def test_wrong_flags_are_usage_errors(monkeypatch, capsys, flags):
     assert "Received: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("main", [command.main, verify.main])
+@pytest.mark.parametrize("drop", ["nan", "-0.1", "2"])
+def test_an_allowed_drop_that_is_no_share_is_a_usage_error(monkeypatch, capsys, main, drop):
+    assert run(monkeypatch, main, "run", "--max-auroc-drop", drop) == 2
+    assert "--max-auroc-drop must be in 0..1. Received: " in capsys.readouterr().err
+
+
 def test_a_missing_run_is_named(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, command.main, tmp_path / "no") == 1
     assert "no: expected a run folder, as python train.py makes" in capsys.readouterr().err
