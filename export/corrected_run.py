@@ -16,7 +16,7 @@ from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.plan import Plan
 from ganad_tf.run_folder import PLAN
 from ganad_tf.scoring.detector import ENCODER_ARRAYS, save_arrays
-from ganad_tf.scoring.refit import refit
+from ganad_tf.scoring.refit import refit, without
 from ganad_tf.settings.names import LABEL_DIRECTION
 
 from .calibrated_graph import RECALIBRATED
@@ -86,8 +86,14 @@ class CorrectedRun(Run):
             right[name] = {label: int(found.sum()) for label, found in of_label.items()}
         if not self.detector.scorer.uses(LABEL_DIRECTION):
             self.not_learnt = self._corrections.anomaly
+        test = self._splits.test
+        untouched = without(test, digests[0].keys() | digests[1].keys())
         self._record = {
-            "corrections": {**self._corrections.to_dict(), "decided_as_corrected": right},
+            "corrections": {
+                **self._corrections.to_dict(),
+                "decided_as_corrected": right,
+                "of_test_part": len(test) - len(untouched),
+            },
             "direction": fitted,
         }
         counts = {"normal": len(digests[0]), "anomaly": len(digests[1])}

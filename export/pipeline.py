@@ -26,7 +26,8 @@ from .description import (
     library_versions,
 )
 from .limits import MAX_AUROC_DROP
-from .model_card import CARD, describe_model, render
+from .model_card import describe_model
+from .model_card_text import CARD, render
 from .parity import Row, compare, failures
 from .quantize import Quantized, quantize
 from .runtime import Scorer

@@ -48,8 +48,8 @@ def refit(
     corrected = {_digest(image) for image in images}
     splits = dataclasses.replace(
         splits,
-        train=_without(splits.train, corrected),
-        validation=_without(splits.validation, corrected),
+        train=without(splits.train, corrected),
+        validation=without(splits.validation, corrected),
     )
     train = learnt_from(plan, splits).train
     encoder, labelled = detector.measurer.encoder, int(train.is_anomaly.sum())
@@ -124,8 +124,8 @@ def _measure(measurer: Measurer, images: np.ndarray) -> Mapping[str, np.ndarray]
     return map_batches(values, images, np.arange(len(images)), batch_size_for(measurer))
 
 
-def _without(part: LabelledImages, digests: set[bytes]) -> LabelledImages:
-    """The images of a part whose pixels are not among `digests`."""
+def without(part: LabelledImages, digests: set[bytes]) -> LabelledImages:
+    """The images of a part whose pixels, as SHA-256, are not among `digests`."""
     kept = [_digest(np.asarray(part.images[i : i + 1])[0]) not in digests for i in range(len(part))]
     return part.subset(np.flatnonzero(kept))
 

@@ -302,6 +302,14 @@ def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
     assert "is fitted to 2, 1 in training" in capsys.readouterr().out
 
 
+def test_corrected_images_of_the_test_part_are_counted(finished_run, tmp_path):
+    tested = sorted((tmp_path / "data/anomaly/square").glob("test-*.png"))[:2]
+    path = table(tmp_path / "c.csv", "new-0.png,anomaly", *(f"{file},anomaly" for file in tested))
+    recalibrate("--run", finished_run, "--corrections", path)
+    record = Detector.load(finished_run).scorer.explanation["recalibrated"]
+    assert record["corrections"]["of_test_part"] == 2
+
+
 def put_detector_aside(run):
     """As after a kill between the two renames of `replace_dir`."""
     (run / ".replaced-detector-x").mkdir()

@@ -1,5 +1,6 @@
 """The model card: figures of this model with intervals, limits that follow from its data."""
 
+import copy
 import dataclasses
 import json
 
@@ -8,7 +9,8 @@ import pytest
 
 from export import pipeline
 from export.limits import auroc_error, auroc_interval, share_interval
-from export.model_card import describe_model, render
+from export.model_card import describe_model
+from export.model_card_text import render
 from export.parity import Row
 from export.pipeline import export
 from export.quantize import Quantized
@@ -68,6 +70,51 @@ def test_the_promise_on_marked_pixels_is_told(detector, splits):
     card = describe_model(detector, splits, [keras_row()], None)
     assert card["pixel_threshold"]["value"] == detector.scorer.pixel_threshold
     assert "at most 5.00% of normal images have a marked pixel" in render(card, NOTHING)
+
+
+def corrected(detector, **counts):
+    """The detector after corrections: of 2 normal images and 10 anomalies, which it learnt."""
+    record = {
+        "corrections": {"normal": 2, "anomaly": 10, "of_test_part": 0, **counts},
+        "direction": {"weight": {"old": 0.1, "new": 0.5}},
+    }
+    explanation = {**detector.scorer.explanation, "recalibrated": record}
+    new = copy.copy(detector)
+    new.scorer = dataclasses.replace(detector.scorer, explanation=explanation)
+    return new
+
+
+def test_corrections_are_counted(detector, splits):
+    normals = dataclasses.replace(
+        splits, train=splits.train.subset(np.flatnonzero(~splits.train.is_anomaly))
+    )
+    before = render(describe_model(detector, normals, [keras_row()], None), NOTHING)
+    assert "It learnt from normal images and synthetic anomalies only." in before
+    assert "By 60 normal validation images, " in before
+    text = render(describe_model(corrected(detector), normals, [keras_row()], None), NOTHING)
+    assert "synthetic anomalies only" not in text
+    assert "learnt from anomalies that were corrected after training (10)" in text
+    assert text.count("By 60 normal validation images (2 of them corrected), ") == 2
+
+
+def test_tested_images_that_were_corrected_are_counted(detector, splits):
+    card = describe_model(corrected(detector), splits, [keras_row()], None)
+    assert "the test part, which had no part in any choice" in render(card, NOTHING)
+    detector = corrected(detector, of_test_part=3)
+    text = render(describe_model(detector, splits, [keras_row()], None), NOTHING)
+    assert "no part in any choice" not in text
+    assert "Images of it that were corrected after training: 3." in text
+
+
+def test_the_images_of_a_recalibration_are_not_called_validation(detector, splits):
+    new = copy.copy(detector)
+    new.image_ranges = {**detector.image_ranges, "source": "recalibration"}
+    confusion = {"tn": 10, "fp": 90, "fn": 0, "tp": 100}
+    card = describe_model(new, splits, [keras_row(confusion=confusion)], None)
+    text = render(card, NOTHING)
+    assert text.count("By 60 normal recalibration images, ") == 2
+    assert "more false alarms than recalibration promises" in text
+    assert "validation images" not in text
 
 
 def test_names_from_users_stay_text(detector, splits):
