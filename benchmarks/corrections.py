@@ -24,17 +24,17 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.commands import run_command
 from benchmarks.real_defects import (
     BRIEF,
-    TEST_SHARE,
-    VALIDATION_SHARE,
     Parts,
     Pictures,
+    components_of,
+    draw_labels,
     find_pictures,
+    train,
     write_folder,
 )
 from benchmarks.results_file import RESULTS, save
@@ -42,40 +42,26 @@ from export.runtime import Scorer
 from ganad_tf.atomic_files import read_json
 from ganad_tf.errors import UsageError, run_cli
 from ganad_tf.run_folder import DETECTOR, METRICS
-from ganad_tf.settings.names import TRAINED_COMPONENTS
 
 SPLITS = ("0", "1", "2")
 LABELS, CORRECTED = 1, 10
-SHORT = ("--epochs", "1", "--steps-per-epoch", "2")
-
-
-def draw(pictures: Pictures, seed: int) -> Parts:
-    """The parts of a split; `labelled` holds the first label and the ten corrections."""
-    rng = np.random.default_rng(seed)
-    normal = rng.permutation(np.flatnonzero(~pictures.is_anomaly))
-    anomalous = rng.permutation(np.flatnonzero(pictures.is_anomaly))
-    n_test = round(TEST_SHARE * len(normal))
-    test, rest = normal[:n_test], normal[n_test:]
-    n_validation = round(VALIDATION_SHARE * len(rest))
-    held = LABELS + CORRECTED
-    return Parts(
-        rest[n_validation:],
-        rest[:n_validation],
-        anomalous[:held],
-        np.concatenate([test, anomalous[held:]]),
-    )
+SHORT = ["--epochs", "1", "--steps-per-epoch", "2"]
 
 
 def run_cell(pictures: Pictures, cell: str, short: bool = False) -> dict:
     """Runs one split; returns what is kept of it."""
-    parts = draw(pictures, int(cell))
+    # The first label and the ten corrections.
+    held = LABELS + CORRECTED
+    parts = draw_labels(pictures, held, int(cell), held_back=held)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        flags = list(SHORT if short else BRIEF)
         one = dataclasses.replace(parts, labelled=parts.labelled[:LABELS])
-        results = {}
+        results, flags = {}, {}
         for label, some in (("one", one), ("eleven", parts)):
-            results[label] = _train_and_score(folder / label, pictures, some, flags)
+            write_folder(pictures, some, folder / label / "cells")
+            cache = folder / label / "cache"
+            flags[label], _ = train(folder / label, cache, SHORT if short else BRIEF)
+            results[label] = _export_and_score(folder / label, "exported", pictures, parts)
         run = folder / "one" / "run"
         corrections = folder / "corrections.csv"
         with open(corrections, "w", newline="", encoding="utf-8") as file:
@@ -101,33 +87,16 @@ def run_cell(pictures: Pictures, cell: str, short: bool = False) -> dict:
     }
 
 
-def _train_and_score(folder: Path, pictures: Pictures, parts: Parts, flags: list[str]) -> dict:
-    """Trains as a user would; in full only where the score needs the generator."""
-    write_folder(pictures, parts, folder / "cells")
-    data = ["--data", folder / "cells", "--split", folder / "cells" / "split.csv"]
-    run_command(folder / "cache", "train.py", "--output", folder / "run", *data, *flags)
-    if flags == BRIEF and not _is_brief_enough(folder / "run"):
-        run_command(folder / "cache", "train.py", "--output", folder / "run", "--overwrite", *data)
-    return _export_and_score(folder, "exported", pictures, parts)
-
-
-def _is_brief_enough(run: Path) -> bool:
-    """Whether the score has no part that the generator's training changes."""
-    components = read_json(run / DETECTOR / "scorer.json")["components"]
-    return {one["name"] for one in components}.isdisjoint(TRAINED_COMPONENTS)
-
-
 def _export_and_score(folder: Path, name: str, pictures: Pictures, parts: Parts) -> dict:
     """Exports the run in `folder`, and scores the test by its model."""
     output, run = folder / name, folder / "run"
     run_command(folder / "cache", "-m", "export", run, "--formats", "onnx", "--output", output)
     files = [pictures.folder / pictures.names[index] for index in parts.test]
     scores = [record["score"] for record in Scorer(output / "model.onnx").score_files(files)]
-    components = read_json(run / DETECTOR / "scorer.json")["components"]
     return {
         "auroc": float(roc_auc_score(pictures.is_anomaly[parts.test], scores)),
         "in_training": read_json(run / METRICS)["auroc"],
-        "components": {one["name"]: one["weight"] for one in components},
+        "components": components_of(run),
     }
 
 

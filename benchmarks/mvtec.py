@@ -26,11 +26,11 @@ from benchmarks.commands import run_command
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.data.folder.layouts import list_folder
+from ganad_tf.data.folder.load import load_folder
+from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
-from ganad_tf.data.load import load_splits
 from ganad_tf.errors import DataError, UsageError, run_cli
 from ganad_tf.run_folder import METRICS
-from ganad_tf.settings.run_config import RunConfig
 
 # How deep categories are looked for.
 DEPTH = 2
@@ -102,7 +102,7 @@ def run_category(category: Path, labelled: int, flags: Sequence[str] = ()) -> di
         folder = Path(name)
         command: list[object] = ["train.py", "--data", category, "--output", folder / "run"]
         if labelled:
-            account = load_splits(RunConfig(data=str(category))).folder
+            account = load_folder(category, FolderOptions(), folder / "cache").folder
             assert account is not None
             write_split(draw_labelled(account.entries, labelled, 0), folder / "split.csv")
             command += ["--split", folder / "split.csv"]

@@ -12,10 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import kept_with, save
 from ganad_tf.atomic_files import read_json
+from ganad_tf.errors import run_cli
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+EPOCHS = 6
 
 
 def run(precision: str, epochs: int, data: list[str]) -> dict:
@@ -31,26 +33,30 @@ def run(precision: str, epochs: int, data: list[str]) -> dict:
         return {
             **{name: metrics[name] for name in kept},
             "precision": precision,
+            "epochs": epochs,
             "parity": read_json(folder / "export.json")["parity"],
         }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--data-dir")
     flags = parser.parse_args()
     data = ["--data-dir", flags.data_dir] if flags.data_dir else []
-    for precision in PRECISIONS:
-        name = f"precision-{precision}"
-        if (RESULTS / f"{name}.json").exists():
+    names = {precision: f"precision-{precision}" for precision in PRECISIONS}
+    # All are asked for first: a wrong --epochs must not be noticed after hours.
+    found = {p: kept_with(name, "epochs", flags.epochs, EPOCHS) for p, name in names.items()}
+    for precision, known in found.items():
+        if known is not None:
             print(f"{precision}: kept already")
             continue
-        save(name, run(precision, flags.epochs, data))
-    aurocs = {p: read_json(RESULTS / f"precision-{p}.json")["auroc"] for p in PRECISIONS}
+        found[precision] = run(precision, flags.epochs, data)
+        save(names[precision], found[precision])
+    aurocs = {precision: result["auroc"] for precision, result in found.items()}
     for precision, auroc in aurocs.items():
         print(f"{precision:15} AUROC {auroc:.4f} ({auroc - aurocs['float32']:+.4f})")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_cli(main))

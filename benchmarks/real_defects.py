@@ -108,17 +108,33 @@ def find_pictures() -> Pictures:
 
 def draw(pictures: Pictures, setting: str, seed: int) -> Parts:
     """Splits the pictures for one cell."""
+    kind = setting if setting in KINDS else None
+    return draw_labels(pictures, LABELS[setting], seed, kind=kind)
+
+
+def draw_labels(
+    pictures: Pictures, labels: int, seed: int, held_back: int = HELD_BACK, kind: str | None = None
+) -> Parts:
+    """Splits the pictures.
+
+    Args:
+        pictures: all of them.
+        labels: how many anomalies are labelled.
+        seed: of the draw.
+        held_back: anomalies that are not in the test, the labelled ones among them.
+        kind: of the labelled ones; all anomalies of the other kind are in the test then.
+    """
     rng = np.random.default_rng(seed)
     normal = rng.permutation(np.flatnonzero(~pictures.is_anomaly))
     anomalous = rng.permutation(np.flatnonzero(pictures.is_anomaly))
     n_test = round(TEST_SHARE * len(normal))
     test, rest = normal[:n_test], normal[n_test:]
     n_validation = round(VALIDATION_SHARE * len(rest))
-    if setting in KINDS:
-        of_kind = pictures.kinds[anomalous] == setting
-        labelled, tested = anomalous[of_kind][: LABELS[setting]], anomalous[~of_kind]
+    if kind is None:
+        labelled, tested = anomalous[:labels], anomalous[held_back:]
     else:
-        labelled, tested = anomalous[: LABELS[setting]], anomalous[HELD_BACK:]
+        of_kind = pictures.kinds[anomalous] == kind
+        labelled, tested = anomalous[of_kind][:labels], anomalous[~of_kind]
     return Parts(rest[n_validation:], rest[:n_validation], labelled, np.concatenate([test, tested]))
 
 
@@ -140,31 +156,48 @@ def write_folder(pictures: Pictures, parts: Parts, output: Path) -> None:
 
 def ours(pictures: Pictures, parts: Parts, full: bool) -> dict:
     """Our default, its generator trained in full only where the score needs it."""
-    result = {} if full else run_ours(pictures, parts, BRIEF)
-    if full or not set(result["components"]).isdisjoint(TRAINED_COMPONENTS):
-        result = run_ours(pictures, parts, [])
-    return result
-
-
-def run_ours(pictures: Pictures, parts: Parts, flags: list[str]) -> dict:
-    """Runs train.py as a user would, in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_folder(pictures, parts, folder / "cells")
-        data = ["--data", folder / "cells", "--split", folder / "cells" / "split.csv"]
         # Splits share decoded pictures.
         shared = Path(tempfile.gettempdir()) / "ganad_tf-benchmarks"
-        began = time.monotonic()
-        run_command(shared, "train.py", "--output", folder / "run", *data, *flags)
-        seconds = time.monotonic() - began
+        flags, seconds = train(folder, shared, [] if full else BRIEF)
         metrics = read_json(folder / "run" / METRICS)
-        components = read_json(folder / "run" / DETECTOR / "scorer.json")["components"]
+        components = components_of(folder / "run")
     return {
         **{name: metrics[name] for name in KEPT},
-        "components": {component["name"]: component["weight"] for component in components},
+        "components": components,
         "flags": flags,
         "seconds": seconds,
     }
+
+
+def train(folder: Path, cache: Path, flags: list[str]) -> tuple[list[str], float]:
+    """Trains on `folder/cells` into `folder/run` as a user would, in a process of its own.
+
+    After a brief training whose generator has a part in the score, it trains once more, in full.
+
+    Args:
+        folder: with what `write_folder` wrote to `folder/cells`.
+        cache: where decoded pictures are kept.
+        flags: of `train.py`, besides those that name the pictures.
+
+    Returns:
+        The flags of the last training, and its seconds.
+    """
+    data = ["--data", folder / "cells", "--split", folder / "cells" / "split.csv"]
+    began = time.monotonic()
+    run_command(cache, "train.py", "--output", folder / "run", "--overwrite", *data, *flags)
+    seconds = time.monotonic() - began
+    if flags == BRIEF and not components_of(folder / "run").keys().isdisjoint(TRAINED_COMPONENTS):
+        return train(folder, cache, [])
+    return flags, seconds
+
+
+def components_of(run: Path) -> dict[str, float]:
+    """Name -> weight of the parts of a run's score."""
+    components = read_json(run / DETECTOR / "scorer.json")["components"]
+    return {component["name"]: component["weight"] for component in components}
 
 
 def baseline(

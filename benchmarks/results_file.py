@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ganad_tf import __version__
 from ganad_tf.atomic_files import read_json, write_json
+from ganad_tf.errors import UsageError
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -17,6 +18,27 @@ def kept(name: str) -> dict | None:
     """The contents of `benchmarks/results/<name>.json`; None if it is not there."""
     path = RESULTS / f"{name}.json"
     return read_json(path) if path.exists() else None
+
+
+def kept_with(name: str, setting: str, value: int, usual: int) -> dict | None:
+    """As `kept`, for results that depend on a setting which their name does not say.
+
+    Args:
+        name: of the results.
+        setting: the flag's name; it stands in the results under this name.
+        value: what it is now.
+        usual: what it was in results that do not say it.
+
+    Raises:
+        UsageError: if the results were made with another value.
+    """
+    found = kept(name)
+    if found is not None and found.get(setting, usual) != value:
+        raise UsageError(
+            f"--{setting} must be {found.get(setting, usual)}, as in the results that are kept; "
+            f"remove {RESULTS / name}.json to begin anew. Received: {value}"
+        )
+    return found
 
 
 def all_kept(pattern: str) -> list[dict]:

@@ -2,9 +2,11 @@
 
     python -m benchmarks.web
 
-Both take turns, so that a busy machine slows both. Speed does not depend on the weights, so the
-detectors here are fitted to noise and untrained: one as for Fashion-MNIST, 32 pixels, and one as
-for own images of 128 pixels, with its pretrained encoder. Needs chromium, chromedriver, selenium.
+Both take turns, so that a busy machine slows both. The page also computes the map, a thumbnail and
+statistics of each image, runtime.py here only score, probability and decision. Speed does not
+depend on the weights, so the detectors here are fitted to noise and untrained: one as for
+Fashion-MNIST, 32 pixels, and one as for own images of 128 pixels, with its pretrained encoder.
+Needs chromium, chromedriver, selenium.
 """
 
 import argparse

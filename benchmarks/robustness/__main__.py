@@ -16,9 +16,10 @@ import time
 from functools import partial
 from typing import Any
 
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import kept_with, save
 from benchmarks.robustness import files, folders, kills
 from benchmarks.robustness.watched import LIMIT_MIB, LIMIT_SECONDS, Case, try_each
+from ganad_tf.errors import run_cli
 
 FUZZED = {"files": (files, 10_000), "folders": (folders, 2_000)}
 _KEPT_EVERY = 500
@@ -51,10 +52,9 @@ def main() -> int:
 
 def _fuzz(what: str, module: Any, count: int, seed: int, again: bool) -> int:
     name = f"robustness-{what}"
-    path = RESULTS / f"{name}.json"
-    kept = {} if again or not path.exists() else json.loads(path.read_text())
+    kept = {} if again else kept_with(name, "seed", seed, 0) or {}
     if kept.get("cases") == count or kept.get("summary") is not None:
-        print(f"{path} is complete; --again tries anew")
+        print(f"{name}.json is complete; --again tries anew")
         return 0
     cases = [Case(**case) for case in kept.get("so_far", ()) if not case["crash"]]
     todo = sorted(set(range(count)) - {case.number for case in cases})
@@ -64,7 +64,7 @@ def _fuzz(what: str, module: Any, count: int, seed: int, again: bool) -> int:
         cases.append(case)
         if len(cases) % _KEPT_EVERY == 0:
             print(f"{len(cases):,} of {count:,}, {time.monotonic() - start:.0f} s", flush=True)
-            save(name, {"so_far": [vars(one) for one in cases]})
+            save(name, {"seed": seed, "so_far": [vars(one) for one in cases]})
 
     try_each(partial(module.build, seed=seed), module.attempt, todo, keep)
     wrong = [case for case in cases if case.crash or case.answer.get("equal") is False]
@@ -72,6 +72,7 @@ def _fuzz(what: str, module: Any, count: int, seed: int, again: bool) -> int:
     peak = max(case.peak_mib for case in cases)
     slowest = max(cases, key=lambda case: case.seconds)
     result = {
+        "seed": seed,
         "cases": len(cases),
         "crashed, hanging or read differently": len(wrong),
         "limit_seconds": LIMIT_SECONDS,
@@ -89,4 +90,4 @@ def _fuzz(what: str, module: Any, count: int, seed: int, again: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_cli(main))

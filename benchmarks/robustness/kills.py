@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import kept_with, save
 from benchmarks.robustness.watched import cpu_seconds
 from ganad_tf.atomic_files import is_unfinished, read_json, write_json
 
@@ -68,8 +68,7 @@ class Command:
 
 def run(count: int | None, seed: int, again: bool) -> int:
     """Kills and resumes until all cases are there; `count` limits the kills of this call."""
-    path = RESULTS / f"{NAME}.json"
-    kept = {} if again or not path.exists() else json.loads(path.read_text())
+    kept = {} if again else kept_with(NAME, "seed", seed, 0) or {}
     kills: list[dict[str, Any]] = list(kept.get("kills", ()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left over
     todo = [(what, n) for what, number in COUNTS.items() for n in range(number)]
@@ -83,7 +82,7 @@ def run(count: int | None, seed: int, again: bool) -> int:
         kill = _kill(command, np.random.default_rng([seed, number, len(what)]))
         kills.append({"what": what, "number": number, **kill})
         print(json.dumps(kills[-1]), flush=True)
-        save(NAME, {"summary": _summary(kills), "kills": kills})
+        save(NAME, {"seed": seed, "summary": _summary(kills), "kills": kills})
     if len(todo[:count]) == len(todo):
         shutil.rmtree(scratch, ignore_errors=True)
     wrong = [kill for kill in kills if not (kill["same"] and kill["whole"])]

@@ -60,9 +60,11 @@ def test_labelled_anomalies_leave_the_test_and_kinds_take_turns():
 
 
 @pytest.mark.slow
-def test_a_category_is_measured(tree):
+def test_a_category_is_measured(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANAD_CACHE_DIR", str(tmp_path / "own"))
     flags = ["--epochs", "1", "--steps-per-epoch", "2", "--encoder", "none"]
     result = mvtec.run_category(tree / "cable", 2, flags)
+    assert not (tmp_path / "own").exists()
     assert result["n_anomaly"] == 4
     assert 0 <= result["pixel_auroc"] <= 1
     lines = mvtec.table({"cable": result}).splitlines()
