@@ -7,14 +7,11 @@ session in a plain loop, the workers' memory, and a job that is killed half-way 
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pyarrow.parquet as parquet

@@ -18,11 +18,8 @@ import argparse
 import csv
 import dataclasses
 import json
-import os
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from sklearn.metrics import roc_auc_score
 

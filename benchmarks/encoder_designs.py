@@ -28,15 +28,12 @@ with the one that is missing. Times are CPU seconds of all threads, medians of t
 import argparse
 import dataclasses
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

@@ -12,13 +12,10 @@ are missing. These data sets are not part of this project; their licences differ
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 

@@ -17,13 +17,10 @@ those that are missing.
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from PIL import Image

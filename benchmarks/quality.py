@@ -20,12 +20,9 @@ with those that are missing. Tables and plots: python -m benchmarks.quality_tabl
 import argparse
 import dataclasses
 import itertools
-import os
 import tempfile
 import time
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from sklearn.metrics import roc_auc_score

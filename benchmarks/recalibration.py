@@ -21,13 +21,10 @@ on with those that are missing.
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from sklearn.metrics import roc_auc_score

@@ -9,13 +9,10 @@ but untrained.
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np

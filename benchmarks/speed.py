@@ -7,11 +7,8 @@ Everything that is compared takes turns; compare the ratios, not the absolute sp
 """
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

@@ -35,8 +35,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from benchmarks.peers.cells import TRAIN, Cell, chosen_cells
 from benchmarks.peers.compare import compare, other_machine
 from benchmarks.peers.timing import Effort
