@@ -10,6 +10,7 @@ from pathlib import Path
 from ganad_tf.console import log_to_console
 from ganad_tf.data.fashion_mnist.classes import CLASSES, parse_class
 from ganad_tf.environment import start_tensorflow
+from ganad_tf.errors import UsageError
 from ganad_tf.settings.flags import add_flags, config_from_flags
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.settings.short import shortened
@@ -88,6 +89,11 @@ def new_config(flags: argparse.Namespace) -> RunConfig:
         UsageError: if one is wrong.
     """
     config = shortened(config_from_flags(vars(flags)))
+    if config.data and not Path(config.data).exists():
+        raise UsageError(
+            "--data must be a folder of images or a CSV file. "
+            f"Received: {flags.data}, which does not exist"
+        )
     if not config.data:
         for name in (config.normal, config.known):
             if name is not None:

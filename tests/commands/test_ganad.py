@@ -68,6 +68,7 @@ def test_subcommands_explain_themselves_without_tensorflow():
         (["--normal", "77"], "from 0 to 9 or one of T-shirt/top.*Received: '77'"),
         (["--protocol", "unseen", "--known", "shoe"], "Received: 'shoe'"),
         (["--batch-size", "0"], "batch-size must be at least .*Received: 0"),
+        (["--data", "no"], "--data must be a folder of images or a CSV file.*: no, which does not"),
     ],
 )
 def test_a_wrong_setting_is_told_before_tensorflow_is_loaded(wrong, told):

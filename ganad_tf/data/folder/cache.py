@@ -27,6 +27,7 @@ from ganad_tf.data.folder.decoding import (
 )
 from ganad_tf.data.folder.formats import reads_heif
 from ganad_tf.data.folder.parallel import in_threads
+from ganad_tf.data.folder.wording import counted
 from ganad_tf.errors import DataError
 from ganad_tf.settings.names import BIT_DEPTHS
 
@@ -104,7 +105,10 @@ def decode_files(
             if kept is None:
                 with replace_dir(folder) as temporary:
                     _decode_as_needed(temporary, files, reading)
-                _LOGGER.info("%d decoded images are kept in %s", len(files), folder)
+                kept = _load(folder, files)
+                failed = len(kept.reasons) if kept else 0
+                decoded = counted(len(files) - failed, "decoded image")
+                _LOGGER.info("kept %s in %s", decoded, folder)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise cache_error(folder.parent, error) from None

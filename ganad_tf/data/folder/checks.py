@@ -11,7 +11,7 @@ from ganad_tf.data.folder.cache import DecodedImages
 from ganad_tf.data.folder.listing import OWN, BadFile, FoundImage, Listing
 from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.data.folder.uses import notes_on_unused
-from ganad_tf.data.folder.wording import few
+from ganad_tf.data.folder.wording import counted, few
 from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
@@ -108,9 +108,10 @@ def report_bad(root: Path, bad: Sequence[BadFile], count: int, skip_bad: bool) -
     if not skip_bad:
         raise DataError(
             f"{root}: expected usable files; mend or remove the bad ones, or go on without them by "
-            f"--skip-bad. Received: {count} usable images{_broken(bad)}"
+            f"--skip-bad. Received: {counted(count, 'usable image')}{_broken(bad)}"
         )
-    _LOGGER.warning("%s: leaving out %d bad files\n%s", root, len(bad), _named(bad, _MAX_LEFT_OUT))
+    left_out = counted(len(bad), "bad file")
+    _LOGGER.warning("%s: leaving out %s\n%s", root, left_out, _named(bad, _MAX_LEFT_OUT))
 
 
 def check_parts(
@@ -269,7 +270,7 @@ def notes_on_pages(images: Sequence[FoundImage], has_more: np.ndarray) -> tuple[
 
 
 def _broken(bad: Sequence[BadFile]) -> str:
-    return f" but {len(bad)} bad files\n{_named(bad)}" if bad else ""
+    return f" but {counted(len(bad), 'bad file')}\n{_named(bad)}" if bad else ""
 
 
 def _named(bad: Sequence[BadFile], most: int = _MAX_NAMED) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ganad_tf.data.folder.file_names import HEIF_SUFFIXES
 from ganad_tf.data.folder.listing import NOT_AN_IMAGE, NOT_READ, BadFile, Listing, joined
-from ganad_tf.data.folder.wording import few
+from ganad_tf.data.folder.wording import counted, few
 
 # Of the lines that say what is used, and of those that say what is not.
 _MAX_USED, _MAX_IGNORED = 14, 8
@@ -70,7 +70,7 @@ def _used_lines(used: Counter[tuple[str, str, str]]) -> list[str]:
         for (folder, one, which), count in used.items():
             together["/".join(folder.split("/")[:depth]), one, which] += count
         lines = [
-            f"{folder or '.'}/: {_counted(count, one)}{which}"
+            f"{folder or '.'}/: {counted(count, one)}{which}"
             for (folder, one, which), count in sorted(together.items())
         ]
         if len(lines) <= _MAX_USED:
@@ -100,8 +100,3 @@ def _at_most(count: int, lines: list[str], others: str) -> list[str]:
     if len(lines) <= count:
         return lines
     return [*lines[: count - 1], f"and {len(lines) - count + 1} {others}"]
-
-
-def _counted(count: int, one: str) -> str:
-    plural = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
-    return f"{count} {one if count == 1 else plural}"

@@ -70,14 +70,14 @@ def folder_link(path):
 def test_a_bad_file_stops_everything_unless_skipped(own, load, monkeypatch, caplog, make, received):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 2500 if make is cut else 399)
     make(own / "normal" / "bad one é.png")
-    message = rf"1 bad files\n  normal/bad one é.png: expected .*Received: {received}"
+    message = rf"1 bad file\n  normal/bad one é.png: expected .*Received: {received}"
     with pytest.raises(DataError, match=message) as caught:
         load(own)
     assert "--skip-bad" in str(caught.value)
     splits = load(own, skip_bad=True)
     assert [bad.path for bad in splits.folder.bad] == ["normal/bad one é.png"]
     assert len(splits.folder.entries) == 40
-    assert "leaving out 1 bad files\n  normal/bad one é.png: " in caplog.text
+    assert "leaving out 1 bad file\n  normal/bad one é.png: " in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["1", "LA", "P", "PA", "RGBA", "CMYK", "I;16", "animated"])
@@ -180,7 +180,7 @@ def test_images_of_formats_that_are_not_read_are_named(own, load, caplog):
 
 
 def test_a_file_is_no_folder(own, load):
-    with pytest.raises(DataError, match=r"expected a folder of images\. Received: a file"):
+    with pytest.raises(DataError, match=r"expected a folder of images or a CSV file\. Received: a file"):
         load(own / "normal" / "0.png")
 
 

@@ -91,7 +91,8 @@ def test_one_image_in_two_formats_has_one_digest_of_pixels(tmp_path, save):
     assert len(set(decoded.pixel_digests)) == 1
 
 
-def test_broken_files_have_a_reason_that_is_kept_too(files, tmp_path, monkeypatch):
+def test_broken_files_have_a_reason_that_is_kept_too(files, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
     whole = next(iter(files.values())).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[:45])
     (tmp_path / "text.png").write_bytes(b"hello")
@@ -105,6 +106,7 @@ def test_broken_files_have_a_reason_that_is_kept_too(files, tmp_path, monkeypatc
         )
         assert set(reasons.values()) == {None}
         refuse_to_decode(monkeypatch)
+    assert caplog.messages == [f"kept 5 decoded images in {next((tmp_path / 'kept').iterdir())}"]
 
 
 def test_a_failing_disk_leaves_nothing_behind(files, tmp_path, monkeypatch):

@@ -97,9 +97,11 @@ def test_what_is_not_a_file_is_not_waited_for(tmp_path):
     ("paths", "advice", "received"),
     [
         ([], "the nearest is", "an empty folder"),
-        (["cats/a.png", "dogs/x/a.png"], "the nearest is", "cats/ (1 images), dogs/ with x/ (1 im"),
-        (["trian/good/a.png"], "the nearest is train/good/.* (MVTec)", "trian/ with good/ (1 im"),
-        (["nomral/a.png"], "the nearest is normal/ .*(own)", "nomral/ (1 images)"),
+        (["cats/a.png", "dogs/x/a.png"], "the nearest is", "cats/ (1 image), dogs/ with x/ (1 im"),
+        (["trian/good/a.png"], "rename .*/trian/ to train/, if", "trian/ with good/ (1 image)"),
+        (["norml/a.png", "norml/b.png"], "rename .*/norml/ to normal/, if", "norml/ (2 images)"),
+        (["anomaly/a.png"], "the nearest is normal/ and anomaly/.* (own)", "anomaly/ (1 image)"),
+        (["a.png", "b.png"], "move the normal images into .*/normal/", "2 images"),
         (["bottle/train/good/a.png"], "name one of the folders in it, .*bottle", "bottle/ with"),
     ],
 )
@@ -107,9 +109,10 @@ def test_an_unknown_layout_is_answered_with_what_is_there(tmp_path, paths, advic
     put(tmp_path, *paths)
     with pytest.raises(DataError) as caught:
         list_folder(tmp_path)
-    pattern = re.escape("known layout: normal/ and anomaly/")
+    first, *layouts = str(caught.value).splitlines()
     advice = advice.replace("(", r"\(").replace(")", r"\)")
-    assert re.search(f"{pattern}.*{advice}.*Received: {re.escape(received)}", str(caught.value))
+    assert re.search(f"known layout; {advice}.*Received: {re.escape(received)}", first)
+    assert layouts[:2] == ["known layouts:", "  normal/ and anomaly/[KIND/] (own)"]
 
 
 def test_two_layouts_in_one_folder_are_both_named(tmp_path):
@@ -138,11 +141,12 @@ def test_two_spellings_of_one_folder_are_both_named(tmp_path):
         list_folder(tmp_path)
 
 
-def test_a_folder_passed_over_is_told_with_the_rename_that_helps(tmp_path):
-    put(tmp_path, "normal/a.png", "anomaly/b.png", "grond_truth/b_mask.png", "extra/c.png")
+def test_a_folder_passed_over_is_told_with_the_change_that_helps(tmp_path):
+    put(tmp_path, "normal/a.png", "defects/b.png", "grond_truth/b_mask.png", "dent/c.png")
     assert list_folder(tmp_path).notes == [
-        "extra/ with 1 images is not used, since the own layout has no such folder",
-        "grond_truth/ with 1 images is not used, since the own layout has no such folder; was "
+        "dent/ with 1 image is not used, since the own layout has no such folder; are they "
+        "anomalies? Move it to defects/dent/ then",
+        "grond_truth/ with 1 image is not used, since the own layout has no such folder; was "
         "ground_truth/ meant? Rename it then",
     ]
 
@@ -159,5 +163,6 @@ def test_a_mask_beside_its_image_is_no_image(tmp_path):
 
 
 def test_a_missing_folder_is_named():
-    with pytest.raises(DataError, match=r"nowhere: expected a folder.*Received: no such folder"):
+    message = r"nowhere: expected a folder .*if it was moved, --data .* Received: no such folder"
+    with pytest.raises(DataError, match=message):
         list_folder(Path("nowhere"))

@@ -419,7 +419,7 @@ def test_every_file_and_folder_is_accounted_for(own, load, save, caplog):
         "ignored, a file outside the class folders: readme.txt",
     )
     assert all(line in caplog.text for line in uses)
-    assert "anomaly2/ with 1 images is not used" in caplog.text
+    assert "anomaly2/ with 1 image is not used" in caplog.text
     assert "was anomaly/ meant? Rename it" in caplog.text
 
 

@@ -62,7 +62,7 @@ def test_thirty_kinds_of_litter_are_accounted_for_on_one_screen(littered, tmp_pa
         "ground_truth/hole/99_mask.png",
     }
     notes = "\n".join(splits.folder.notes)
-    assert "anomaly2/ with 1 images is not used" in notes
+    assert "anomaly2/ with 1 image is not used" in notes
     assert "was normal/ meant?" in notes
     assert "normal/3 (copy).png = normal/3.png" in notes
     # What the command prints, on a screen of 30 lines.

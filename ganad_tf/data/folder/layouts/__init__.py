@@ -16,7 +16,7 @@ class Layout:
     """A layout.
 
     Args:
-        example: its folders, for messages.
+        example: its folders, for messages; names in capitals stand for any name.
         recognises: whether a folder has this layout.
         fill: adds what is in the folder to an empty listing.
     """
@@ -27,21 +27,21 @@ class Layout:
 
 
 LAYOUTS = {
-    "own": Layout("normal/ and anomaly/[<kind>/]", own.recognises, own.fill),
-    "MVTec": Layout("train/good/, test/good/ and test/<defect>/", mvtec.recognises, mvtec.fill),
+    "own": Layout("normal/ and anomaly/[KIND/]", own.recognises, own.fill),
+    "MVTec": Layout("train/good/, test/good/ and test/KIND/", mvtec.recognises, mvtec.fill),
     "MVTec LOCO": Layout(
-        "train/good/, validation/good/, test/<defect>/ and ground_truth/<defect>/<image>/",
+        "train/good/, validation/good/, test/KIND/ and ground_truth/KIND/IMAGE/",
         mvtec.recognises_loco,
         mvtec.fill_loco,
     ),
     "BTAD": Layout("train/ok/, test/ok/ and test/ko/", btad.recognises, btad.fill),
     "VisA": Layout("Data/Images/Normal/ and Data/Images/Anomaly/", visa.recognises, visa.fill),
     "KolektorSDD2": Layout(
-        "train/ and test/ with <number>.png and <number>_GT.png",
+        "train/ and test/ with NUMBER.png and NUMBER_GT.png",
         kolektor.recognises,
         kolektor.fill,
     ),
-    "CSV": Layout("a file <name>.csv with columns path,label", table.recognises, table.fill),
+    "CSV": Layout("a file NAME.csv with columns path,label", table.recognises, table.fill),
 }
 
 
@@ -52,10 +52,12 @@ def list_folder(path: Path) -> Listing:
         DataError: if the folder is in no known layout, or in several.
     """
     if not os.path.isdir(path) and not table.is_table(path):
-        received, hint = "no such folder", "; --data says where it is now"
+        received, hint = "no such folder", "; if it was moved, --data says where it is now"
         if os.path.exists(path):
             received, hint = "a file", ""
-        raise DataError(f"{path}: expected a folder of images{hint}. Received: {received}")
+        raise DataError(
+            f"{path}: expected a folder of images or a CSV file{hint}. Received: {received}"
+        )
     if os.path.isdir(path):
         try:
             os.listdir(path)

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from ganad_tf.data.folder.file_names import is_litter
-from ganad_tf.data.folder.listing import Listing, joined
+from ganad_tf.data.folder.listing import OWN, Listing, joined
+from ganad_tf.data.folder.wording import counted
 from ganad_tf.errors import DataError
 
 SPELLINGS = {
@@ -65,15 +66,24 @@ def account_for_rest(listing: Listing, folder: str, used: set[str]) -> None:
             continue
         count = listing.ignore_folder(path, "a folder that has no meaning in this layout")
         if count:
-            close = _closest(entry.name)
-            hint = f"; was {joined(folder, close)}/ meant? Rename it then" if close else ""
             listing.notes.append(
-                f"{path}/ with {count} images is not used, since the {listing.layout} layout has "
-                f"no such folder{hint}"
+                f"{path}/ with {counted(count, 'image')} is not used, since the {listing.layout} "
+                f"layout has no such folder{_way_out(listing, folder, entry.name)}"
             )
 
 
-def _closest(name: str) -> str | None:
+def _way_out(listing: Listing, folder: str, name: str) -> str:
+    """What would make a folder of images that is not used one that is; may be empty."""
+    if close := closest_role(name):
+        return f"; was {joined(folder, close)}/ meant? Rename it then"
+    if listing.layout == OWN:
+        anomaly = folder_for(listing.root, "anomaly") or "anomaly"
+        return f"; are they anomalies? Move it to {anomaly}/{name}/ then"
+    return ""
+
+
+def closest_role(name: str) -> str | None:
+    """The key of `SPELLINGS` that a folder's name is a spelling or misspelling of, or None."""
     spellings = {spelling: role for role, names in SPELLINGS.items() for spelling in names}
     found = difflib.get_close_matches(name.lower(), spellings, 1, 0.75)
     return spellings[found[0]] if found else None
