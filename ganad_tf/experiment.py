@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines, score_neighbours
+from ganad_tf.calibration.promises import check_promise
+from ganad_tf.data.fashion_mnist.classes import CLASSES, parse_class
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.image_statistics import describe_shift
 from ganad_tf.data.load import Source, load_splits
@@ -53,7 +53,7 @@ from ganad_tf.run_folder import (
     remove_left_over,
     resume_advice,
 )
-from ganad_tf.scoring import Detector, conformal_threshold, fit_detector, fit_encoder
+from ganad_tf.scoring import Detector, fit_detector, fit_encoder
 from ganad_tf.settings.names import NO_ENCODER
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import scoring_generator
@@ -99,7 +99,13 @@ def run_experiment(
         UsageError, DataError, ArtefactError, TrainingError: see `ganad_tf.errors`.
         Interrupted: on Ctrl-C; the run can be resumed.
     """
-    # The data come first: a mistake in their flags must neither leave nor destroy a run folder.
+    index, workers = worker_index()
+    folder = resume or output or default_folder(config, _normal_class(config))
+    # Told before images are decoded. Nothing is written before they are, so that a mistake in their
+    # flags neither leaves nor destroys a run folder.
+    begin = None if start is None else describe_start(start, folder)
+    if not resume:
+        (check_new_for_helper if index else check_new)(folder, overwrite)
     if resume:
         splits = load_resumed(config, source, resume)
     else:
@@ -110,11 +116,13 @@ def run_experiment(
             config, image_size=size, channels=channels, bit_depth=splits.bit_depth
         )
     plan = make_plan(config, splits)
-    index, workers = worker_index()
-    check_promises(config, splits, workers)
+    check_promise(splits.validation, config.max_false_alarms)
+    if config.batch_size % (2 * workers):
+        raise UsageError(
+            f"--batch-size must be a multiple of {2 * workers} for {workers} workers. "
+            f"Received: {config.batch_size}"
+        )
     encoder = pretrained_encoder(config)  # fails now, not after training, if its weights are wrong
-    folder = resume or output or default_folder(config, splits.normal_name)
-    begin = None if start is None else describe_start(start, folder)
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
     if index:
@@ -122,12 +130,8 @@ def run_experiment(
         if resume and is_finished(folder):
             _LOGGER.info("this run is finished already")
             return folder, {}
-        if not resume:
-            check_new_for_helper(folder, overwrite)
         _help_train(config, plan, splits, encoder, execution, (folder, resume), begin)
         return folder, {}
-    if not resume:
-        check_new(folder, overwrite)
     tracker = execution.tracker
     with locked(folder):
         if tracker and not (resume and is_finished(folder)):
@@ -148,16 +152,9 @@ def run_experiment(
             raise Interrupted(resume_advice(config, folder, command)) from None
 
 
-def check_promises(config: RunConfig, splits: Splits, workers: int) -> None:
-    """Refuses now what would otherwise fail after training."""
-    if config.max_false_alarms is not None:
-        n_normal = np.count_nonzero(~splits.validation.is_anomaly)
-        conformal_threshold(np.zeros(n_normal), config.max_false_alarms)
-    if config.batch_size % (2 * workers):
-        raise UsageError(
-            f"--batch-size must be a multiple of {2 * workers} for {workers} workers. "
-            f"Received: {config.batch_size}"
-        )
+def _normal_class(config: RunConfig) -> str:
+    """The name of the normal class of Fashion-MNIST; empty for own images."""
+    return "" if config.data else CLASSES[parse_class(config.normal, CLASSES)]
 
 
 def _help_train(

@@ -91,6 +91,13 @@ def test_ctrl_c_names_all_that_the_next_command_needs(photos, train, tmp_path, c
     assert advice().endswith(" and the same --devices")
 
 
+def test_a_folder_in_use_is_told_before_images_are_decoded(photos, train, tmp_path, capsys):
+    used = tmp_path / "used"
+    put(used, 1, np.random.default_rng(0))
+    assert train("--data", photos, "--output", used, *FLAGS, until="load_splits") == 2
+    assert "--output must be a new or empty folder" in capsys.readouterr().err
+
+
 @pytest.fixture
 def help_train(photos, monkeypatch):
     """Runs worker 1 of 2; returns whether it would train."""

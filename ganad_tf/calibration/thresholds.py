@@ -54,14 +54,23 @@ def conformal_threshold(normal_scores: np.ndarray, max_false_alarms: float) -> f
     count = len(normal_scores)
     if not 0 < max_false_alarms < 1:
         raise UsageError(f"max_false_alarms must be in (0, 1). Received: {max_false_alarms}")
-    # The tolerance keeps (n + 1)(1 - a) = 99.00000000000001 from becoming k = 100.
-    k = math.ceil((count + 1) * (1 - max_false_alarms) - 1e-9)
-    if k > count:
+    if not can_promise(count, max_false_alarms):
         raise UsageError(
             f"max_false_alarms must be at least {1 / (count + 1):.2g} with {count} normal "
             f"images. Received: {max_false_alarms}"
         )
-    return float(np.sort(normal_scores)[k - 1])
+    return float(np.sort(normal_scores)[_rank(count, max_false_alarms) - 1])
+
+
+def can_promise(n_normal: int, max_false_alarms: float) -> bool:
+    """Whether `conformal_threshold` can promise a rate by so many normal scores."""
+    return _rank(n_normal, max_false_alarms) <= n_normal
+
+
+def _rank(n_normal: int, max_false_alarms: float) -> int:
+    """k of `conformal_threshold`."""
+    # The tolerance keeps (n + 1)(1 - a) = 99.00000000000001 from becoming k = 100.
+    return math.ceil((n_normal + 1) * (1 - max_false_alarms) - 1e-9)
 
 
 @dataclasses.dataclass(frozen=True)

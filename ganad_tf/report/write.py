@@ -1,6 +1,7 @@
 """Draws a run's plots and writes its report."""
 
 import dataclasses
+import math
 import platform
 import shlex
 from collections import Counter
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from ganad_tf import __version__
 from ganad_tf.atomic_files import replace_file
+from ganad_tf.calibration.promises import describe_low_promise
 from ganad_tf.command_names import command_name
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.false_alarms import expected_alarms, is_one_of
@@ -86,7 +88,7 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
         ),
         models=models,
         threshold_rule=scorer["threshold"],
-        threshold_changes=_threshold_changes(folder),
+        threshold_changes=_threshold_changes(folder, len(run.detector.scorer.normal_scores)),
         scorer=scorer["score"],
         scorer_why=scorer["why"],
         scorer_candidates=scorer["validation_auroc"],
@@ -102,7 +104,7 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
             "Python": platform.python_version(),
             **{package: version(package) for package in PACKAGES},
         },
-        outlook=_outlook(run.detector.scorer, metrics),
+        outlook=_outlook(run.detector.scorer, metrics, run.config.max_false_alarms),
         better=better_baselines(metrics),
         own=own,
         thresholds=describe_thresholds(
@@ -151,12 +153,18 @@ def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
     return decisions
 
 
-def _threshold_changes(folder: Path) -> list[tuple[str, str]]:
-    """(what for, command) pairs: how to set another threshold afterwards."""
+def _threshold_changes(folder: Path, n_normal: int) -> list[tuple[str, str]]:
+    """(what for, command) pairs: how to set another threshold afterwards.
+
+    Args:
+        folder: of the run.
+        n_normal: number of normal validation images.
+    """
+    rate = math.ceil(100 / (n_normal + 1)) / 100  # 0.01, or what so few images can promise
     return [
         (
             "train again with a promised false-alarm rate",
-            "the command below with --max-false-alarms 0.01 --overwrite",
+            f"the command below with --max-false-alarms {rate:g} --overwrite",
         ),
         (
             "in this run, before export",
@@ -196,8 +204,14 @@ def _counts(splits: Splits) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _outlook(scorer: Scorer, metrics: dict) -> str:
-    """The false alarms to be expected at the threshold, and those observed in the test."""
+def _outlook(scorer: Scorer, metrics: dict, asked: float | None) -> str:
+    """The false alarms to be expected at the threshold, and those observed in the test.
+
+    Args:
+        scorer: with its normal validation scores.
+        metrics: of the run.
+        asked: the rate of `--max-false-alarms`, if it was given.
+    """
     rate, alarms, images = (
         metrics["expected_false_alarm_rate"],
         metrics["confusion"]["fp"],
@@ -211,6 +225,11 @@ def _outlook(scorer: Scorer, metrics: dict) -> str:
         f"Observed in the test: {alarms:,} of {images:,} ({metrics['false_alarm_rate']:.1%}); "
         f"between {low:,} and {high:,} were to be expected.",
     ]
+    counts = metrics["scorer"]
+    if asked is None and (
+        low_promise := describe_low_promise(counts["normal_images"], counts["anomalous_images"])
+    ):
+        sentences.append(f"Few images: {low_promise}.")
     if not low <= alarms <= high:
         sentences.append(
             "The test images seem to differ from the validation images, or the threshold is "

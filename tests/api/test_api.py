@@ -130,7 +130,7 @@ def test_nothing_is_left_behind_nor_printed(trained):
         ((make(9)[0],), {"normal": "7"}, "settings must be among .*Received: normal"),
         ((make(9)[0],), {"split": "split.csv"}, "Received: split"),
         ((make(9)[0],), {"epochs": 0}, "--epochs must be at least 1"),
-        ((make(9)[0],), {"max_false_alarms": 0.001}, "max_false_alarms must be at least"),
+        ((make(9)[0],), {"max_false_alarms": 0.001}, "--max-false-alarms must be at least"),
         (("folder", [0, 1]), {}, "labels and masks must be None with a folder"),
     ],
 )

@@ -184,7 +184,10 @@ def test_a_protocol_of_fashion_mnist_is_refused(photos, train, capsys):
 def test_a_rate_that_cannot_be_promised_is_refused_before_training(photos, train, tmp_path, capsys):
     run = tmp_path / "run"
     assert train("--data", photos, "--output", run, "--max-false-alarms", "0.001", *SHORT) == 2
-    assert "max_false_alarms must be at least 0.2" in capsys.readouterr().err
+    assert (
+        "--max-false-alarms must be at least 0.2 with 4 normal validation images; add photos"
+        in capsys.readouterr().err
+    )
     assert not run.exists()
 
 

@@ -36,7 +36,7 @@ def predict(images, outputs):
     return {"anomaly_map": np.zeros(shape), "reconstruction": images}
 
 
-def evaluated(threshold=188.0, test_scores=None, **settings):
+def evaluated(threshold=188.0, test_scores=None, normal_scores=NORMAL_SCORES, **settings):
     """A run whose detector is a stand-in."""
     config = RunConfig(**settings)
     splits = Splits(part(20), part(20), part(40), "Sneaker", "seen", "0" * 64)
@@ -44,12 +44,12 @@ def evaluated(threshold=188.0, test_scores=None, **settings):
     test = splits.test
     metrics = {
         **evaluate(scores, test.is_anomaly, test.kinds, NAMES, threshold),
-        "expected_false_alarm_rate": expected_rate(NORMAL_SCORES, threshold),
+        "expected_false_alarm_rate": expected_rate(normal_scores, threshold),
         "pixel_auroc": None,
         "aupro": None,
         "pixel_f1": None,
         "marked_normal_rate": 0.25,
-        "expected_marked_normal_rate": expected_rate(NORMAL_SCORES, 150.0),
+        "expected_marked_normal_rate": expected_rate(normal_scores, 150.0),
         "baselines": {},
         "best_epoch": 1,
         "training_seconds": 125.0,
@@ -61,14 +61,16 @@ def evaluated(threshold=188.0, test_scores=None, **settings):
             "why": "as asked for",
             "threshold": "best F1 on validation",
             "validation_auroc": {},
+            "normal_images": len(normal_scores),
+            "anomalous_images": 30,
         },
     }
     scorer = SimpleNamespace(
         threshold=threshold,
-        normal_scores=NORMAL_SCORES,
+        normal_scores=normal_scores,
         components=(),
         pixel_threshold=1.5,
-        normal_peaks=NORMAL_SCORES / 100,
+        normal_peaks=normal_scores / 100,
         explanation={"pixel_threshold": "at most 5.00% of normal images have a marked pixel"},
     )
     detector = SimpleNamespace(run=predict, scorer=scorer)
@@ -148,6 +150,27 @@ def test_more_false_alarms_than_chance_allows_are_pointed_out(folder):
     text = page(folder, evaluated(test_scores=np.full(40, 250.0)))
     assert "Observed in the test: 20 of 20 (100.0%)" in text
     assert "The test images seem to differ from the validation images" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "n_anomaly", "settings", "rate", "is_low"),
+    [
+        (199, 3, {}, "0.01", False),
+        (4, 3, {}, "0.2", True),
+        (50, 3, {}, "0.02", False),
+        (4, 20, {}, "0.2", False),  # the threshold of best F1
+        (4, 3, {"max_false_alarms": 0.3}, "0.2", False),
+    ],
+)
+def test_no_rate_is_advised_that_so_few_images_cannot_promise(
+    folder, count, n_anomaly, settings, rate, is_low
+):
+    run = evaluated(threshold=1.0, normal_scores=np.arange(float(count)), **settings)
+    run.metrics["scorer"]["anomalous_images"] = n_anomaly
+    text = page(folder, run)
+    assert f"--max-false-alarms {rate} --overwrite" in text
+    told = "4 normal validation images can promise 20% false alarms at best, not 5%; add photos"
+    assert (told in text) == is_low
 
 
 @pytest.mark.parametrize(("threshold", "doubted"), [(188.0, False), (188.5, True)])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,26 @@ def test_every_kind_is_split_in_proportion(sizes, fractions, seed):
         assert abs((parts[kinds == kind] == "test").sum() - test * size) <= 2
         held = (parts[kinds == kind] == "validation").sum()
         assert abs(held - validation * (1 - test) * size) <= 3
+
+
+@pytest.mark.parametrize(
+    ("photos", "validation", "test", "needed"),
+    [
+        *((266, 0.1, 0.3, 19), (88, 0.3, 0.3, 19), (186, 0.1, 0, 19), (60, 0.1, 0.3, 4)),
+        *((1408, 0.1, 0.3, 99), (470, 0.3, 0.3, 99), (986, 0.1, 0, 99)),
+    ],
+)
+def test_so_many_photos_as_the_docs_say_give_the_validation_images_of_a_promise(
+    photos, validation, test, needed
+):
+    def held_out(count):
+        parts = draw_parts(np.zeros(count, int), different(count), validation, test, seed=0)
+        return np.count_nonzero(parts == "validation")
+
+    assert held_out(photos) == needed
+    assert needed == 4 or held_out(photos - 1) < needed
+    page = (Path(__file__).parents[3] / "docs" / "own_images.md").read_text(encoding="utf-8")
+    assert f"{photos:,}" in page
 
 
 def test_without_a_test_part_there_are_two():
