@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ganad_tf.console import log_to_console
 from ganad_tf.environment import start_tensorflow
-from ganad_tf.errors import UsageError, run_cli
+from ganad_tf.errors import CommandParser, UsageError, run_cli
 
 from .description import FORMATS
 from .keep_float import MAX_TRIES
@@ -57,9 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
     if flags.formats is not None:

@@ -15,7 +15,7 @@ from ganad_tf.atomic_files import remove_unfinished
 from ganad_tf.calibration.thresholds import conformal_threshold
 from ganad_tf.command_names import command_name
 from ganad_tf.environment import start_tensorflow
-from ganad_tf.errors import ArtefactError, GanadError, UsageError, run_cli
+from ganad_tf.errors import ArtefactError, CommandParser, GanadError, UsageError, run_cli
 from ganad_tf.folder_lock import locked
 from ganad_tf.run_folder import DETECTOR, is_finished
 
@@ -33,7 +33,7 @@ from .new_images import (
 from .recalibrated_model import Model
 from .recalibration import Before, Fitted, fit, report
 from .run import add_source_flags
-from .runtime import Progress, ScoringError, add_max_pixels_flag
+from .runtime import Progress, ScoringError, add_max_pixels_flag, share
 
 DESCRIPTION = "Sets threshold, probability and map scale anew for new images, without training."
 EPILOG = """\
@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-false-alarms",
-        type=float,
+        type=share,
         metavar="A",
         help="promise at most this share of false alarms among normal images",
     )
@@ -85,9 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     """Parses and checks the command line."""
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(prog)
     configure(parser)
     # Intermixed: flags may stand between MODEL and NORMALS.
     flags = parser.parse_intermixed_args(arguments)
@@ -127,8 +125,16 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
             f"Received: {flags.output}"
         )
     if flags.run is None:
+        _check_model(flags.model)
         _check_output(flags.output, flags.model)
     return flags
+
+
+def _check_model(model: Path) -> None:
+    if not model.is_dir():
+        return
+    hint = f"--run {model} recalibrates a run" if is_finished(model) else "name a file in it"
+    raise UsageError(f"MODEL must be a model file. Received: {model}, a folder; {hint}")
 
 
 def _check_output(output: Path | None, model: Path) -> None:

@@ -79,11 +79,6 @@ def _finished_config(run: Path, data: str | None) -> "RunConfig":
     """The settings of a finished run, with its images where they are now."""
     from ganad_tf.run_folder import is_finished, load_config
 
-    if not run.is_dir():
-        raise ArtefactError(
-            f"{run}: expected a run folder, as {command_name('train')} makes. "
-            "Received: no such folder"
-        )
     config = load_config(run)
     if not is_finished(run):
         raise ArtefactError(

@@ -34,7 +34,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import onnxruntime
@@ -784,7 +784,10 @@ class Scorer:
         self.threads = threads or available_cores()
         path = os.fspath(path)
         if not os.path.isfile(path):
-            raise ScoringError(f"{path}: expected an ONNX file. Received: no such file")
+            received = "no such file"
+            if os.path.isdir(path):
+                received = f"a folder; name the model in it, {os.path.join(path, 'model.onnx')}"
+            raise ScoringError(f"{path}: expected an ONNX file. Received: {received}")
         self._sessions: dict[tuple[bool, int], onnxruntime.InferenceSession] = {}
         self._opening = threading.Lock()
         try:
@@ -2132,7 +2135,7 @@ def add_threshold_flags(parser: argparse.ArgumentParser) -> None:
     limit.add_argument("--threshold", type=float, help="decide by this instead of the model's own")
     limit.add_argument(
         "--max-false-alarms",
-        type=float,
+        type=share,
         metavar="A",
         help="set the threshold for at most this share of false alarms among normal images",
     )
@@ -2180,7 +2183,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--anomaly-share",
-        type=float,
+        type=share,
         metavar="S",
         help="with --monitor: share of the images that may be anomalies without counting as drift "
         f"(default: {ANOMALY_SHARE})",
@@ -2190,9 +2193,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
+class CommandParser(argparse.ArgumentParser):
+    """Tells of a wrong flag in one line; the usage of all flags would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the line and exits."""
+        self.exit(SettingError.exit_code, f"error: {message}; see {self.prog} --help\n")
+
+
+def share(text: str) -> float:
+    """The value of a flag that is a share."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a share, such as 0.05. Received: {text!r}"
+        ) from None
+
+
 def main(argv: Sequence[str] | None = None, prog: str = "runtime.py") -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog=prog, allow_abbrev=False)
+    parser = CommandParser(prog=prog, allow_abbrev=False)
     configure(parser)
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):

@@ -10,7 +10,7 @@ from ganad_tf.atomic_files import read_json
 from ganad_tf.command_names import command_name
 from ganad_tf.console import log_to_console
 from ganad_tf.environment import start_tensorflow
-from ganad_tf.errors import ArtefactError, run_cli
+from ganad_tf.errors import ArtefactError, CommandParser, run_cli
 
 from .description import describe_files
 from .limits import LIMITS, MAX_AUROC_DROP, check_max_auroc_drop
@@ -59,9 +59,7 @@ def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.verify") -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
     check_max_auroc_drop(flags.max_auroc_drop)

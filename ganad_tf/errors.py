@@ -1,7 +1,9 @@
 """Errors of which the user sees one clear line, and their exit codes."""
 
+import argparse
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class GanadError(Exception):
@@ -32,6 +34,26 @@ class Interrupted(GanadError):
     """The user pressed Ctrl-C; the message says how to resume. Exit code 130, as in shells."""
 
     exit_code = 130
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a command. Flags are written out, and descriptions keep their lines.
+
+    Args:
+        prog: how the command is started.
+    """
+
+    def __init__(self, prog: str):
+        raw = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog=prog, formatter_class=raw, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Tells of a wrong flag in one line; the usage of all flags would bury it.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def run_cli(main: Callable[[], int | None]) -> int:

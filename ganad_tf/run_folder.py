@@ -40,7 +40,12 @@ _OF_NETWORKS = ("preset", "width", "discriminator_width", "refine", "image_size"
 
 
 def default_folder(config: RunConfig, normal_name: str) -> Path:
-    """`runs/fashion_mnist-sneaker`, with the settings that differ from a default run."""
+    """`runs/fashion_mnist-sneaker`, with the settings that differ from a default run.
+
+    Args:
+        config: the run's settings.
+        normal_name: of the normal class of Fashion-MNIST.
+    """
     if config.data:
         parts = [_slug(Path(config.data).resolve().name) or "images"]
     else:
@@ -169,6 +174,12 @@ def load_config(folder: Path) -> RunConfig:
     Raises:
         ArtefactError: if the folder is not a run's.
     """
+    if not (folder / CONFIG).is_file():
+        received = f"one without {CONFIG}" if folder.is_dir() else "no such folder"
+        raise ArtefactError(
+            f"{folder}: expected the folder of a run, as {command_name('train')} makes. "
+            f"Received: {received}"
+        )
     values = read_json(folder / CONFIG)
     if not isinstance(values, dict):
         raise ArtefactError(

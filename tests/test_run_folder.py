@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ganad_tf.errors import UsageError
+from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.run_folder import CONFIG, SPLIT_TABLE, create_run, load_config, with_own_split
 from ganad_tf.settings.run_config import RunConfig
 
@@ -25,6 +25,13 @@ def test_an_earlier_run_is_replaced_if_that_is_wanted(tmp_path):
     create_run(tmp_path, RunConfig(seed=2), overwrite=True)
     assert load_config(tmp_path).seed == 2
     assert not (tmp_path / "history.csv").exists()
+
+
+def test_a_folder_of_images_is_no_run(tmp_path):
+    with pytest.raises(ArtefactError, match=r"expected the folder of a run, .*one without config"):
+        load_config(tmp_path)
+    with pytest.raises(ArtefactError, match=r"expected the folder of a run, .*no such folder"):
+        load_config(tmp_path / "no")
 
 
 def test_a_run_killed_while_it_was_replaced_can_be_replaced_again(tmp_path, monkeypatch):

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.errors import ArtefactError, DataError, Interrupted, UsageError, run_cli
+from ganad_tf.errors import (
+    ArtefactError,
+    CommandParser,
+    DataError,
+    Interrupted,
+    UsageError,
+    run_cli,
+)
 from ganad_tf.folder_lock import locked
 
 from ..runtime import (
@@ -91,9 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
     for name in ("workers", "shard_size", "max_pixels"):

@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from ganad_tf.errors import UsageError, run_cli
+from ganad_tf.errors import CommandParser, UsageError, run_cli
 
 from ..runtime import (
     BIT_DEPTHS,
@@ -237,7 +237,7 @@ def main(
     arguments: Sequence[str] | None = None, prog: str = "python -m export.serving.client"
 ) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog=prog, allow_abbrev=False)
+    parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
     for name in ("batch_size", "concurrency", "max_pixels"):

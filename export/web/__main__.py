@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganad_tf.console import log_to_console
-from ganad_tf.errors import run_cli
+from ganad_tf.errors import CommandParser, run_cli
 
 from .runtime_files import PACKAGE, VERSION
 
@@ -35,9 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.web") -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
     # Imported late: --help should not wait for ONNX Runtime.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganad_tf.commands.ganad import COMMANDS
-from ganad_tf.errors import UsageError
+from ganad_tf.errors import CommandParser, UsageError
 
 SHELLS = ("bash", "zsh", "tcsh")
 EPILOG = """\
@@ -53,9 +53,7 @@ def _complete_files(parser: argparse.ArgumentParser, file: object) -> None:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "ganad completion") -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ganad_tf.console import log_to_console
 from ganad_tf.data.fashion_mnist.classes import CLASSES, parse_class
 from ganad_tf.environment import start_tensorflow
-from ganad_tf.errors import UsageError
+from ganad_tf.errors import CommandParser, UsageError
 from ganad_tf.settings.flags import add_flags, config_from_flags
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.settings.short import shortened
@@ -70,9 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def parse(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
     if flags.resume and flags.output:
@@ -95,9 +93,9 @@ def new_config(flags: argparse.Namespace) -> RunConfig:
             f"Received: {flags.data}, which does not exist"
         )
     if not config.data:
-        for name in (config.normal, config.known):
-            if name is not None:
-                parse_class(name, CLASSES)
+        parse_class(config.normal, CLASSES)
+        if config.known is not None:
+            parse_class(config.known, CLASSES, "--known")
     print(f"preset {config.preset}", flush=True)
     return config
 

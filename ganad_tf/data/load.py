@@ -10,7 +10,6 @@ from ganad_tf.data.fashion_mnist.protocols import Labelling, split_one_class
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.splits import Splits
-from ganad_tf.errors import UsageError
 from ganad_tf.settings.run_config import RunConfig
 
 
@@ -33,7 +32,7 @@ def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
         source: where Fashion-MNIST is read from; by default every known source is tried.
 
     Raises:
-        UsageError: if a setting does not fit the data.
+        UsageError: if there is no class of the given name.
         DataError: if the images cannot be loaded, or too few can be used.
     """
     if config.data:
@@ -54,11 +53,6 @@ def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
             ),
         )
     train, test = load_fashion_mnist(source.data_dir, source.idx_dir)
-    side = max(train.images.shape[1:3])
-    if side > config.image_size:
-        raise UsageError(
-            f"--image-size must be at least {side}, the images' size. Received: {config.image_size}"
-        )
     names = train.kind_names
     splits = split_one_class(
         train,
@@ -66,7 +60,7 @@ def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
         parse_class(config.normal, names),
         Labelling(
             config.protocol,
-            None if config.known is None else parse_class(config.known, names),
+            None if config.known is None else parse_class(config.known, names, "--known"),
             config.anomalies,
             config.known_share,
         ),

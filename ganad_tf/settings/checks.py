@@ -10,6 +10,7 @@ from ganad_tf.settings.names import (
     AUTO,
     CLASSIFIER,
     EFFICIENTNET_LITE0,
+    IMAGE_SIZES,
     KNOWN_SHARE,
     NO_ENCODER,
     PRETRAINED,
@@ -64,10 +65,10 @@ def _check_sizes(config: "RunConfig") -> None:
             "--batch-size must be even: half of it is normal, half anomalous. "
             f"Received: {config.batch_size}"
         )
-    if config.image_size is not None and config.image_size % 16:
+    if config.image_size is not None and config.image_size not in IMAGE_SIZES:
         raise UsageError(
-            "--image-size must be a multiple of 16, because the U-Net halves it four times. "
-            f"Received: {config.image_size}"
+            f"--image-size must be a multiple of {IMAGE_SIZES.step}, because the U-Net halves it "
+            f"four times. Received: {config.image_size}"
         )
 
 

@@ -13,8 +13,22 @@ from ganad_tf.settings.names import score_name
 from ganad_tf.settings.presets import PRESETS, SMALL, describe_default
 from ganad_tf.settings.run_config import RunConfig
 
-# Values that a flag accepts besides its choices.
-_READERS = {"score": score_name}
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a share, such as 0.05. Received: {text!r}"
+        ) from None
+
+
+# What reads a flag's text, where its type does not: old names of values, and shares.
+_READERS = {
+    "score": score_name,
+    **dict.fromkeys(("known_share", "validation_fraction", "test_fraction"), _share),
+    **dict.fromkeys(("synthetic", "max_false_alarms"), _share),
+}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from ganad_tf.settings.names import (
     AUTO,
     BIT_DEPTHS,
     ENCODERS,
+    IMAGE_SIZES,
     KNOWN_SHARE,
     NO_ENCODER,
     PROTOCOLS,
@@ -147,9 +148,10 @@ class RunConfig:
     image_size: int | None = _setting(
         None,
         "networks",
-        "the square that images are brought to, in pixels, a multiple of 16 (default: 32; own "
-        "images are measured: a multiple of 32 up to 224)",
-        minimum=16,
+        "the square that images are brought to, in pixels, a multiple of 16 from 32 to 256 "
+        "(default: 32; own images are measured: a multiple of 32 up to 224)",
+        minimum=IMAGE_SIZES[0],
+        maximum=IMAGE_SIZES[-1],
     )
     encoder: str = _setting(
         None,

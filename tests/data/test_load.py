@@ -10,7 +10,6 @@ from ganad_tf.data import load
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.load import Source, load_splits
-from ganad_tf.errors import UsageError
 from ganad_tf.settings.run_config import RunConfig
 
 
@@ -87,11 +86,6 @@ def test_a_named_class_is_the_labelled_one(fashion):
     splits = load_splits(config(protocol="unseen", known="bag"))
     assert {splits.train.kind_names[kind] for kind in splits.train.kinds} == {"Sneaker", "Bag"}
     assert fashion == [(None, None)]
-
-
-def test_fashion_mnist_is_not_shrunk(fashion):
-    with pytest.raises(UsageError, match=r"--image-size must be at least 28.*Received: 16"):
-        load_splits(config(image_size=16))
 
 
 def test_how_files_are_resized_when_they_are_scored_is_kept(fashion):

@@ -39,7 +39,7 @@ def test_an_allowed_drop_that_is_no_share_is_a_usage_error(monkeypatch, capsys, 
 
 def test_a_missing_run_is_named(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, command.main, tmp_path / "no") == 1
-    assert "no: expected a run folder, as python train.py makes" in capsys.readouterr().err
+    assert "no: expected the folder of a run, as python train.py makes" in capsys.readouterr().err
 
 
 def test_an_unfinished_run_is_refused(monkeypatch, capsys, tmp_path):

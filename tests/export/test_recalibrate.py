@@ -233,6 +233,8 @@ def spoilt(model_path, folders, tmp_path):
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "bare.onnx")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished" / "metrics.json").write_text("{}")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "good.png").write_bytes((folders / "normal/000.png").read_bytes())
     (tmp_path / "broken" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -271,6 +273,8 @@ def spoilt(model_path, folders, tmp_path):
         ("MODEL NORMALS --max-false-alarms 0 --output NEW", UsageError, "--max-false-alarms must"),
         ("MODEL NORMALS --output MODEL", UsageError, "must be another file than MODEL"),
         ("MODEL NORMALS --output TMP/text.onnx", UsageError, "must be a new file. .*, which exist"),
+        ("TMP/finished NORMALS", UsageError, "MODEL must .*; --run .*/finished recalibrates a run"),
+        ("TMP/empty NORMALS", UsageError, "MODEL must be a model file.*, a folder; name a file in"),
         ("MODEL NORMALS", UsageError, "--output must name the new model file. Received: none"),
         ("MODEL --output NEW", UsageError, "Received: no NORMALS"),
         ("--output NEW", UsageError, "Received: neither of MODEL and --run"),

@@ -280,6 +280,13 @@ def test_a_limit_of_pixels_can_be_raised(model_path, folder, monkeypatch, capsys
     assert "--max-pixels must be at least 1. Received: 0" in capsys.readouterr().err
 
 
+def test_a_run_folder_in_place_of_a_model_gets_the_file_in_it(tmp_path):
+    with pytest.raises(
+        ScoringError, match=r"Received: a folder; name the model in it, .*model.onnx"
+    ):
+        Scorer(tmp_path)
+
+
 def test_an_old_pillow_is_named_once(model_path, folder, monkeypatch, capsys):
     monkeypatch.setattr("PIL.__version__", "9.5.0")
     assert main([str(model_path), str(folder)]) == 1

@@ -157,7 +157,7 @@ def test_a_corrupt_checkpoint_is_named(run, tmp_path):
         (["--normal", "10"], 2, "Received: '10'"),
         (["--normal", "kimono"], 2, "Received: 'kimono'"),
         (["--image-size", "40"], 2, "--image-size must be a multiple of 16"),
-        (["--image-size", "16"], 2, "--image-size must be at least 28"),
+        (["--image-size", "512"], 2, "--image-size must be in [32, 256]"),
         (["--batch-size", "7"], 2, "--batch-size must be even"),
         (["--loss-weight", "abc=-1"], 2, "Received: 'abc=-1'"),
         (["--clusters", "some"], 2, "must be a number or auto. Received: 'some'"),

@@ -74,6 +74,9 @@ def test_other_numbers_of_clusters_are_refused(value):
     ("settings", "message"),
     [
         ({"image_size": "auto", "data": "photos"}, "--image-size must be a number. .*'auto'"),
+        ({"image_size": 512}, r"--image-size must be in \[32, 256\]. Received: 512"),
+        ({"image_size": 16}, r"--image-size must be in \[32, 256\]. Received: 16"),
+        ({"image_size": 40}, "--image-size must be a multiple of 16, .*Received: 40"),
         ({"max_false_alarms": "0.01"}, "--max-false-alarms must be a number. .*'0.01'"),
         ({"epochs": "many"}, "--epochs must be a number or auto. .*'many'"),
         ({"score": "pretrained"}, "--score pretrained needs a pretrained network"),

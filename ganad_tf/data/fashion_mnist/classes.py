@@ -12,7 +12,7 @@ CLASSES = (
 )
 
 
-def parse_class(text: str | int, names: Sequence[str]) -> int:
+def parse_class(text: str | int, names: Sequence[str], flag: str = "--normal") -> int:
     """Finds a class by number or by name.
 
     Case, hyphens and spaces of names do not matter. Each side of a slash names the class, too:
@@ -21,6 +21,7 @@ def parse_class(text: str | int, names: Sequence[str]) -> int:
     Args:
         text: a number or name, as the user typed it.
         names: the names of the classes, in order.
+        flag: where it was typed, for the error.
 
     Returns:
         The number of the class.
@@ -35,8 +36,8 @@ def parse_class(text: str | int, names: Sequence[str]) -> int:
         if _plain(text) in map(_plain, (name, *name.split("/"))):
             return number
     raise UsageError(
-        f"The class must be a number from 0 to {len(names) - 1} or one of {', '.join(names)}. "
-        f"Received: {text!r}"
+        f"{flag} must be a class of Fashion-MNIST: a number from 0 to {len(names) - 1}, or one of "
+        f"{', '.join(names)}. Received: {text!r}"
     )
 
 

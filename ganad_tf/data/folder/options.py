@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ganad_tf.data.folder.decode_file import Reading
 from ganad_tf.errors import UsageError
-from ganad_tf.settings.names import BIT_DEPTHS, RESIZE_MODES
+from ganad_tf.settings.names import BIT_DEPTHS, IMAGE_SIZES, RESIZE_MODES
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class FolderOptions:
     """Options of `load_folder`.
 
     Args:
-        image_size: S, 32 to 256, a multiple of 16; images are brought to S x S. None for a size
+        image_size: S, one of `IMAGE_SIZES`; images are brought to S x S. None for a size
             that follows the images; see `natural_size`.
         channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
         resize: how images of other shapes are brought to the square: `stretch` or `pad`; see
@@ -47,10 +47,10 @@ class FolderOptions:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        size = self.image_size
-        if size is not None and (not 32 <= size <= 256 or size % 16):
+        if self.image_size not in (None, *IMAGE_SIZES):
             raise UsageError(
-                f"image_size must be a multiple of 16 from 32 to 256. Received: {size}"
+                f"image_size must be a multiple of {IMAGE_SIZES.step} from {IMAGE_SIZES[0]} to "
+                f"{IMAGE_SIZES[-1]}. Received: {self.image_size}"
             )
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels must be 1 or 3. Received: {self.channels}")

@@ -132,7 +132,7 @@ def test_labels_that_only_the_full_size_tells_apart_are_told(own, load, save, ca
 
 def test_normal_images_that_are_missing_are_named(own, load):
     shutil.rmtree(own / "normal")
-    with pytest.raises(DataError, match=r"known layout: normal/ and anomaly/"):
+    with pytest.raises(DataError, match=r"known layout; the nearest is normal/ and anomaly/"):
         load(own)
 
 
@@ -180,7 +180,8 @@ def test_images_of_formats_that_are_not_read_are_named(own, load, caplog):
 
 
 def test_a_file_is_no_folder(own, load):
-    with pytest.raises(DataError, match=r"expected a folder of images or a CSV file\. Received: a file"):
+    message = r"expected a folder of images or a CSV file\. Received: a file"
+    with pytest.raises(DataError, match=message):
         load(own / "normal" / "0.png")
 
 
