@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .model_card import FASHION_MNIST
+
 CARD = "model_card.md"
 USES = (
     "Sorting and flagging images of the same source as the training images, for a person to look "
@@ -29,7 +31,7 @@ def render(card: Mapping[str, Any], description: Mapping[str, Any]) -> str:
     colour = "grey" if channels == 1 else "RGB"
     components = ", ".join(f"{name} {w:.2g}" for name, w in card["score"]["components"].items())
     sections = {
-        f"Model card: {_plain(card['normal'])} and what differs from it": (
+        f"Model card: {_subject(card)}": (
             f"An anomaly detector of ganad_tf {card['ganad_tf']}. It takes {colour} images of "
             f"{width}x{height} pixels and gives a score (higher is more anomalous), a decision, a "
             "probability at even odds, a map of where the image looks anomalous, and a "
@@ -57,6 +59,15 @@ def render(card: Mapping[str, Any], description: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _subject(card: Mapping[str, Any]) -> str:
+    """What the model tells apart, for the heading."""
+    if card["data"] is None:
+        return "normal images and what differs from them"
+    if card["data"]["name"] == FASHION_MNIST:
+        return f"{_plain(card['normal'])} and what differs from it"
+    return f"normal images of {_plain(card['data']['name'])} and what differs from them"
+
+
 def _data_text(card: Mapping[str, Any]) -> str:
     data = card["data"]
     if data is None:
@@ -67,9 +78,9 @@ def _data_text(card: Mapping[str, Any]) -> str:
     ]
     table = _table(("part", "normal", "anomalies", "of which"), rows)
     return (
-        f"{_plain(data['name'])}, protocol `{data['protocol']}`, normal is "
-        f"{_plain(card['normal'])}. {data['masks_in_training']} training anomalies have masks. "
-        f"Fingerprint of images and split: `{data['fingerprint']}`.\n\n{table}"
+        f"{_plain(data['name'])}, protocol `{data['protocol']}`. {data['masks_in_training']} "
+        "training anomalies have masks. Fingerprint of images and split: "
+        f"`{data['fingerprint']}`.\n\n{table}"
     )
 
 

@@ -18,8 +18,9 @@ from ganad_tf.tracking import BACKENDS, NONE, choose_tracker
 
 DESCRIPTION = """\
 Trains a dual-discriminator GAN to tell normal images from anomalous ones: one class of
-Fashion-MNIST from all others, or your own images. Fits its anomaly score and threshold on
-validation images, and writes metrics, plots and report.html.
+Fashion-MNIST from all others, or your own images. On your own images, frozen ImageNet features
+join the score; on photos of objects they are all of it. Fits the anomaly score and the threshold
+on validation images, and writes metrics, plots and report.html.
 """
 
 EXAMPLES = """\

@@ -17,7 +17,7 @@ from ganad_tf.scoring import Detector, Scorer
 from ganad_tf.scoring.detector import batch_size_for
 
 # The name of our model in reports, beside the models that it is compared with.
-OUR_MODEL = "dual-discriminator GAN"
+OUR_MODEL = "this model"
 
 
 class Scored(NamedTuple):

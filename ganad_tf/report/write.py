@@ -5,6 +5,7 @@ import math
 import platform
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,8 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
     counts = learnt.summary()["train"]
     scorer = metrics["scorer"]
     data = ReportData(
-        title=f"{_data_name(run.config)}: {run.splits.normal_name} against the rest",
-        summary=(
-            f"A dual-discriminator GAN learnt what {run.splits.normal_name} looks like from "
-            f"{counts['normal']:,} normal and {counts['anomaly']:,} labelled anomalous images "
-            f"(protocol {run.splits.protocol!r}). {_encoder_sentence(run)}"
-        ),
+        title=_title(run),
+        summary=_summary(run, counts),
         models=models,
         threshold_rule=scorer["threshold"],
         threshold_changes=_threshold_changes(folder, len(run.detector.scorer.normal_scores)),
@@ -118,17 +115,34 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
     write_report(data, folder / REPORT)
 
 
-def _encoder_sentence(run: EvaluatedRun) -> str:
-    """What a pretrained encoder does in the score; empty without one."""
-    counting = {component.name for component in run.detector.scorer.components}
-    if not counting & set(ENCODER_COMPONENTS):
-        return ""
-    if not counting.isdisjoint(TRAINED_COMPONENTS):
-        return f"Features of {run.plan.encoder}, pretrained on ImageNet, join its score."
-    return (
-        f"The score rests on features of {run.plan.encoder}, pretrained on ImageNet; the GAN only "
-        "draws the reconstruction."
+def _title(run: EvaluatedRun) -> str:
+    if run.config.data:
+        return f"{Path(run.config.data).resolve().name}: normal images against the rest"
+    return f"Fashion-MNIST: {run.splits.normal_name} against the rest"
+
+
+def _summary(run: EvaluatedRun, counts: Mapping[str, int]) -> str:
+    """What the score rests on, and what was learnt from.
+
+    Args:
+        run: the run.
+        counts: numbers of `normal` and `anomaly` images that were learnt from.
+    """
+    images = (
+        f"{counts['normal']:,} normal and {counts['anomaly']:,} labelled anomalous images "
+        f"(protocol {run.splits.protocol!r})"
     )
+    features = f"Frozen ImageNet features ({run.plan.encoder})"
+    counting = {component.name for component in run.detector.scorer.components}
+    has_features = not counting.isdisjoint(ENCODER_COMPONENTS)
+    if has_features and counting.isdisjoint(TRAINED_COMPONENTS):
+        return (
+            f"{features} give the score, by distances that were fitted to {images}. The generator "
+            "has no part in it; it only draws the reconstruction."
+        )
+    normal = "normal images look" if run.config.data else f"{run.splits.normal_name} looks"
+    learnt = f"A dual-discriminator GAN learnt what {normal} like from {images}."
+    return f"{learnt} {features} join its score." if has_features else learnt
 
 
 def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
@@ -190,10 +204,6 @@ def _facts(metrics: dict[str, Any], epochs: int) -> dict[str, str]:
         "Images scored per second": f"{metrics['scored_per_second']:.0f}",
         "Peak memory": f"{metrics['peak_memory_mb'] / 1024:.1f} GiB",
     }
-
-
-def _data_name(config: RunConfig) -> str:
-    return Path(config.data).resolve().name if config.data else "Fashion-MNIST"
 
 
 def _counts(splits: Splits) -> dict[str, dict[str, int]]:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from export.model_card_text import render
 from export.parity import Row
 from export.pipeline import export
 from export.quantize import Quantized
+from ganad_tf.data.folder.account import FolderAccount
 
 NOTHING = {"files": {}, "versions": {}}
 
@@ -115,6 +117,14 @@ def test_the_images_of_a_recalibration_are_not_called_validation(detector, split
     assert text.count("By 60 normal recalibration images, ") == 2
     assert "more false alarms than recalibration promises" in text
     assert "validation images" not in text
+
+
+def test_own_images_are_named_by_their_folder(detector, splits):
+    account = FolderAccount(Path("lines/bolts_1"), "own", ())
+    own = dataclasses.replace(splits, normal_name="normal", folder=account)
+    text = render(describe_model(detector, own, [keras_row()], None), NOTHING)
+    assert text.startswith("# Model card: normal images of bolts\\_1 and what differs from them\n")
+    assert "normal is normal" not in text
 
 
 def test_names_from_users_stay_text(detector, splits):

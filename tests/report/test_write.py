@@ -188,6 +188,22 @@ def test_marked_normal_images_are_told_beside_those_expected(folder):
 
 
 def test_an_own_folder_gives_the_page_its_name(folder, tmp_path):
-    assert f"{tmp_path.name}: Sneaker against the rest" in page(
-        folder, evaluated(data=str(tmp_path))
-    )
+    text = page(folder, evaluated(data=str(tmp_path)))
+    assert f"{tmp_path.name}: normal images against the rest" in text
+    assert "A dual-discriminator GAN learnt what normal images look like from 10" in text
+
+
+@pytest.mark.parametrize(
+    ("components", "told", "not_told"),
+    [
+        ((), "A dual-discriminator GAN learnt what Sneaker looks like", "Frozen ImageNet"),
+        (("encoder_features", "features"), "Frozen ImageNet features (none) join its", "no part"),
+        (("encoder_features", "pixels"), "Frozen ImageNet features (none) give the score", "GAN"),
+    ],
+)
+def test_the_page_begins_with_what_the_score_rests_on(folder, components, told, not_told):
+    run = evaluated()
+    run.detector.scorer.components = [SimpleNamespace(name=name) for name in components]
+    text = page(folder, run).split("<h2")[0]
+    assert told in text
+    assert not_told not in text
