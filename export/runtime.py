@@ -2164,9 +2164,22 @@ def add_max_pixels_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+EPILOG = """\
+Without --csv and --jsonl, each line has path, decision, score and probability. Images of a folder
+come in no fixed order: sort by path.
+
+example:
+  %(prog)s model.onnx new/ --csv scores.csv --maps overlays/
+
+exit codes: 0 all scored; 1 an image could not be scored, or the model could not be used; 2 wrong
+usage; 3 all scored, and --monitor found a drift.
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the flags."""
     parser.description = "Scores images with an exported anomaly detector."
+    parser.epilog = EPILOG
     parser.add_argument("model", help="model.onnx or model.int8.onnx")
     parser.add_argument("images", nargs="+", help="image files, or folders (read at any depth)")
     add_threshold_flags(parser)
@@ -2213,7 +2226,9 @@ def share(text: str) -> float:
 
 def main(argv: Sequence[str] | None = None, prog: str = "runtime.py") -> int:
     """The command."""
-    parser = CommandParser(prog=prog, allow_abbrev=False)
+    parser = CommandParser(
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     configure(parser)
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):

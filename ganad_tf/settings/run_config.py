@@ -99,8 +99,8 @@ class RunConfig:
     data: str | None = _setting(
         None,
         "own images",
-        "folder of images instead of Fashion-MNIST: normal/ and anomaly/[KIND/], or the layout of "
-        "MVTec AD",
+        "images instead of Fashion-MNIST: a folder (normal/ and anomaly/[KIND/], or as MVTec AD, "
+        "MVTec LOCO, BTAD, VisA or KolektorSDD2) or a CSV file",
     )
     channels: int | None = _setting(
         None, "own images", "1 grey, 3 colour (default: grey if all images are)", choices=(1, 3)

@@ -198,7 +198,7 @@ def test_a_line_of_the_table_holds_for_its_files(name, rule, served, tmp_path, m
         theirs = by_training(data, COLOUR, tmp_path / "file")
         if rule.startswith("refused: "):
             assert ours == theirs
-            assert ours.startswith(rule.removeprefix("refused: "))
+            assert ours.startswith(rule.removeprefix("refused: ").split(" ...")[0])
         else:
             np.testing.assert_array_equal(ours, theirs)
             assert ours.std() > 20
