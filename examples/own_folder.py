@@ -9,7 +9,7 @@ brushed metal. It writes exported/model.onnx and exported/saved_model/.
 import sys
 from pathlib import Path
 
-import numpy as np
+from ganad_tf.export.runtime import Scorer, find_images
 from PIL import Image
 from sample_images import sample_images
 
@@ -28,17 +28,14 @@ def draw(folder: Path) -> Path:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else draw(Path("metal"))
     detector = ganad_tf.train(folder)
-
-    files = sorted(folder.rglob("*.png"))[:3]
-    images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    for file, score, decision in zip(
-        files, detector.score_samples(images), detector.predict(images), strict=True
-    ):
-        print(f"{file}: {'anomaly' if decision else 'normal'}, score {score:.3f}")
-
     detector.save("detector")  # for Python: ganad_tf.Detector.load("detector")
     detector.export("exported")  # for ONNX Runtime and TensorFlow Serving
     print("written: detector/, exported/model.onnx, exported/saved_model/")
+
+    # The exported model reads files as training did: it turns photos by their EXIF data, for one.
+    files = sorted(path for path, _ in find_images([str(folder)], []))
+    for record in Scorer("exported/model.onnx").score_files(files[:3]):
+        print(record)  # path, score, probability, is_anomaly; or path and error
 
 
 if __name__ == "__main__":
