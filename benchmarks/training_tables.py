@@ -117,8 +117,8 @@ def presets_table() -> str:
     rows += [
         f"{small} residual 3x3 convolutions after the last two halvings | sneakers, `seen` "
         f"| {_cost(sneakers)} |",
-        f"{small} on own images, ImageNet features beside the generator | solar cells, 10 labels "
-        f"| {_cost(cells)} |",
+        f"{small} on own images, ImageNet features beside the generator | solar cells, 10 labels, "
+        f"the first of three splits | {_cost(cells)} |",
         "| `imagenet` | 16 | all ten | the same on Fashion-MNIST | sandals, `none` "
         f"| {_cost(sandals)} |",
     ]

@@ -6,7 +6,9 @@ import pytest
 
 from benchmarks import figures
 from benchmarks.readme_tables import Figure, _quoted, _row
+from benchmarks.results_file import all_kept
 from ganad_tf.errors import UsageError
+from ganad_tf.settings.names import TRAINED_COMPONENTS
 
 
 @pytest.fixture
@@ -34,6 +36,18 @@ def test_a_page_without_markers_changes_none(copy):
     with pytest.raises(UsageError, match=r"docs/devices.md must hold the markers .*'precision'"):
         figures.write(copy)
     assert (copy / "README.md").read_text() == readme
+
+
+def test_nothing_is_bold_where_ours_alone_has_pretrained_weights():
+    ours, baseline = Figure(0.95, "0.9500", has_more=True), Figure(0.9, "0.9000", "CNN")
+    assert _row("a", "b", ours, [baseline], []) == "| a | b | 0.9500 | 0.9000 CNN |  |"
+
+
+def test_the_generator_has_no_part_in_the_scores_of_solar_cells():
+    """README and docs/benchmarks.md say so."""
+    cells = all_kept("elpv/*-ours")
+    assert len(cells) == 15
+    assert not any(set(cell["components"]) & set(TRAINED_COMPONENTS) for cell in cells)
 
 
 def test_the_best_of_a_line_is_bold_whoever_has_it():

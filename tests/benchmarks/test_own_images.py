@@ -87,16 +87,20 @@ def test_the_table_says_what_is_not_measured(tmp_path, monkeypatch):
     assert own_images_tables.own_table().count("not measured yet") == 20
     (tmp_path / "own").mkdir()
     values = {"auroc": 0.98765, "pixel_auroc": 0.9, "aupro": 0.8, "training_seconds": 90}
+    beside = {own_images_tables.NEIGHBOURS: {"auroc": 0.95}, "3 neighbours on pixels": {}}
     for texture, alarms in (("brick", 0.0), ("grass", 0.034), ("gravel", 0.8)):
         for count in ("20", "20m"):
             cell = f"texture-{texture}-{count}"
             kept = {**values, "cell": cell, "false_alarm_rate": alarms}
+            kept |= {"baselines": beside} if count == "20" else {}
             (tmp_path / "own" / f"{cell}.json").write_text(json.dumps(kept))
     table = own_images_tables.own_table()
     name = "grass, synthetic, 20 labelled defects without masks"
-    assert f"| {name} | 0.9877 | 0.9000 | 0.8000 | 1.5 min |" in table
-    assert "| *mean of the three, 20 labelled defects without masks* | 0.9877 |" in table
-    assert "brick 0%, grass 3%, gravel 80%." in table
+    assert f"| {name} | **0.9877** | 0.9500 | 0.9000 | 0.8000 | 3% | 1.5 min |" in table
+    name = "*mean of the three, 20 labelled defects without masks*"
+    assert f"| {name} | **0.9877** | 0.9500 | 0.9000 | 0.8000 | 28% | 1.5 min |" in table
+    name = "gravel, synthetic, 20 labelled defects with masks"
+    assert f"| {name} | 0.9877 |  | 0.9000 | 0.8000 | 80% | 1.5 min |" in table
 
 
 def test_the_table_tells_of_marked_images_where_they_are_kept(tmp_path, monkeypatch):
