@@ -15,7 +15,7 @@ from ganad_tf.errors import UsageError
 from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.plan import Plan
 from ganad_tf.run_folder import PLAN
-from ganad_tf.scoring.detector import ENCODER_ARRAYS, save_arrays
+from ganad_tf.scoring.detector_files import ENCODER_ARRAYS, save_arrays
 from ganad_tf.scoring.refit import refit, without
 from ganad_tf.settings.names import LABEL_DIRECTION
 

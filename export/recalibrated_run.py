@@ -14,14 +14,14 @@ from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.calibration.map_peaks import MapPeaks
 from ganad_tf.run_folder import DETECTOR
 from ganad_tf.scoring import Scorer
-from ganad_tf.scoring.detector import ENCODER_ARRAYS, RANGES, Detector, batch_size_for
+from ganad_tf.scoring.detector import Detector, batch_size_for
+from ganad_tf.scoring.detector_files import ENCODER_ARRAYS, RANGES, SCORER
 from ganad_tf.settings.names import MAX_ERROR
 from ganad_tf.training.devices import use_true_float32
 
 from .calibrated_graph import RECALIBRATED
 from .recalibration import Before, Fitted
 
-SCORER = "scorer.json"
 # What training fitted, as it was before the first recalibration. A file that is not in it was not
 # there.
 FROM_TRAINING = "from_training"

@@ -17,7 +17,7 @@ from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
-from ganad_tf.scoring.encoder_features import EncoderFeatures
+from ganad_tf.scoring import detector_files as files
 from ganad_tf.scoring.feature_distance import FeatureDistances
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.regions import Explanation, find_regions
@@ -25,8 +25,6 @@ from ganad_tf.scoring.scorer import Scorer
 
 # Fixed for all images, so that a normal image never glows: few normal pixels pass 1.
 MAP_COLOUR_RANGE = (0.0, 2.0)
-RANGES = "image_ranges.json"
-ENCODER_ARRAYS = "encoder.npz"
 
 Images = np.ndarray | ImageView | Sequence[np.ndarray]
 
@@ -130,15 +128,11 @@ class Detector:
         """Where each image looks anomalous, at the size of `image_shape`."""
         outputs = ("anomaly_map", "reconstruction", *(("mask",) if self.has_mask else ()))
         found = self.run(self._in_shape(images), outputs=outputs)
-        maps, reconstruction, mask = (
-            found["anomaly_map"],
-            found["reconstruction"],
-            found.get("mask"),
-        )
-        if mask is None:
+        maps, reconstruction = found["anomaly_map"], found["reconstruction"]
+        if not self.has_mask:
             return Explanation(maps, reconstruction)
-        regions = [find_regions(*pair) for pair in zip(maps, mask, strict=True)]
-        return Explanation(maps, reconstruction, mask, regions)
+        regions = [find_regions(*pair) for pair in zip(maps, found["mask"], strict=True)]
+        return Explanation(maps, reconstruction, found["mask"], regions)
 
     def export(self, path: str | os.PathLike[str], images: Images | None = None) -> None:
         """Writes the detector for other runtimes, if they give its scores and decisions.
@@ -208,20 +202,27 @@ class Detector:
                 f"Received: {dtype} {list(shape) if shape is not None else type(images).__name__}"
             )
 
-    def save(self, folder: str | Path) -> None:
-        """Writes generator.keras, scorer.json, scorer.npz and image_ranges.json, all or nothing.
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the files of `ganad_tf.scoring.detector_files`, all or nothing.
 
-        With a pretrained encoder also encoder.keras and encoder.npz, so that the run can be
-        exported where the package with its weights is not installed.
+        A pretrained encoder is saved, too, so that the run can be exported where the package with
+        its weights is not installed.
+
+        Args:
+            folder: a new or empty folder, or that of another saved detector, which is replaced.
+                A run folder is refused; its detector is in `detector/`.
+
+        Raises:
+            UsageError: if the folder holds anything else, which would be lost.
         """
+        folder = Path(folder)
+        files.check_replaceable(folder)
         with replace_dir(folder) as temporary:
-            self.generator.save(temporary / "generator.keras")
-            encoder = self.measurer.encoder
-            if encoder is not None:
-                encoder.encoder.save(temporary / "encoder.keras")
-                save_arrays(temporary / ENCODER_ARRAYS, encoder.to_arrays())
+            self.generator.save(temporary / files.GENERATOR)
+            if self.measurer.encoder is not None:
+                files.save_encoder(self.measurer.encoder, temporary)
             write_json(
-                temporary / "scorer.json",
+                temporary / files.SCORER,
                 {
                     **self.scorer.to_dict(),
                     "image_shape": list(self.image_shape),
@@ -230,12 +231,12 @@ class Detector:
                     "max_pixels": self.max_pixels,
                 },
             )
-            save_arrays(temporary / "scorer.npz", self.measurer.distances.to_arrays())
+            files.save_arrays(temporary / files.DISTANCES, self.measurer.distances.to_arrays())
             if self.image_ranges is not None:
-                write_json(temporary / RANGES, self.image_ranges)
+                write_json(temporary / files.RANGES, self.image_ranges)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Detector":
+    def load(cls, folder: str | os.PathLike[str]) -> "Detector":
         """Loads what `save` wrote. Keras files are read in safe mode, arrays without pickle.
 
         Args:
@@ -251,9 +252,9 @@ class Detector:
             raise ArtefactError(
                 f"{folder}: expected the folder of a finished run. Received: no such folder"
             )
-        values = read_json(folder / "scorer.json")
+        values = read_json(folder / files.SCORER)
         # Runs of earlier versions do not have it.
-        ranges = read_json(folder / RANGES) if (folder / RANGES).exists() else None
+        ranges = read_json(folder / files.RANGES) if (folder / files.RANGES).exists() else None
         try:
             shape = tuple(values.pop("image_shape"))
             # Format 1 called it `fit`, and left it out before images could be padded.
@@ -261,10 +262,10 @@ class Detector:
             bit_depth = int(values.pop("bit_depth", 16))
             max_pixels = int(values.pop("max_pixels", MAX_PIXELS))
             scorer = Scorer.from_dict(values)
-            with np.load(folder / "scorer.npz", allow_pickle=False) as arrays:
+            with np.load(folder / files.DISTANCES, allow_pickle=False) as arrays:
                 distances = FeatureDistances.from_arrays(arrays)
-            generator = _load_network(folder / "generator.keras")
-            encoder = _load_encoder(folder)
+            generator = files.load_network(folder / files.GENERATOR)
+            encoder = files.load_encoder(folder)
         except ArtefactError as error:
             raise ArtefactError(f"{folder}: {error}") from None
         except Exception as error:
@@ -280,20 +281,3 @@ class Detector:
 def batch_size_for(measurer: Measurer) -> int:
     """Images per pass that keep the memory for activations under a gigabyte."""
     return 256 if measurer.encoder is None else 32
-
-
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays to an .npz file; they can be read without pickle."""
-    # NumPy's stubs take any keyword for `allow_pickle`, too; no array has that name.
-    np.savez(path, **arrays)  # type: ignore[arg-type]
-
-
-def _load_network(path: Path) -> keras.Model:
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
-
-
-def _load_encoder(folder: Path) -> EncoderFeatures | None:
-    if not (folder / ENCODER_ARRAYS).exists():
-        return None
-    with np.load(folder / ENCODER_ARRAYS, allow_pickle=False) as arrays:
-        return EncoderFeatures.from_arrays(_load_network(folder / "encoder.keras"), arrays)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
-from ganad_tf.errors import ArtefactError, DataError
+from ganad_tf.errors import ArtefactError, DataError, UsageError
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector
@@ -129,6 +129,21 @@ def test_a_saved_detector_scores_the_same(detector, tmp_path, rng):
     for folder in (tmp_path / "detector", tmp_path):
         loaded = Detector.load(folder)
         np.testing.assert_array_equal(loaded.run(images)["score"], detector.run(images)["score"])
+
+
+def test_saving_replaces_a_detector_and_nothing_else(detector, tmp_path):
+    (tmp_path / "run").mkdir()
+    detector.save(tmp_path / "run" / "detector")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"new, empty or a saved detector's.*run, which holds con"):
+        detector.save(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"Received: .*config\.json, a file"):
+        detector.save(tmp_path / "run" / "config.json")
+    assert (tmp_path / "run" / "config.json").read_text() == "{}"
+    (tmp_path / "new").mkdir()
+    detector.save(tmp_path / "new")
+    detector.save(tmp_path / "new")
+    Detector.load(tmp_path / "new")
 
 
 @pytest.mark.parametrize(
