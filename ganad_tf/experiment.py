@@ -48,7 +48,7 @@ from ganad_tf.run_folder import (
     check_same_split,
     create_run,
     default_folder,
-    first_command,
+    how_begun,
     is_finished,
     remove_left_over,
     resume_advice,
@@ -138,16 +138,17 @@ def run_experiment(
             tracker.start(folder.resolve().name)  # first: nothing is written yet if it fails
         if not resume:
             create_run(folder, config, overwrite, begin)
-            write_json(folder / COMMAND, {"command": command})
+            write_json(folder / COMMAND, {"command": command, "precision": execution.precision})
         remove_left_over(folder)
         _LOGGER.info("run folder %s", folder)
         if is_finished(folder):
             _LOGGER.info("this run is finished already")
             return folder, read_json(folder / METRICS)
-        begun = first_command(folder) or command  # a command with --resume repeats nothing
+        # A command with --resume repeats nothing.
+        first = how_begun(folder).get("command", command)
         try:
             with tracker.following(folder) if tracker else contextlib.nullcontext():
-                return folder, _run(config, plan, splits, encoder, execution, folder, begun)
+                return folder, _run(config, plan, splits, encoder, execution, folder, first)
         except KeyboardInterrupt:
             raise Interrupted(resume_advice(config, folder, command)) from None
 

@@ -88,9 +88,12 @@ def create_run(
     write_json(folder / CONFIG, config.to_dict())
 
 
-def first_command(folder: Path) -> str | None:
-    """The command line that began the run; None if an earlier version did, which kept none."""
-    return read_json(folder / COMMAND)["command"] if (folder / COMMAND).is_file() else None
+def how_begun(folder: Path) -> dict[str, str]:
+    """The `command` line that began the run, and the `precision` that the device then gave it.
+
+    Runs of earlier versions lack one or both.
+    """
+    return read_json(folder / COMMAND) if (folder / COMMAND).is_file() else {}
 
 
 def check_new(folder: Path, overwrite: bool) -> None:
@@ -191,7 +194,9 @@ def load_config(folder: Path) -> RunConfig:
 def resumed_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
     """Reads the settings of the run to resume, and checks that no given flag contradicts them.
 
-    `--data` is an exception: it names the place where the run's images are now.
+    `--data` is an exception: it names the place where the run's images are now. The precision is
+    the one that the run was begun in, whatever `auto` would choose for the device now: optimizers
+    of another one cannot go on with its checkpoint.
 
     Args:
         folder: the run folder.
@@ -210,7 +215,8 @@ def resumed_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
             f"--resume continues {folder} with its own settings. "
             f"Received other ones (begun != now): {'; '.join(differences)}"
         )
-    return config
+    precision = how_begun(folder).get("precision", config.precision)
+    return dataclasses.replace(config, precision=precision)
 
 
 def resume_advice(config: RunConfig, folder: Path, command: str) -> str:

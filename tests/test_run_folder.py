@@ -1,11 +1,20 @@
-"""What may be overwritten, and what not."""
+"""What may be overwritten, and how a run goes on."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.run_folder import CONFIG, SPLIT_TABLE, create_run, load_config, with_own_split
+from ganad_tf.run_folder import (
+    COMMAND,
+    CONFIG,
+    SPLIT_TABLE,
+    create_run,
+    load_config,
+    resumed_config,
+    with_own_split,
+)
 from ganad_tf.settings.run_config import RunConfig
 
 
@@ -64,3 +73,13 @@ def test_a_run_on_own_images_is_split_by_its_own_file(tmp_path):
     (tmp_path / SPLIT_TABLE).write_text("")
     assert with_own_split(config, tmp_path).split == str(tmp_path / SPLIT_TABLE)
     assert with_own_split(RunConfig(), tmp_path) == RunConfig()
+
+
+def test_a_resumed_run_keeps_the_precision_that_its_first_device_chose(tmp_path):
+    create_run(tmp_path, RunConfig(), overwrite=False)
+    assert resumed_config(tmp_path, {}).precision == "auto"  # begun by an earlier version
+    begun = {"command": "train.py", "precision": "mixed_float16"}
+    (tmp_path / COMMAND).write_text(json.dumps(begun))
+    assert resumed_config(tmp_path, {}).precision == "mixed_float16"
+    with pytest.raises(UsageError, match="precision: 'auto' != 'float32'"):
+        resumed_config(tmp_path, {"precision": "float32"})

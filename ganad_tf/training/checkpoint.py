@@ -1,5 +1,6 @@
 """Saves the training state after each epoch, so that a killed run resumes where it was."""
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -43,13 +44,17 @@ def load_weights(model: keras.Model, path: Path) -> None:
     """Reads what `save_weights` wrote.
 
     Raises:
-        ArtefactError: if the file is missing, damaged or of another model.
+        ArtefactError: if the file is missing, damaged, or of another model or other optimizers.
     """
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            # Otherwise Keras goes on, and such an optimizer begins anew.
+            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+            model.load_weights(path)
     except Exception as error:
         # h5py and Keras raise many types of errors on damaged files.
-        reason = (str(error).splitlines() or [""])[0]
+        # Keras gives a number in the first line of its own, and an example in the second.
+        reason = " ".join([line for line in str(error).splitlines() if line][:2])
         raise ArtefactError(
             f"{path}: expected weights of this run; start again with --overwrite. "
             f"Received: {type(error).__name__}: {reason}"

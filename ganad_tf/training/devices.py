@@ -71,14 +71,14 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
         tf.config.set_visible_devices(gpus, "GPU")
     if not gpus:
         chosen = "float32" if precision == "auto" else precision
-        why = "measured fastest on a CPU" if precision == "auto" else "as asked for"
+        why = "measured fastest on a CPU" if precision == "auto" else "as the settings say"
         strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
         return Execution(strategy, chosen, False, f"CPU, {chosen} ({why}), without XLA")
     capability = min(
         tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
         for gpu in gpus
     )
-    chosen, why = precision, "as asked for"
+    chosen, why = precision, "as the settings say"
     if precision == "auto":
         why = f"compute capability {capability[0]}.{capability[1]}"
         if capability >= BFLOAT16_CAPABILITY:

@@ -72,7 +72,7 @@ def test_of_unlike_gpus_the_least_able_decides(gpus):
 def test_what_is_asked_for_is_taken(gpus):
     gpus((8, 0), (8, 0), (8, 0))
     assert choose_execution("float32").precision == "float32"
-    assert "as asked for" in choose_execution("float32").reason
+    assert "as the settings say" in choose_execution("float32").reason
     assert choose_execution(devices="cpu").strategy == ["/CPU:0"]
     assert choose_execution(devices="gpu").strategy == ["/GPU:0", "/GPU:1", "/GPU:2"]
     assert choose_execution(devices="gpu:2").strategy == ["/GPU:0", "/GPU:1"]
