@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf.data.folder.cache import DecodedImages
-from ganad_tf.data.folder.listing import OWN, BadFile, FoundImage, Listing
+from ganad_tf.data.folder.listing import CSV, OWN, VISA, BadFile, FoundImage, Listing
 from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.data.folder.uses import notes_on_unused
 from ganad_tf.data.folder.wording import counted, few
@@ -40,7 +40,7 @@ def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[
     """
     name = listing.normal_name
     needed = {"": "normal/"} if listing.layout == OWN else {}
-    if listing.layout not in (OWN, "CSV", "VisA") or listing.is_split:
+    if listing.layout not in (OWN, CSV, VISA) or listing.is_split:
         needed = {"train": f"train/{name}/", "test": f"test/{name}/"}
     elif n_split := sum(image.official != "" for image in images):
         # Drawn parts would test with images that are marked as training images.

@@ -14,7 +14,7 @@ from ganad_tf.data.folder.file_names import (
     suffix_of,
 )
 
-OWN = "own"
+OWN, CSV, VISA = "own", "CSV", "VisA"
 # Endings of a mask's name: `crack_mask.png`, `crack_GT.png`.
 _MASK_ENDING = re.compile(r"[-_. ](mask|gt|ground_?truth|seg|segmentation)$", re.IGNORECASE)
 _HIDDEN = "hidden or of the system"

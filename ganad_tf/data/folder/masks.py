@@ -2,12 +2,12 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganad_tf.data.folder.decoding import describe, open_image, orientation
-from ganad_tf.data.folder.listing import BadFile, FoundImage, FoundMask, Listing
+from ganad_tf.data.folder.listing import CSV, BadFile, FoundImage, FoundMask, Listing
 from ganad_tf.data.folder.mask_file import LARGE_SHARE, MaskFile, read_mask_file
 from ganad_tf.data.folder.wording import few
 from ganad_tf.errors import DataError
@@ -46,14 +46,13 @@ def match_masks(
 
     If a name occurs in both the test and the training part of MVTec's layout, the mask belongs to
     the test image. A mask does not fit if it is unreadable, empty, of another size than its image,
-    or if there are several masks or several images of its name. It is missing if other images of
-    MVTec's test part have one and this one does not.
+    or if there are several masks or several images of its name.
 
     Args:
         listing: of the folder.
         readable: paths of the images that can be decoded. Masks of other images are not checked.
         max_pixels: the most pixels that a mask may have.
-        strays_are_bad: whether a mask without an image, and a missing mask, are bad files.
+        strays_are_bad: whether a mask without an image is a bad file.
     """
     found: defaultdict[str, list[FoundMask]] = defaultdict(list)
     for mask in listing.masks:
@@ -63,7 +62,6 @@ def match_masks(
         (image for image in listing.images if image.is_anomaly),
         key=lambda image: image.official != "test",
     )
-    test_has_masks = any(i.official == "test" and i.key in found for i in anomalies)
     owners: dict[str, list[FoundImage]] = {}
     for image in anomalies:
         first = owners.setdefault(image.key, [])
@@ -78,10 +76,6 @@ def match_masks(
         if image.path not in readable:
             continue
         if not masks:
-            if test_has_masks and image.official == "test" and strays_are_bad:
-                missing = f"ground_truth/{image.key}_mask.png"
-                reason = f"expected the mask of {image.path}. Received: no file"
-                result.bad.append(BadFile(missing, reason))
             continue
         ambiguity = _ambiguity(owners[image.key], masks)
         if ambiguity:
@@ -101,7 +95,7 @@ def match_masks(
             label = "a normal image" if key in normal else "no such image"
             reason = f"expected the mask of an anomaly. Received: {label}"
             result.bad.append(BadFile(mask.path, reason))
-    result.notes = _notes(checked)
+    result.notes = [*_notes(checked), *_note_on_missing(listing, anomalies, found)]
     return result
 
 
@@ -156,6 +150,23 @@ def _read_fitting(
     if not mask.share:
         raise DataError("expected a mask that marks a defect. Received: only black pixels")
     return mask
+
+
+def _note_on_missing(
+    listing: Listing, anomalies: Sequence[FoundImage], masks: Mapping[str, Sequence[FoundMask]]
+) -> list[str]:
+    """Published test parts have all masks or none, so a missing one may be an oversight.
+
+    In a table, an empty cell says that there is none.
+    """
+    tested = [image for image in anomalies if image.official == "test"]
+    missing = [image.path for image in tested if image.key not in masks]
+    if listing.layout == CSV or len(missing) in (0, len(tested)):
+        return []
+    return [
+        f"{len(missing)} of {len(tested)} test anomalies have no mask, so heat maps are measured "
+        f"without them: {few(missing)}"
+    ]
 
 
 def _notes(masks: dict[str, MaskFile]) -> list[str]:

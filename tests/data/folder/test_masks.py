@@ -27,11 +27,30 @@ def test_masks_that_do_not_match_are_named(mvtec, save):
     masks, bad = match(mvtec)
     assert not masks
     assert {file.path.rpartition("/")[2]: file.reason for file in bad} == {
-        "000_mask.png": "expected the mask of test/hole/000.png. Received: no file",
         "001_mask.png": "expected a mask of its image's size, 6x5. Received: 6x6",
         "002_mask.png": "expected a mask that marks a defect. Received: only black pixels",
         "stray_mask.png": "expected the mask of an anomaly. Received: no such image",
     }
+
+
+def test_test_anomalies_without_a_mask_among_others_are_noted(mvtec, tmp_path):
+    (mvtec / "ground_truth" / "hole" / "001_mask.png").unlink()
+    listing = list_folder(mvtec)
+    masks = match_masks(listing, {image.path for image in listing.images})
+    assert not masks.bad
+    assert masks.notes == [
+        "1 of 3 test anomalies have no mask, so heat maps are measured without them: "
+        "test/hole/001.png"
+    ]
+    table = mvtec / "table.csv"
+    table.write_text(
+        "path,label,split,mask\n"
+        "test/hole/000.png,hole,test,ground_truth/hole/000_mask.png\n"
+        "test/hole/001.png,hole,test,\n"
+    )
+    listing = list_folder(table)
+    masks = match_masks(listing, {image.path for image in listing.images})
+    assert (masks.bad, masks.notes) == ([], [])
 
 
 def test_a_data_set_may_have_no_masks_at_all(mvtec):

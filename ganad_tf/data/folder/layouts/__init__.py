@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ganad_tf.data.folder.layouts import btad, kolektor, mvtec, own, table, visa
 from ganad_tf.data.folder.layouts.unknown import no_layout
-from ganad_tf.data.folder.listing import Listing, move_masks_beside_images
+from ganad_tf.data.folder.listing import CSV, OWN, VISA, Listing, move_masks_beside_images
 from ganad_tf.errors import DataError
 
 
@@ -27,7 +27,7 @@ class Layout:
 
 
 LAYOUTS = {
-    "own": Layout("normal/ and anomaly/[KIND/]", own.recognises, own.fill),
+    OWN: Layout("normal/ and anomaly/[KIND/]", own.recognises, own.fill),
     "MVTec": Layout("train/good/, test/good/ and test/KIND/", mvtec.recognises, mvtec.fill),
     "MVTec LOCO": Layout(
         "train/good/, validation/good/, test/KIND/ and ground_truth/KIND/IMAGE/",
@@ -35,13 +35,13 @@ LAYOUTS = {
         mvtec.fill_loco,
     ),
     "BTAD": Layout("train/ok/, test/ok/ and test/ko/", btad.recognises, btad.fill),
-    "VisA": Layout("Data/Images/Normal/ and Data/Images/Anomaly/", visa.recognises, visa.fill),
+    VISA: Layout("Data/Images/Normal/ and Data/Images/Anomaly/", visa.recognises, visa.fill),
     "KolektorSDD2": Layout(
         "train/ and test/ with NUMBER.png and NUMBER_GT.png",
         kolektor.recognises,
         kolektor.fill,
     ),
-    "CSV": Layout("a file NAME.csv with columns path,label", table.recognises, table.fill),
+    CSV: Layout("a file NAME.csv with columns path,label", table.recognises, table.fill),
 }
 
 
@@ -77,7 +77,7 @@ def list_folder(path: Path) -> Listing:
     root = path.parent if table.is_table(path) else path
     listing = Listing(root, path, found[0], "normal")
     LAYOUTS[found[0]].fill(listing)
-    if found[0] not in ("CSV", "VisA", "KolektorSDD2"):  # these say which files are masks
+    if found[0] not in (CSV, VISA, "KolektorSDD2"):  # these say which files are masks
         move_masks_beside_images(listing)
     listing.images.sort(key=lambda image: image.path)
     listing.bad.sort(key=lambda bad: bad.path)
