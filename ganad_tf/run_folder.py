@@ -35,8 +35,12 @@ _ALWAYS_THERE = {
 
 # Flags about this machine. They are not kept in config.json.
 NOT_KEPT = ("--data-dir", "--idx-dir", "--devices")
-# Settings of the networks, which a run keeps that starts from an earlier one.
+# Settings that a run keeps that starts from an earlier one: of the networks and, on Fashion-MNIST,
+# of the parts. Own images keep their part by split.csv.
 _OF_NETWORKS = ("preset", "width", "discriminator_width", "refine", "image_size", "channels")
+_OF_PARTS = (
+    *("normal", "protocol", "known", "known_share", "anomalies", "validation_fraction", "seed"),
+)
 
 
 def default_folder(config: RunConfig, normal_name: str) -> Path:
@@ -233,8 +237,9 @@ def resume_advice(config: RunConfig, folder: Path, command: str) -> str:
 def started_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
     """The settings of a run that starts from the finished one in `folder`, with other flags.
 
-    Its images are split anew unless `--split` is given; see
-    `ganad_tf.data.folder.enlarged.enlarged_split`.
+    Own images keep their part, and new ones are drawn, unless `--split` is given; see
+    `ganad_tf.data.folder.enlarged`. On Fashion-MNIST, nothing may be given that changes the parts:
+    images that the earlier run was trained on would be held out.
 
     Args:
         folder: of the earlier run.
@@ -242,17 +247,20 @@ def started_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:
 
     Raises:
         ArtefactError: if the folder is not a finished run's.
-        UsageError: if a flag asks for other networks, or for images of another kind of source.
+        UsageError: if a flag asks for other networks, for other parts of Fashion-MNIST, or for
+            images of another kind of source.
     """
     config = load_config(folder)
     if not (is_finished(folder) and (folder / MODEL).is_file()):
         raise ArtefactError(f"{folder}: expected a finished run. Received: one without {MODEL}")
     given = given_settings(arguments, config.loss_weights)
     config = moved(config, given.pop("data", None))
-    others = {name: given[name] for name in _OF_NETWORKS if name in given}
+    names = _OF_NETWORKS if config.data else (*_OF_NETWORKS, *_OF_PARTS)
+    others = {name: given[name] for name in names if name in given}
     if differences := config.differences(others):
+        parts = "" if config.data else " and the parts"
         raise UsageError(
-            f"--from keeps the networks of {folder}. "
+            f"--from keeps the networks{parts} of {folder}. "
             f"Received other settings (theirs != now): {'; '.join(differences)}"
         )
     return dataclasses.replace(config, **{"split": None, **given})

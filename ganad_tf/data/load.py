@@ -1,6 +1,7 @@
 """The data of a run, from its configuration."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ganad_tf.data.fashion_mnist.load import load_fashion_mnist
 from ganad_tf.data.fashion_mnist.protocols import Labelling, split_one_class
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
+from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.data.splits import Splits
 from ganad_tf.settings.run_config import RunConfig
 
@@ -24,12 +26,15 @@ class Source:
 ANY_SOURCE = Source()
 
 
-def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
+def load_splits(
+    config: RunConfig, source: Source = ANY_SOURCE, earlier: Sequence[SplitEntry] = ()
+) -> Splits:
     """Loads the images that the configuration names, and splits them.
 
     Args:
         config: with `data`, a folder of images; without it, Fashion-MNIST with one normal class.
         source: where Fashion-MNIST is read from; by default every known source is tried.
+        earlier: the split of an earlier run on own images, which keep their part.
 
     Raises:
         UsageError: if there is no class of the given name.
@@ -49,6 +54,7 @@ def load_splits(config: RunConfig, source: Source = ANY_SOURCE) -> Splits:
                 test_fraction=config.test_fraction,
                 learn_anomalies=config.protocol != "none",
                 split_file=Path(config.split) if config.split else None,
+                earlier=tuple(earlier),
                 skip_bad=config.skip_bad,
             ),
         )

@@ -2,15 +2,14 @@
 
 import hashlib
 import logging
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from ganad_tf.atomic_files import read_json
-from ganad_tf.data.folder.enlarged import enlarged_split
-from ganad_tf.data.folder.split_file import read_split, write_split
+from ganad_tf.data.folder.split_file import SplitEntry, read_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError
@@ -27,13 +26,19 @@ def load_enlarged(config: RunConfig, source: Source, run: Path) -> Splits:
 
     With another split file in the settings, that decides.
     """
-    splits = load_splits(config, source)
-    account = splits.folder
-    if account is None or config.split:
-        return splits
+    if not config.data:
+        return load_splits(config, source)
     earlier = read_split(run / SPLIT_TABLE)
-    there = {entry.path for entry in account.entries}
-    gone = [e.path for e in earlier if e.part in ("train", "validation") and e.path not in there]
+    splits = load_splits(config, source, earlier)
+    assert splits.folder is not None
+    _warn_of_leaks(earlier, splits.folder.entries)
+    return splits
+
+
+def _warn_of_leaks(earlier: Sequence[SplitEntry], now: Sequence[SplitEntry]) -> None:
+    """Warns if images that the earlier run learnt from may be held out in the new one."""
+    parts = {entry.path: entry.part for entry in now}
+    gone = [e.path for e in earlier if e.part in ("train", "validation") and e.path not in parts]
     if gone:
         _LOGGER.warning(
             "%d images that the earlier run learnt from are gone, such as %s. If they were "
@@ -41,10 +46,15 @@ def load_enlarged(config: RunConfig, source: Source, run: Path) -> Splits:
             len(gone),
             gone[0],
         )
-    entries = enlarged_split(earlier, account.entries, account.duplicates)
-    with tempfile.TemporaryDirectory() as folder:
-        write_split(entries, Path(folder) / SPLIT_TABLE)
-        return load_splits(with_own_split(config, Path(folder)), source)
+    learnt = [entry.path for entry in earlier if entry.part == "train"]
+    held_out = [path for path in learnt if parts.get(path) in ("validation", "test")]
+    if held_out:  # by another split file
+        _LOGGER.warning(
+            "%d images that the earlier run was trained on are in validation or test now, such as "
+            "%s. Scores, thresholds and the result are flattered",
+            len(held_out),
+            held_out[0],
+        )
 
 
 def load_resumed(config: RunConfig, source: Source, folder: Path) -> Splits:

@@ -1,18 +1,21 @@
 """A training that begins with the networks of an earlier run, and keeps its parts."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
-from ganad_tf.data.folder.enlarged import enlarged_split
-from ganad_tf.data.folder.split_file import SplitEntry
+from ganad_tf.data.folder.enlarged import enlarged_parts
+from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.load import Source, load_splits
 from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.run_folder import CONFIG, METRICS, MODEL, START, started_config
+from ganad_tf.run_folder import CONFIG, METRICS, MODEL, SPLIT_TABLE, START, started_config
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.model import DualDiscriminatorGAN
-from ganad_tf.training.start import NETWORKS, describe_start, start_from
+from ganad_tf.training.start import NETWORKS, describe_start, load_enlarged, start_from
 
 
 def entry(path, part, is_anomaly=False):
@@ -21,9 +24,8 @@ def entry(path, part, is_anomaly=False):
 
 def test_images_of_the_earlier_run_keep_their_part_and_copies_follow_them():
     earlier = [entry("a", "train"), entry("b", "test"), entry("c", "unused"), entry("gone", "test")]
-    now = [entry(path, "validation") for path in ("a", "b", "c", "copy", "new")]
-    parts = {one.path: one.part for one in enlarged_split(earlier, now, [("b", "copy")])}
-    assert parts == {
+    drawn = dict.fromkeys(("a", "b", "c", "copy", "new"), "validation")
+    assert enlarged_parts(earlier, drawn, [("b", "copy")]) == {
         **{"a": "train", "b": "test", "copy": "test"},
         **{"c": "validation", "new": "validation"},
     }
@@ -33,6 +35,30 @@ def small(**kwargs):
     return DualDiscriminatorGAN(
         **{"image_size": 32, "width": 2, "discriminator_width": 2, **kwargs}
     )
+
+
+def test_a_split_file_that_holds_out_images_that_were_trained_on_is_warned_of(
+    rng, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setenv("GANAD_CACHE_DIR", str(tmp_path / "cache"))
+    photos, run, other = (tmp_path / name for name in ("photos", "run", "other.csv"))
+    (photos / "normal").mkdir(parents=True)
+    for number in range(12):
+        pixels = rng.integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(photos / "normal" / f"{number}.png")
+    config = RunConfig(data=str(photos), image_size=32)
+    entries = load_splits(config).folder.entries
+    write_split(entries, run / SPLIT_TABLE)
+    caplog.set_level("INFO", "ganad_tf")
+    caplog.clear()
+    load_enlarged(config, Source(), run)
+    assert caplog.text.count("own layout") == 1  # it is read once
+    assert "trained on" not in caplog.text
+    swapped = {"train": "test", "test": "train"}
+    write_split([replace(one, part=swapped.get(one.part, one.part)) for one in entries], other)
+    load_enlarged(replace(config, split=str(other)), Source(), run)
+    count = sum(one.part == "train" for one in entries)
+    assert f"{count} images that the earlier run was trained on are in validation" in caplog.text
 
 
 @pytest.fixture
@@ -92,6 +118,16 @@ def test_settings_are_the_earlier_ones_but_for_given_flags_and_the_split(earlier
     assert started_config(run, {"data": str(tmp_path / "more")}).data == str(tmp_path / "more")
     with pytest.raises(UsageError, match=r"--from keeps the networks .*image_size: 32 != 64"):
         started_config(run, {"image_size": 64})
+    assert started_config(run, {"seed": 1}).seed == 1
     (run / MODEL).unlink()
     with pytest.raises(ArtefactError, match="expected a finished run"):
         started_config(run, {})
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"validation_fraction": 0.2}, {"normal": "3"}])
+def test_the_parts_of_fashion_mnist_stay(earlier, changed):
+    run, _ = earlier
+    (run / CONFIG).write_text(json.dumps(RunConfig().to_dict()))
+    assert started_config(run, {"seed": 0, "epochs": 3}).epochs == 3
+    with pytest.raises(UsageError, match=rf"networks and the parts of .*{next(iter(changed))}: "):
+        started_config(run, changed)

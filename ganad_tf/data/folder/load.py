@@ -22,6 +22,7 @@ from ganad_tf.data.folder.checks import (
     without,
 )
 from ganad_tf.data.folder.decoding import MAX_PIXELS
+from ganad_tf.data.folder.enlarged import enlarged_parts
 from ganad_tf.data.folder.given_split import GivenSplit, given_split
 from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layouts import list_folder
@@ -79,14 +80,7 @@ def load_folder(path: Path, options: FolderOptions | int, cache_dir: Path | None
     for line in describe_use(listing, usable.masks.folders, usable.bad):
         _LOGGER.info("%s", line)
     report_bad(path, usable.bad, len(usable.images), options.skip_bad)
-    if given is None:
-        check_normals(usable.images, listing, usable.bad)
-        parts = _draw(listing, usable, options)
-    else:
-        parts = np.array([given.parts[image.path] for image in usable.images], "U10")
-    if not options.learn_anomalies:
-        is_anomaly = np.array([image.is_anomaly for image in usable.images])
-        parts[is_anomaly & (parts != "test")] = "unused"
+    parts = _parts(listing, usable, given, options)
     check_parts(usable.images, usable.pixel_digests, parts, options.split_file or path)
     splits = _splits(listing, usable, parts, given, options)
     assert splits.folder is not None
@@ -141,8 +135,29 @@ def _read(
     return Usable(images, digests, decoded, rows, masks, options.image_size, bad)
 
 
-def _draw(listing: Listing, usable: Usable, options: FolderOptions) -> np.ndarray:
+def _parts(
+    listing: Listing, usable: Usable, given: GivenSplit | None, options: FolderOptions
+) -> np.ndarray:
     """str [N]: the part of each image."""
+    paths = [image.path for image in usable.images]
+    if given is None:
+        check_normals(usable.images, listing, usable.bad)
+        parts = _draw(listing, usable, options)
+        if options.earlier:
+            equal = equal_images(usable.images, usable.pixel_digests)
+            drawn = dict(zip(paths, parts.tolist(), strict=True))
+            known = enlarged_parts(options.earlier, drawn, equal)
+            parts = np.array([known[path] for path in paths], "U10")
+    else:
+        parts = np.array([given.parts[path] for path in paths], "U10")
+    if not options.learn_anomalies:
+        is_anomaly = np.array([image.is_anomaly for image in usable.images])
+        parts[is_anomaly & (parts != "test")] = "unused"
+    return parts
+
+
+def _draw(listing: Listing, usable: Usable, options: FolderOptions) -> np.ndarray:
+    """str [N]: the part of each image, at random where the layout has none."""
     images, digests = usable.images, usable.pixel_digests
     _, kinds = _number(images, listing.normal_name)
     held_out, seed = options.validation_fraction, options.seed

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganad_tf.data.folder.decode_file import Reading
+from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.errors import UsageError
 from ganad_tf.settings.names import BIT_DEPTHS, IMAGE_SIZES, RESIZE_MODES
 
@@ -28,6 +29,8 @@ class FolderOptions:
             the anomalies that would be in them are unused; the test part is the same.
         split_file: a file as `write_split` writes it, which names the part of each image. Without
             it, parts are drawn at random. Images that it does not name are left out.
+        earlier: the split of an earlier run whose images keep their part, where no `split_file`
+            is given; see `ganad_tf.data.folder.enlarged`.
         skip_bad: leave out files that cannot be used, instead of refusing the folder.
 
     Raises:
@@ -44,6 +47,7 @@ class FolderOptions:
     test_fraction: float = 0.3
     learn_anomalies: bool = True
     split_file: Path | None = None
+    earlier: tuple[SplitEntry, ...] = ()
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
