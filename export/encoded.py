@@ -103,9 +103,7 @@ def _decode_deep(data: tf.Tensor, bit_depth: int) -> tf.Tensor:
     """A 16-bit PNG in 8 bits, int32 [h, w, 1 to 4]."""
     values = tf.cast(tf.io.decode_png(data, channels=0, dtype=tf.uint16), tf.int32)
     highest = 2**bit_depth - 1
-    scaled = tf.minimum((values * 510 + highest) // (2 * highest), 255)
-    # Of grey with opacity, Pillow reads the upper bytes alone.
-    return tf.where(tf.equal(tf.shape(values)[-1], 2), values // 256, scaled)
+    return tf.minimum((values * 510 + highest) // (2 * highest), 255)
 
 
 def _over_black(pixels: tf.Tensor, metadata: Metadata) -> tf.Tensor:

@@ -91,6 +91,10 @@ SWAPPED = {
     for mode in ("RGB", "RGBA")
     for order, other in (("B", "L"), ("L", "B"), ("N", FOREIGN))
 }
+# So it does with grey and opacity, which it reads as colours. There is no other order for them, but
+# read as four values of 8 bits, all bytes are there: the lower ones are the second and the fourth.
+GREY_ALPHA = "LA;16B"
+SWAPPED[GREY_ALPHA] = "RGBA"
 # name -> (words, relative margin, absolute margin). A median that differs from training's by less
 # than the larger margin does not matter, however sure the difference is. The relative margin is a
 # share of the training median, the absolute one has the statistic's unit.
@@ -325,8 +329,9 @@ def deep_rows(image: "Image.Image") -> Iterator[np.ndarray] | None:
     """The values of a 16-bit image, which must not be loaded yet if it is coloured.
 
     Returns:
-        int [h, W], or [h, W, 3 or 4] if it is coloured, in 0..65535: some rows at a time, from top
-        to bottom, because all of a large photo would take gigabytes. None for 8-bit images.
+        int [h, W], or [h, W, 3 or 4] if it has colours or opacity, in 0..65535: some rows at a
+        time, from top to bottom, because all of a large photo would take gigabytes. None for 8-bit
+        images.
 
     Raises:
         ScoringError: if values are negative or larger.
@@ -359,6 +364,8 @@ def _colour_rows(image: "Image.Image", order: str) -> Iterator[np.ndarray]:
         other.tile = [_with_order(tile, SWAPPED[order]) for tile in other.tile]
         for box in _strips(image):
             upper, lower = (np.asarray(one.crop(box)).astype(np.int32) for one in (image, other))
+            if order == GREY_ALPHA:
+                lower = lower[..., [1, 1, 1, 3]]
             yield upper * 256 + lower
 
 

@@ -88,6 +88,9 @@ def deep(*shape):
     return noise(*shape, most=65536, dtype=np.uint16)
 
 
+# 16-bit PNGs: grey, colour, grey with opacity, colour with opacity.
+DEEP = [deep_png(deep(20, 28, count), kind) for count, kind in ((1, 0), (3, 2), (2, 4), (4, 6))]
+
 # The files of each line of the table.
 FILES = {
     "PNG: grey, colour, palette, 1 bit": [
@@ -99,11 +102,7 @@ FILES = {
         encoded(picture("P"), "PNG", transparency=bytes(range(200))),
         encoded(picture("L"), "PNG", transparency=int(np.asarray(picture("L"))[0, 0])),
     ],
-    "PNG of 16 bits, grey or colour": [
-        deep_png(deep(20, 28, 1), 0),
-        deep_png(deep(20, 28, 3), 2),
-        deep_png(deep(20, 28, 4), 6),
-    ],
+    "PNG of 16 bits, grey or colour, with transparency or not": DEEP,
     "PNG, animated": [frames("PNG")],
     "JPEG (`.jpg .jpeg .jpe .jfif`)": [
         encoded(picture(), "JPEG", quality=90),
@@ -241,8 +240,7 @@ MATRIX = {
     **{f"turned {turn}.png": turned(turn, "PNG") for turn in range(1, 9)},
     **{f"turned {turn}.jpg": turned(turn, "JPEG", quality=95) for turn in range(1, 9)},
     **{f"mode {mode}.png": encoded(picture(mode), "PNG") for mode in ("1", "L", "LA", "P", "RGBA")},
-    "16 bits.png": FILES["PNG of 16 bits, grey or colour"][0],
-    "16 bits, colour.png": FILES["PNG of 16 bits, grey or colour"][1],
+    **{f"16 bits, {number}.png": data for number, data in enumerate(DEEP)},
     "progressive.jfif": FILES["JPEG (`.jpg .jpeg .jpe .jfif`)"][1],
     "grey.jpe": FILES["JPEG (`.jpg .jpeg .jpe .jfif`)"][2],
     "plain.bmp": encoded(picture(), "BMP"),

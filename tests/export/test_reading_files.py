@@ -152,8 +152,13 @@ def test_sixteen_bits_are_scaled_alike(shape, bit_depth, colour_type, channels, 
 
 def test_all_levels_of_a_camera_with_twelve_bits_are_kept(tmp_path):
     values = np.linspace(0, 4095, 28 * 28).round().reshape(28, 28, 1)
-    for colour_type, channels in ((0, 1), (2, 3)):
-        data = deep_png(np.repeat(values, channels, -1), colour_type)
+    opaque = np.full_like(values, 65535)
+    for colour_type, stored in (
+        (0, values),
+        (2, np.repeat(values, 3, -1)),
+        (4, np.concatenate([values, opaque], -1)),
+    ):
+        data = deep_png(stored, colour_type)
         ours, _ = read_by_all(data, GREY, tmp_path, 12)
         assert len(np.unique(ours)) == 256
         assert np.abs(ours - values * 255 / 4095).max() <= 0.5

@@ -5,7 +5,7 @@ import { ImageError, orientation } from "./inspect.js";
 import { eightBits, spread } from "./values.js";
 
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }; // by colour type
-const [PALETTE, GREY_WITH_ALPHA] = [3, 4]; // colour types
+const PALETTE = 3; // a colour type
 const WHOLE = [[0, 0, 1, 1]]; // first x, first y, step in x, step in y
 const INTERLACED = [
   ...[[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4]],
@@ -42,7 +42,7 @@ export async function decodePng(bytes, bitDepth) {
   const rgba =
     head.colourType === PALETTE
       ? lookUp(values, palette, clear)
-      : spread(scaled(values, head, bitDepth), head.channels);
+      : spread(scaled(values, head.depth, bitDepth), head.channels);
   if (clear && head.colourType !== PALETTE && head.depth < 16) clearColour(rgba, clear, head);
   const { width, height } = head;
   return { width, height, rgba, turn: chunks.eXIf.length ? orientation(chunks.eXIf[0]) : 1 };
@@ -163,9 +163,8 @@ function paeth(left, above, corner) {
 }
 
 /** Values of any depth as 8 bits. */
-function scaled(values, { depth, colourType }, bitDepth) {
-  // Of grey with alpha, Pillow keeps the upper bytes, and so does runtime.py.
-  if (depth === 16) return eightBits(values, colourType === GREY_WITH_ALPHA ? null : bitDepth);
+function scaled(values, depth, bitDepth) {
+  if (depth === 16) return eightBits(values, bitDepth);
   return depth === 8 ? values : values.map((value) => (value * 255) / (2 ** depth - 1));
 }
 

@@ -4,15 +4,13 @@
  * 16-bit values as 8 bits.
  *
  * @param {Uint16Array} values
- * @param {number | null} bitDepth 2 ** bitDepth - 1 becomes 255; null keeps the upper bytes.
+ * @param {number} bitDepth 2 ** bitDepth - 1 becomes 255.
  * @returns {Uint8Array}
  */
 export function eightBits(values, bitDepth) {
   const highest = 2 ** bitDepth - 1;
   return Uint8Array.from(values, (value) =>
-    bitDepth === null
-      ? value >> 8
-      : Math.min(Math.floor((value * 510 + highest) / (2 * highest)), 255)
+    Math.min(Math.floor((value * 510 + highest) / (2 * highest)), 255)
   );
 }
 

@@ -34,7 +34,7 @@ from ganad_tf.settings.names import BIT_DEPTHS
 _LOGGER = logging.getLogger(__name__)
 
 # Raise it when decoding or the stored record changes, so that older entries are not used.
-_VERSION = 7
+_VERSION = 8
 _RECORD = (
     *("pixel_digests", "is_grey", "reasons", "readings", "spans", "file_statistics"),
     *("thumbnails", "hashes", "has_more"),

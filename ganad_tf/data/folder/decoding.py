@@ -38,6 +38,10 @@ _SWAPPED = {
     for mode in ("RGB", "RGBA")
     for order, other in (("B", "L"), ("L", "B"), ("N", _FOREIGN))
 }
+# So it does with grey and opacity, which it reads as colours. There is no other order for them, but
+# read as four values of 8 bits, all bytes are there: the lower ones are the second and the fourth.
+_GREY_ALPHA = "LA;16B"
+_SWAPPED[_GREY_ALPHA] = "RGBA"
 
 
 def open_image(path: Path, max_pixels: int | None = None) -> Image.Image:
@@ -150,8 +154,9 @@ def deep_rows(image: Image.Image) -> Iterator[np.ndarray] | None:
     """The values of a 16-bit image, which must not be loaded yet if it is coloured.
 
     Returns:
-        int [h, W], or [h, W, 3 or 4] if it is coloured, in 0..65535: some rows at a time, from top
-        to bottom, because all of a large photo would take gigabytes. None for 8-bit images.
+        int [h, W], or [h, W, 3 or 4] if it has colours or opacity, in 0..65535: some rows at a
+        time, from top to bottom, because all of a large photo would take gigabytes. None for 8-bit
+        images.
 
     Raises:
         DataError: if values are negative or larger.
@@ -179,6 +184,8 @@ def _colour_rows(image: Image.Image, order: str) -> Iterator[np.ndarray]:
         _set_order(other, _SWAPPED[order])
         for box in _strips(image):
             upper, lower = (np.asarray(one.crop(box)).astype(np.int32) for one in (image, other))
+            if order == _GREY_ALPHA:
+                lower = lower[..., [1, 1, 1, 3]]
             yield upper * 256 + lower
 
 
