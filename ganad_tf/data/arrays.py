@@ -95,7 +95,10 @@ def split_arrays(
     scaled = [None] * len(each) if masks is None else _scaled_masks(masks, each, size, options)
     data = dataclasses.replace(data, masks=ArrayMasks(scaled, data.is_anomaly, size))
     digests = np.array([hashlib.sha256(one.tobytes()).hexdigest() for one in pixels])
-    parts = draw_parts(kinds, digests, options.validation_fraction, 0, options.seed)
+    try:
+        parts = draw_parts(kinds, digests, options.validation_fraction, 0, options.seed)
+    except DataError as error:
+        raise DataError(f"images: {error}") from None
     # A single anomaly is not enough for both parts; it is learnt from.
     parts[parts == "unused"] = "train"
     if not options.learn_anomalies:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf.data.folder.cache import DecodedImages
+from ganad_tf.data.folder.layouts import LAYOUTS
 from ganad_tf.data.folder.listing import CSV, OWN, VISA, BadFile, FoundImage, Listing
 from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.data.folder.uses import notes_on_unused
@@ -38,21 +39,23 @@ def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[
     Raises:
         DataError: if one of these folders has none, or a table has a split without test images.
     """
-    name = listing.normal_name
-    needed = {"": "normal/"} if listing.layout == OWN else {}
+    needed = [""] if listing.layout == OWN else []
     if listing.layout not in (OWN, CSV, VISA) or listing.is_split:
-        needed = {"train": f"train/{name}/", "test": f"test/{name}/"}
+        needed = ["train", "test"]
     elif n_split := sum(image.official != "" for image in images):
         # Drawn parts would test with images that are marked as training images.
         raise DataError(
             f"{listing.source}: expected images with the split test beside the others, or no split "
             f"at all. Received: {n_split} images with a split, none of them test{_broken(bad)}"
         )
-    for official, where in needed.items():
-        if not any(i.official == official and not i.is_anomaly for i in images):
+    for part in needed:
+        if not any(i.official == part and not i.is_anomaly for i in images):
+            normals = LAYOUTS[listing.layout].normals.format(part=part, name=listing.normal_name)
+            n_unsplit = sum(not i.official for i in images) if part else 0
+            unsplit = f", and {n_unsplit} images without a split" if n_unsplit else ""
             raise DataError(
-                f"{listing.root}: expected images in {where}, to learn from and to test with. "
-                f"Received: none{_others(listing)}{_broken(bad)}"
+                f"{listing.source}: expected {normals}, to learn from and to test with. "
+                f"Received: none{unsplit}{_others(listing)}{_broken(bad)}"
             )
 
 

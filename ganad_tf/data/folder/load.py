@@ -41,6 +41,7 @@ from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.masks import Masks
 from ganad_tf.data.splits import Splits
+from ganad_tf.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -142,7 +143,10 @@ def _parts(
     paths = [image.path for image in usable.images]
     if given is None:
         check_normals(usable.images, listing, usable.bad)
-        parts = _draw(listing, usable, options)
+        try:
+            parts = _draw(listing, usable, options)
+        except DataError as error:
+            raise DataError(f"{listing.source}: {error}") from None
         if options.earlier:
             equal = equal_images(usable.images, usable.pixel_digests)
             drawn = dict(zip(paths, parts.tolist(), strict=True))

@@ -154,7 +154,7 @@ def test_mvtecs_classes_must_be_there_too(mvtec, load, gone):
 def test_one_image_is_not_enough(own, load):
     for number in range(1, 20):
         (own / "normal" / f"{number}.png").unlink()
-    with pytest.raises(DataError, match=r"at least 4 different normal images.*Received: 1"):
+    with pytest.raises(DataError, match=r"own: expected at least 4 different norm.*Received: 1"):
         load(own)
 
 

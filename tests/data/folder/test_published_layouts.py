@@ -153,6 +153,26 @@ def test_a_table_without_parts_is_split(tmp_path, save, load):
     assert sum(anomaly for _, anomaly in found.values()) == 5
 
 
+@pytest.mark.parametrize(
+    ("train", "label", "message"),
+    [
+        ("train", "crack", "label normal and split test, to learn from .* Received: none$"),
+        ("", "normal", "label normal and split train, .* none, and 12 images without a split$"),
+    ],
+)
+def test_a_part_of_a_table_without_normal_images_is_named_in_its_words(
+    tmp_path, save, load, train, label, message
+):
+    lines = ["path,label,split"]
+    for number in range(16):
+        save(tmp_path / f"{number}.png")
+        end = f"normal,{train}" if number < 12 else f"{label},test"
+        lines.append(f"{number}.png,{end}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=f"labels.csv: expected rows with {message}"):
+        load(tmp_path / "labels.csv")
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_table_whose_split_has_no_test_is_refused(tmp_path, save, load, split):
     lines = ["path,label,split"]

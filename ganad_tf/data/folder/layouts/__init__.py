@@ -19,15 +19,17 @@ class Layout:
         example: its folders, for messages; names in capitals stand for any name.
         recognises: whether a folder has this layout.
         fill: adds what is in the folder to an empty listing.
+        normals: its normal images of a `{part}`, for messages; `{name}` is their kind.
     """
 
     example: str
     recognises: Callable[[Path], bool]
     fill: Callable[[Listing], None]
+    normals: str = "images in {part}/{name}/"
 
 
 LAYOUTS = {
-    OWN: Layout("normal/ and anomaly/[KIND/]", own.recognises, own.fill),
+    OWN: Layout("normal/ and anomaly/[KIND/]", own.recognises, own.fill, "images in normal/"),
     "MVTec": Layout("train/good/, test/good/ and test/KIND/", mvtec.recognises, mvtec.fill),
     "MVTec LOCO": Layout(
         "train/good/, validation/good/, test/KIND/ and ground_truth/KIND/IMAGE/",
@@ -35,13 +37,24 @@ LAYOUTS = {
         mvtec.fill_loco,
     ),
     "BTAD": Layout("train/ok/, test/ok/ and test/ko/", btad.recognises, btad.fill),
-    VISA: Layout("Data/Images/Normal/ and Data/Images/Anomaly/", visa.recognises, visa.fill),
+    VISA: Layout(
+        "Data/Images/Normal/ and Data/Images/Anomaly/",
+        visa.recognises,
+        visa.fill,
+        "images in Data/Images/Normal/ with split {part} in split_csv/1cls.csv",
+    ),
     "KolektorSDD2": Layout(
         "train/ and test/ with NUMBER.png and NUMBER_GT.png",
         kolektor.recognises,
         kolektor.fill,
+        "images with a black mask in {part}/",
     ),
-    CSV: Layout("a file NAME.csv with columns path,label", table.recognises, table.fill),
+    CSV: Layout(
+        "a file NAME.csv with columns path,label",
+        table.recognises,
+        table.fill,
+        "rows with label normal and split {part}",
+    ),
 }
 
 
