@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ganad_tf.data.arrays import number_kinds, prepare_images, split_arrays
+from ganad_tf.data.folder import decoding
 from ganad_tf.data.folder.decoding import open_image, prepare
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.masks import read_mask
@@ -24,6 +25,11 @@ def test_pixels_are_those_of_a_file(images, tmp_path, resize, channels):
         expected = prepare(file, (32, 32, channels), resize)
     prepared = prepare_images(images[:1], (32, 32, channels), resize)
     np.testing.assert_array_equal(prepared[0], expected)
+
+
+def test_images_in_memory_may_have_any_number_of_pixels(images, monkeypatch):
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
+    assert prepare_images(images, (32, 32, 3)).shape == (20, 32, 32, 3)
 
 
 def test_images_may_differ_in_size_and_colour(rng):

@@ -157,7 +157,7 @@ def by_training(data, shape, path, resize="stretch"):
     path.write_bytes(data)
     try:
         with decoding.open_image(path, LIMIT) as image:
-            return decoding.prepare(image, shape, resize, max_pixels=LIMIT)
+            return decoding.prepare(image, shape, resize)
     except Exception as error:
         return decoding.describe(error)
 

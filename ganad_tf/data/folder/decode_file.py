@@ -71,7 +71,7 @@ def decode_one(path: Path, reading: Reading) -> Decoded:
         OSError: if the disk fails.
     """
     shape = (reading.image_size, reading.image_size, reading.channels or 1)
-    rest = (reading.resize, reading.bit_depth or 16, reading.max_pixels)
+    rest = (reading.resize, reading.bit_depth or 16)
     try:
         with open_image(path, reading.max_pixels) as image:
             is_grey, deep = image.mode in _GREY_MODES, is_deep(image)

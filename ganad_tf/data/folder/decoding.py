@@ -77,7 +77,6 @@ def prepare(
     image_shape: tuple[int, int, int],
     resize: str = "stretch",
     bit_depth: int = 16,
-    max_pixels: int | None = None,
 ) -> np.ndarray:
     """Turns a Pillow image into pixels for the networks.
 
@@ -97,16 +96,14 @@ def prepare(
         resize: how other shapes are brought to (h, w): `stretch` scales each side by itself, `pad`
             keeps the proportions and adds black margins; see `placed`.
         bit_depth: how many bits of 16-bit files are in use, 8 to 16.
-        max_pixels: the most pixels that an image may have (default: 64,000,000).
 
     Returns:
         uint8 [h, w, C].
 
     Raises:
-        DataError: if the image is too large or holds floats, signed or 32-bit numbers.
+        DataError: if the image holds floats, signed or 32-bit numbers.
     """
     height, width, channels = image_shape
-    _check_size(image, max_pixels or MAX_PIXELS)
     reduce_jpeg(image, (height, width))
     deep = _deep_image(image, bit_depth)
     turn = orientation(image)
