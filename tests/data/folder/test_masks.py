@@ -33,6 +33,22 @@ def test_masks_that_do_not_match_are_named(mvtec, save):
     }
 
 
+def test_an_image_that_is_named_like_a_mask_finds_a_mask_of_just_its_name(own, save):
+    mask = np.ones((5, 6), np.uint8)
+    for name in ("hole/plate_seg.png", "scratch/board-gt.png"):
+        save(own / "anomaly" / name)
+    save(own / "ground_truth" / "hole" / "plate_seg.png", mask)
+    save(own / "ground_truth" / "scratch" / "board-gt_mask.png", mask)
+    save(own / "ground_truth" / "hole" / "3_mask.png", mask)
+    masks, bad = match(own)
+    assert not bad
+    assert masks == {
+        "anomaly/hole/plate_seg.png": "ground_truth/hole/plate_seg.png",
+        "anomaly/scratch/board-gt.png": "ground_truth/scratch/board-gt_mask.png",
+        "anomaly/hole/3.png": "ground_truth/hole/3_mask.png",
+    }
+
+
 def test_test_anomalies_without_a_mask_among_others_are_noted(mvtec, tmp_path):
     (mvtec / "ground_truth" / "hole" / "001_mask.png").unlink()
     listing = list_folder(mvtec)

@@ -4,6 +4,7 @@ A mask has the name of its image, with or without `_mask` added. It may also lie
 with `_mask` added.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ganad_tf.data.folder.layouts.names import account_for_rest, folder_for, folders_in, has_role
@@ -35,20 +36,28 @@ def fill(listing: Listing) -> None:
 
 
 def add_masks(listing: Listing, folder: str) -> None:
-    """Adds the masks in a folder; those of normal images are passed over."""
+    """Adds the masks in a folder, after the images; those of normal images are passed over."""
+    images = {image.key for image in listing.images if image.is_anomaly}
     for path in listing.files(folder, deep=False):
-        listing.masks.append(FoundMask(path, key_of_mask(path)))
+        listing.masks.append(FoundMask(path, key_of_mask(path, images)))
     for kind in subfolders(listing, folder):
         if has_role(kind, "normal"):
             listing.ignore_folder(f"{folder}/{kind}", "masks of normal images")
             continue
         for path in listing.files(f"{folder}/{kind}"):
-            listing.masks.append(FoundMask(path, key_of_mask(path)))
+            listing.masks.append(FoundMask(path, key_of_mask(path, images)))
 
 
-def key_of_mask(path: str) -> str:
-    """`ground_truth/hole/a_mask.png` -> `hole/a`."""
-    return without_mask_ending(mask_key(path))
+def key_of_mask(path: str, images: Collection[str]) -> str:
+    """`ground_truth/hole/a_mask.png` -> `hole/a`, unless `hole/a_mask` is the image's own name.
+
+    Args:
+        path: of the mask.
+        images: the keys of all anomalies.
+    """
+    key = mask_key(path)
+    plain = without_mask_ending(key)
+    return key if key in images and plain not in images else plain
 
 
 def subfolders(listing: Listing, folder: str) -> list[str]:
