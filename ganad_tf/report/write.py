@@ -89,7 +89,7 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
         scorer=scorer["score"],
         scorer_why=scorer["why"],
         scorer_candidates=scorer["validation_auroc"],
-        plan=_decisions(run.plan),
+        plan=_decisions(run.plan, run.config.balance),
         counts=_counts(run.splits),
         normal_kinds=[run.splits.normal_name],
         command=run.command,
@@ -145,26 +145,32 @@ def _summary(run: EvaluatedRun, counts: Mapping[str, int]) -> str:
     return f"{learnt} {features} join its score." if has_features else learnt
 
 
-def _decisions(plan: Plan) -> dict[str, tuple[str, str]]:
+def _decisions(plan: Plan, balance: str) -> dict[str, tuple[str, str]]:
     """Decision -> what was decided, and why."""
     share = f"{plan.synthetic_share:.0%}, of the kinds {', '.join(plan.synthetic_kinds)}"
-    clusters = "the best silhouette" if plan.n_clusters is None else f"{plan.n_clusters} clusters"
     epochs = (str(plan.epochs), plan.reasons.get("epochs", ""))
     decisions = {
         "Learns from": (plan.reasons["learns_from"], ""),
         "Epochs": epochs,
         "Synthetic share of the anomalies": (share, plan.reasons["synthetic_share"]),
-        "Groups of labelled anomalies": (clusters, ""),
         "Score, if validation cannot compare": (
             plan.fallback_score,
             plan.reasons["fallback_score"],
         ),
         "Threshold": (plan.reasons["threshold"], ""),
     }
+    if plan.n_labelled:
+        decisions["Groups of labelled anomalies"] = (_groups(plan, balance), "")
     if plan.shares:
         shares = ", ".join(f"{name} {share:.2g}" for name, share in plan.shares.items())
         decisions["Shares of the pretrained score"] = (shares, plan.reasons["shares"])
     return decisions
+
+
+def _groups(plan: Plan, balance: str) -> str:
+    if balance == "kind":
+        return "their kinds"
+    return "the best silhouette" if plan.n_clusters is None else f"{plan.n_clusters} clusters"
 
 
 def _threshold_changes(folder: Path, n_normal: int) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What a report says about a run, from its numbers."""
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -135,6 +136,20 @@ def test_every_reason_of_the_plan_is_told(folder):
     )
     for reason in reasons.values():
         assert reason in told
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "9 clusters"),
+        ({"balance": "kind"}, "their kinds"),
+        ({"synthetic": 1.0}, None),  # no labelled anomaly is learnt from
+    ],
+)
+def test_the_groups_are_those_that_anomalies_are_drawn_from(folder, settings, told):
+    text = page(folder, evaluated(**settings))
+    assert ("Groups of labelled anomalies" in text) == (told is not None)
+    assert told is None or re.search(f"Groups of labelled anomalies(<[^>]*>| )*{told}", text)
 
 
 def test_false_alarms_are_told_beside_those_expected(folder):
