@@ -206,7 +206,7 @@ def _run_ganad(config: RunConfig, source: Source, extra: list[str]) -> dict:
     with tempfile.TemporaryDirectory() as name:
         flags = ["--normal", config.normal, "--protocol", config.protocol, "--preset", "small"]
         flags += ["--epochs", config.epochs, "--seed", config.seed]
-        flags += ["--anomalies", config.anomalies]
+        flags += ["--anomalies", config.anomalies] if config.protocol == "few" else []
         if config.known:
             flags += ["--known", config.known, "--known-share", config.known_share]
         flags += ["--data-dir", source.data_dir] if source.data_dir else []

@@ -1,6 +1,7 @@
 """The plan of a run: what follows from the settings and the data, decided once."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from ganad_tf.settings.names import (
     PRETRAINED,
 )
 from ganad_tf.settings.run_config import RunConfig
+
+_LOGGER = logging.getLogger(__name__)
 
 # With at least half as many labelled anomalies, half of the anomalous batch is real. An anomaly
 # with a mask counts as several, because it is pasted into other images. Chosen on grass.
@@ -202,6 +205,11 @@ def learnt_from(plan: Plan, splits: Splits) -> Splits:
 def _synthetic_share(config: RunConfig, splits: Splits) -> tuple[float, str]:
     """The share of synthetic anomalies, and why."""
     if splits.protocol == "none":
+        if config.synthetic not in (None, 1):
+            _LOGGER.warning(
+                "--synthetic %g has no effect: no anomaly is labelled, so all are synthetic",
+                config.synthetic,
+            )
         return 1.0, "no anomaly is labelled"
     if config.synthetic is not None:
         return config.synthetic, "as asked for"

@@ -35,10 +35,13 @@ def plan(config: RunConfig, protocol: str = "seen", labelled: int = 0, masked: i
 OWN, FASHION = RunConfig(data="photos"), RunConfig()
 
 
-def test_few_labelled_anomalies_do_not_fill_half_of_the_batches():
+def test_few_labelled_anomalies_do_not_fill_half_of_the_batches(caplog):
     assert plan(OWN, labelled=18).synthetic_share == pytest.approx(0.91)
     assert plan(OWN, labelled=1000).synthetic_share == 0.5
     assert plan(OWN, "none").synthetic_share == 1
+    assert "--synthetic" not in caplog.text
+    assert plan(RunConfig(data="photos", synthetic=0.5), "none").synthetic_share == 1
+    assert "--synthetic 0.5 has no effect: no anomaly is labelled" in caplog.text
     assert plan(RunConfig(data="photos", synthetic=0.0), labelled=18).synthetic_share == 0
     assert plan(FASHION, labelled=18).synthetic_share == 0
     assert plan(FASHION, "unseen", labelled=18).synthetic_share == 0.9

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ganad_tf.errors import UsageError
 from ganad_tf.settings.loss_weights import LossWeights
 from ganad_tf.settings.names import (
+    ANOMALIES,
     AUTO,
     CLASSIFIER,
     EFFICIENTNET_LITE0,
@@ -122,6 +123,15 @@ def _check_combinations(config: "RunConfig") -> None:
         raise UsageError(
             "--known-share is the share of labelled anomalies under --protocol unseen. "
             f"Received: --known-share {config.known_share} --protocol {config.protocol}"
+        )
+    if config.protocol != "few" and config.anomalies != ANOMALIES:
+        raise UsageError(
+            "--anomalies is the number of labelled anomalies under --protocol few. "
+            f"Received: --anomalies {config.anomalies} --protocol {config.protocol}"
+        )
+    if config.split and not config.data:
+        raise UsageError(
+            f"--split names the parts of own images, --data. Received: {config.split} without them"
         )
     if config.data and config.protocol not in ("seen", "none"):
         raise UsageError(

@@ -58,6 +58,8 @@ BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 o
 
 # The share of labelled anomalies under protocol `unseen`, as Deep SAD has it.
 KNOWN_SHARE = 0.05
+# The number of labelled anomalies under protocol `few`.
+ANOMALIES = 600
 
 # Pretrained networks.
 NO_ENCODER, EFFICIENTNET_LITE0 = "none", "efficientnet_lite0"

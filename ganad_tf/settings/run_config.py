@@ -9,6 +9,7 @@ from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.settings.checks import check_settings, check_types
 from ganad_tf.settings.loss_weights import LossWeights, changed_weights
 from ganad_tf.settings.names import (
+    ANOMALIES,
     AUTO,
     BIT_DEPTHS,
     ENCODERS,
@@ -75,7 +76,7 @@ class RunConfig:
         maximum=0.5,
     )
     anomalies: int = _setting(
-        600, "data", "how many labelled anomalies --protocol few keeps", minimum=10
+        ANOMALIES, "data", "how many labelled anomalies --protocol few keeps", minimum=10
     )
     validation_fraction: float = _setting(
         0.1, "data", "share of the training set held out for validation", minimum=0.01, maximum=0.5
@@ -330,6 +331,11 @@ class RunConfig:
             )
         if values.get("data"):
             values.setdefault("bit_depth", 16)  # as files were read before there was a choice
+        # Earlier versions kept what has no effect.
+        if values.get("protocol") != "few":
+            values.pop("anomalies", None)
+        if not values.get("data"):
+            values.pop("split", None)
         if "preset" not in values and values.get("width") == PRESETS[PAPER]["width"]:
             values["preset"] = PAPER
         values.setdefault("encoder", NO_ENCODER)  # format 1 had none

@@ -132,11 +132,20 @@ def test_a_newer_format_is_refused_by_its_number():
         ({"loss_weights": LossWeights(abc="1")}, r"VALUE at least 0 .* Received: .*'abc': '1'"),
         ({"known": "3"}, "--known names the labelled class under --protocol unseen"),
         ({"known_share": 0.01}, "--known-share is the share of labelled anomalies under"),
+        ({"anomalies": 60}, "--anomalies is the number of labelled anomalies under --protocol few"),
+        ({"split": "split.csv"}, "--split names the parts of own images, --data. .* without them"),
     ],
 )
 def test_what_has_no_effect_or_no_meaning_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         RunConfig(**settings)
+
+
+def test_what_had_no_effect_in_a_run_of_an_earlier_version_is_left_out():
+    stored = {**RunConfig().to_dict(), "anomalies": 60, "split": "/somewhere/split.csv"}
+    assert RunConfig.from_dict(stored) == RunConfig()
+    few = RunConfig(protocol="few", anomalies=60)
+    assert RunConfig.from_dict(few.to_dict()) == few
 
 
 def test_loss_weights_may_be_a_mapping_that_changes_those_of_the_preset():
