@@ -1,15 +1,18 @@
 """The detectors we are measured against."""
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from ganad_tf.baselines import autoencoder
 from ganad_tf.baselines.classical import CLASSICAL, pixels
 from ganad_tf.baselines.neighbours import neighbours_on_pixels
+from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
+from ganad_tf.settings.run_config import RunConfig
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -39,8 +42,31 @@ def test_neighbours_notice_an_unusual_image_and_ignore_labels(rng):
     assert validation.shape == (8,)
     assert test[:6].min() > test[6:].max()
     normal = splits.train.subset(np.flatnonzero(~splits.train.is_anomaly))
-    without = dataclasses.replace(splits, train=normal)
+    without = replace(splits, train=normal)
     np.testing.assert_array_equal(neighbours_on_pixels(without, 0)[1], test)
+
+
+class Watched(ImageView):
+    """A view that notes how many images were read at a time."""
+
+    largest = 0
+
+    def __getitem__(self, key):
+        rows = super().__getitem__(key)
+        Watched.largest = max(Watched.largest, len(rows))
+        return rows
+
+
+def test_the_autoencoder_reads_images_in_batches(rng, monkeypatch):
+    monkeypatch.setattr(autoencoder, "BATCH", 8)
+    parts = [squares(rng, count, 3) for count in (20, 12, 18)]
+    splits = Splits(
+        *(replace(part, images=Watched(part.images, np.arange(len(part)))) for part in parts),
+        *("good", "seen", "0" * 64),
+    )
+    config = RunConfig(width=2, epochs=1, steps_per_epoch=2, batch_size=8, image_size=48)
+    validation, test = autoencoder.autoencoder_errors(config, splits)
+    assert (len(validation), len(test), Watched.largest) == (12, 18, 8)
 
 
 def squares(rng, count, anomalies):

@@ -4,12 +4,17 @@ import logging
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import to_network
+from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.settings.run_config import RunConfig
+
+# Images that are read and scored at a time.
+BATCH = 256
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,7 +39,8 @@ def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, n
     model.compile(
         keras.optimizers.Adam(schedule, beta_1=config.beta_1), loss="mae", jit_compile=False
     )
-    normal = to_network(train.images[~train.is_anomaly], size).numpy()
+    # Only at the network's size do all of them fit into memory.
+    normal = _inputs(train, np.flatnonzero(~train.is_anomaly), size)
     half = config.batch_size // 2
     _LOGGER.info("autoencoder baseline: %d steps on %d normal images", steps, len(normal))
     passes = max(1, round(steps * half / len(normal)))
@@ -43,5 +49,18 @@ def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, n
 
 
 def _errors(model: keras.Model, part: LabelledImages, size: int) -> np.ndarray:
-    images = to_network(part.images, size).numpy()
-    return np.abs(model.predict(images, batch_size=256, verbose=0) - images).mean(axis=(1, 2, 3))
+    errors = []
+    for start in range(0, len(part), BATCH):
+        images = _inputs(part, np.arange(start, min(start + BATCH, len(part))), size)
+        reconstructions = model.predict(images, batch_size=BATCH, verbose=0)
+        errors.append(np.abs(reconstructions - images).mean(axis=(1, 2, 3)))
+    return np.concatenate(errors)
+
+
+def _inputs(part: LabelledImages, indices: np.ndarray, size: int) -> np.ndarray:
+    """What the network gets for some images, float32 [n, S, S, C]; read a batch at a time."""
+
+    def prepare(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"inputs": to_network(images, size)}
+
+    return map_batches(prepare, part.images, indices, BATCH)["inputs"]
