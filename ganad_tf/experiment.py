@@ -38,7 +38,6 @@ from ganad_tf.run_folder import (
     HISTORY,
     METRICS,
     MODEL,
-    PLAN,
     SCORES,
     SPLIT,
     SPLIT_TABLE,
@@ -230,7 +229,6 @@ def train_detector(
         The plan as training settled it, and the detector.
     """
     plan, features = fit_encoder(config, plan, splits, encoder)
-    write_json(folder / PLAN, plan.to_dict())
     model = train(config, plan, splits, execution, folder)
     with replace_file(folder / MODEL) as temporary:
         model.save(temporary)

@@ -43,6 +43,11 @@ EPOCHS, EPOCHS_BESIDE_ENCODER, EPOCHS_WITHOUT_SHARE = 20, 8, 5
 # docs/fashion_mnist.md, the mixtures.
 SYNTHETIC_UNDER_UNSEEN = 0.9
 
+# They say why, and no run depends on their last digits, in which devices differ.
+_MEASURED = ("layout_share", "layout_auroc", "reasons")
+# Shares of a score that are nearer to each other are the same decision.
+_SHARE_TOLERANCE = 0.01
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -101,6 +106,20 @@ class Plan:
         """Plain values for plan.json."""
         return dataclasses.asdict(self)
 
+    def differences(self, stored: Mapping[str, Any]) -> list[str]:
+        """One line for each decision that is another one in a plan.json.
+
+        What is only measured may differ, and shares by a rounding. A plan of an earlier version
+        may lack some.
+        """
+        mine, theirs = self.to_dict(), Plan.from_dict(stored).to_dict()
+        compared = [name for name in mine if name in stored and name not in _MEASURED]
+        return [
+            f"{name}: {theirs[name]!r} != {mine[name]!r}"
+            for name in compared
+            if not _alike(mine[name], theirs[name])
+        ]
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
         """The inverse of `to_dict`; other entries are ignored, missing ones get the defaults."""
@@ -109,6 +128,13 @@ class Plan:
         if "synthetic_kinds" in kept:
             kept["synthetic_kinds"] = tuple(kept["synthetic_kinds"])
         return cls(**kept)
+
+
+def _alike(mine: Any, theirs: Any) -> bool:
+    """Whether two decisions are the same; shares of components but for a rounding."""
+    if not isinstance(mine, dict) or mine.keys() != theirs.keys():
+        return mine == theirs
+    return all(abs(mine[name] - theirs[name]) <= _SHARE_TOLERANCE for name in mine)
 
 
 def make_plan(config: RunConfig, splits: Splits) -> Plan:

@@ -1,4 +1,4 @@
-"""Begins a training with the networks and the parts of an earlier run."""
+"""Begins a training with the networks and the parts of an earlier run, or goes on with its own."""
 
 import hashlib
 import logging
@@ -13,7 +13,8 @@ from ganad_tf.data.folder.split_file import SplitEntry, read_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.run_folder import MODEL, SPLIT_TABLE, START, with_own_split
+from ganad_tf.plan import Plan
+from ganad_tf.run_folder import MODEL, PLAN, SPLIT_TABLE, START, with_own_split
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.model import DualDiscriminatorGAN
 
@@ -64,6 +65,26 @@ def load_resumed(config: RunConfig, source: Source, folder: Path) -> Splits:
         # earlier run, whose weights it begins with, has learnt from.
         return load_enlarged(config, source, Path(read_json(folder / START)["run"]))
     return load_splits(with_own_split(config, folder), source)
+
+
+def check_same_plan(folder: Path, plan: Plan) -> None:
+    """Refuses to go on with another plan, which another device or version may have made.
+
+    Args:
+        folder: of the run; nothing is checked if it has no plan yet.
+        plan: as `fit_encoder` settled it now.
+
+    Raises:
+        ArtefactError: if the run was begun with another one.
+    """
+    if not (folder / PLAN).is_file():
+        return
+    differences = plan.differences(read_json(folder / PLAN))
+    if differences:
+        raise ArtefactError(
+            f"{folder}: expected the plan that the run was begun with; go on where it was begun, "
+            f"or start anew. Received another one (begun != now): {'; '.join(differences)}"
+        )
 
 
 def describe_start(run: Path, folder: Path) -> dict[str, Any]:

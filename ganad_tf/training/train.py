@@ -12,14 +12,14 @@ from ganad_tf.data.clusters import find_groups
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
-from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY, START, TENSORBOARD
+from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY, PLAN, START, TENSORBOARD
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import build_model
 from ganad_tf.training.checkpoint import Checkpoint, load_weights
 from ganad_tf.training.devices import Execution, worker_index
 from ganad_tf.training.history import History, StopWhenNotFinite, TrackEpochs, read_history
 from ganad_tf.training.model import DualDiscriminatorGAN
-from ganad_tf.training.start import start_from
+from ganad_tf.training.start import check_same_plan, start_from
 from ganad_tf.training.workers import fit_on_workers
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,23 +41,25 @@ def train(
         splits: the data; only `train` is learnt from, `validation` is watched.
         execution: device, precision and compilation.
         run: the run folder; its `start.json`, if there is one, names the run whose weights are
-            begun with. Gets `history.csv`, `clusters.json`, `tensorboard/` and, until the
-            run ends, the checkpoint and the best weights.
+            begun with. Gets `plan.json`, `history.csv`, `clusters.json`, `tensorboard/` and,
+            until the run ends, the checkpoint and the best weights.
         resumed: the folder with the checkpoint to go on from; by default `run`.
 
     Returns:
         The trained model; its averaged generator is the best epoch's.
 
     Raises:
-        ArtefactError: if the checkpoint is damaged.
+        ArtefactError: if the checkpoint is damaged, or the run was begun with another plan.
         TrainingError: if a loss is no longer finite.
     """
+    resumed = resumed or run
+    check_same_plan(resumed, plan)
+    write_json(run / PLAN, plan.to_dict())
     splits = learnt_from(plan, splits)
     batches = _batches(config, plan, splits, run)
     with execution.strategy.scope():
         model = build_model(config, plan, splits.train.images.shape[-1], execution.precision)
         model.jit_compile = execution.jit_compile
-        resumed = resumed or run
         if (resumed / CHECKPOINT).exists():
             load_weights(model, resumed / CHECKPOINT)
         elif (resumed / START).exists():

@@ -12,10 +12,17 @@ from ganad_tf.data.folder.enlarged import enlarged_parts
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.errors import ArtefactError, UsageError
-from ganad_tf.run_folder import CONFIG, METRICS, MODEL, SPLIT_TABLE, START, started_config
+from ganad_tf.plan import Plan
+from ganad_tf.run_folder import CONFIG, METRICS, MODEL, PLAN, SPLIT_TABLE, START, started_config
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.model import DualDiscriminatorGAN
-from ganad_tf.training.start import NETWORKS, describe_start, load_enlarged, start_from
+from ganad_tf.training.start import (
+    NETWORKS,
+    check_same_plan,
+    describe_start,
+    load_enlarged,
+    start_from,
+)
 
 
 def entry(path, part, is_anomaly=False):
@@ -29,6 +36,25 @@ def test_images_of_the_earlier_run_keep_their_part_and_copies_follow_them():
         **{"a": "train", "b": "test", "copy": "test"},
         **{"c": "validation", "new": "validation"},
     }
+
+
+def test_a_run_goes_on_with_the_plan_that_it_was_begun_with(tmp_path):
+    plan = Plan(epochs=8, layout_share=0.5, shares={"pixels": 1.0})
+    check_same_plan(tmp_path, plan)  # it was stopped before it had one
+    (tmp_path / PLAN).write_text(json.dumps(plan.to_dict()))
+    check_same_plan(tmp_path, replace(plan, layout_share=0.501, shares={"pixels": 1.001}))
+    for other, message in (
+        ({"epochs": 5}, "epochs: 8 != 5"),
+        ({"synthetic_kinds": ("paste",)}, r"synthetic_kinds: \(\) != \('paste',\)"),
+        ({"shares": {"pixels": 1.1}}, "shares: "),
+        ({"shares": {"features": 1.0}}, "shares: "),
+    ):
+        with pytest.raises(ArtefactError, match=rf"begun with; .*begun != now\): {message}"):
+            check_same_plan(tmp_path, replace(plan, **other))
+    stored = plan.to_dict()
+    del stored["generator_size"]  # of an earlier version
+    (tmp_path / PLAN).write_text(json.dumps(stored))
+    check_same_plan(tmp_path, replace(plan, generator_size=64))
 
 
 def small(**kwargs):
