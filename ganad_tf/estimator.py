@@ -26,10 +26,10 @@ class GANAnomalyDetector(ClassifierMixin, BaseEstimator):
         epochs: number of epochs, each of 100 batches (default: as in `ganad train --data`).
         image_size: the square that images are brought to, in pixels, a multiple of 16 from 32 to
             256 (default: follows the images).
-        max_false_alarms: a promised share of false alarms among normal images, in (0, 1) (default:
-            the threshold of best F1, or 0.05 with few labelled anomalies).
+        max_false_alarms: a promised share of false alarms among normal images, in [1e-6, 0.999]
+            (default: the threshold of best F1, or 0.05 with few labelled anomalies).
         validation_fraction: share of the images in `fit` that is held out of training, to choose
-            score and threshold by, in (0, 1).
+            score and threshold by, in [0.01, 0.5].
         random_state: of weights, held-out images, order and augmentation; 0 or above.
         settings: any other fields of `RunConfig`, such as `{"encoder": "none"}`.
 

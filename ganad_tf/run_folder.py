@@ -44,7 +44,7 @@ _OF_PARTS = (
 
 
 def default_folder(config: RunConfig, normal_name: str) -> Path:
-    """`runs/fashion_mnist-sneaker`, with the settings that differ from a default run.
+    """`runs/fashion_mnist-sneaker`; another protocol or seed than the default is added.
 
     Args:
         config: the run's settings.

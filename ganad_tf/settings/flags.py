@@ -51,12 +51,11 @@ def _add_flag(group: Any, field: dataclasses.Field) -> None:
             *names, action=argparse.BooleanOptionalAction, help=_with_default(text, field), **common
         )
     elif field.type is LossWeights:
-        weights = ", ".join(f"{f.name} {f.default}" for f in dataclasses.fields(LossWeights))
         group.add_argument(
             "--loss-weight",
             action="append",
             metavar="NAME=VALUE",
-            help=f"{text}. Defaults: {weights}",
+            help=_with_default(text, field),
             **common,
         )
     else:

@@ -1,5 +1,6 @@
 """Defaults that depend on other settings: the preset, and whether the images are one's own."""
 
+import dataclasses
 from typing import Any
 
 from ganad_tf.settings.loss_weights import LossWeights
@@ -58,7 +59,9 @@ def resolved_defaults(preset: str, own_images: bool) -> dict[str, Any]:
 def describe_default(name: str) -> str | None:
     """A setting's defaults for `--help`, such as `16, preset paper 64`; None if it has just one."""
     small = {**FASHION_MNIST, **PRESETS[SMALL]}
-    if name not in {**small, **OWN_IMAGES} or name in ("loss_weights", "image_size"):
+    if name == "loss_weights":
+        return _describe_weights()
+    if name not in {**small, **OWN_IMAGES} or name == "image_size":
         return None
     texts = [str(small[name])]
     if PRESETS[PAPER].get(name, small[name]) != small[name]:
@@ -68,3 +71,10 @@ def describe_default(name: str) -> str | None:
     if OWN_IMAGES.get(name, small[name]) != small[name]:
         texts.append(f"on own images {OWN_IMAGES[name]}")
     return ", ".join(texts)
+
+
+def _describe_weights() -> str:
+    usual, paper = (dataclasses.asdict(PRESETS[name]["loss_weights"]) for name in (SMALL, PAPER))
+    others = [f"{name} {paper[name]}" for name in paper if paper[name] != usual[name]]
+    weights = ", ".join(f"{name} {value}" for name, value in usual.items())
+    return f"{weights}; preset paper {', '.join(others)}"

@@ -10,7 +10,7 @@ from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.settings import names
 from ganad_tf.settings.flags import add_flags, config_from_flags
 from ganad_tf.settings.loss_weights import LossWeights
-from ganad_tf.settings.presets import PRESETS
+from ganad_tf.settings.presets import PRESETS, describe_default
 from ganad_tf.settings.run_config import RunConfig
 
 
@@ -49,6 +49,11 @@ def test_a_preset_fills_in_only_what_was_left_open():
     assert paper.loss_weights == PRESETS["paper"]["loss_weights"]
     changed = parse("--preset", "paper", "--loss-weight", "abc=2").loss_weights
     assert changed == dataclasses.replace(paper.loss_weights, abc=2.0)
+
+
+def test_help_gives_the_loss_weights_of_both_presets():
+    text = describe_default("loss_weights")
+    assert text.endswith("local_abc 3.0; preset paper feature_abc 0.0, local_abc 0.0")
 
 
 @pytest.mark.parametrize(
