@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import OneClassSVM
 
 # (normal training images [N, D], test images [M, D], seed) -> anomaly scores [M].
-Detector = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def nearest_neighbours(normal: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def one_class_svm(normal: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray
     return -machine.fit(normal).score_samples(test)
 
 
-CLASSICAL: dict[str, Detector] = {
+CLASSICAL: dict[str, Method] = {
     "knn": nearest_neighbours,
     "pca": principal_components,
     "iforest": isolation_forest,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from ganad_tf.calibration.map_scale import MAX_PIXELS, MapScale, fit_map_scale
+from ganad_tf.calibration.map_scale import MAX_MAP_PIXELS, MapScale, fit_map_scale
 
 # A map of normal images that is 0 nearly everywhere has no scale.
 MIN_HIGH = 1e-30
@@ -13,7 +13,7 @@ MIN_HIGH = 1e-30
 class MapPeaks:
     """Fits scales to the maps of the first images, then scales and joins those of all images.
 
-    Memory does not grow with the number of images: maps of about `MAX_PIXELS` pixels are kept.
+    Memory does not grow with the number of images: maps of about `MAX_MAP_PIXELS` pixels are kept.
 
     Args:
         centred: kind of map -> whether its typical value is subtracted. A kind that is not here
@@ -26,7 +26,7 @@ class MapPeaks:
         self,
         centred: Mapping[str, bool],
         joined: Collection[str],
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = MAX_MAP_PIXELS,
     ):
         self._centred, self._joined = centred, joined
         self._left = max_pixels

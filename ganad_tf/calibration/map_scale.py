@@ -7,7 +7,7 @@ import numpy as np
 # Of the pixels of normal validation images, this share lies below a map value of 1.
 MAP_QUANTILE = 0.999
 # More pixels than this would cost memory and change little.
-MAX_PIXELS = 10_000_000
+MAX_MAP_PIXELS = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True)

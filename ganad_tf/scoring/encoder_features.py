@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.preprocessing import to_encoder
-from ganad_tf.scoring.feature_distance import nearest_distances
+from ganad_tf.scoring.feature_distance import largest_mean, nearest_distances
 from ganad_tf.scoring.label_direction import MIN_DEVIATION, Direction
 from ganad_tf.settings.names import (
     ENCODER_COMPONENTS,
@@ -262,11 +262,3 @@ def local_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
 def detail_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
     """Features of each place of the finest map, averaged with its neighbours, [N, h, w, c]."""
     return tf.nn.avg_pool2d(maps[DETAIL_LEVEL], 3, 1, "SAME")
-
-
-def largest_mean(places: tf.Tensor, share: float) -> tf.Tensor:
-    """Mean over the share of an image's places that is most unusual, [N, h, w] to float32 [N]."""
-    count = places.shape[1] * places.shape[2]
-    largest = max(1, round(share * count))
-    flat = tf.reshape(places, [-1, count])
-    return tf.reduce_mean(tf.math.top_k(flat, largest, sorted=False).values, axis=1)

@@ -136,8 +136,8 @@ class FeatureDistances:
 
         Args:
             pixels: `averaged_pixels`, float32 [N, D].
-            pooled: `pooled_features`, float32 [N, D] for each level.
-            local: rows of `local_features`, float32 [M, c].
+            pooled: `grid_features`, float32 [N, D] for each level.
+            local: rows of `place_features`, float32 [M, c].
             seed: of the k-means.
         """
         return cls(
@@ -154,13 +154,13 @@ class FeatureDistances:
         """Geometric mean over the levels' distances, float32 [N], from the encoder's maps."""
         distances = [
             tf.math.log(distance(features))
-            for distance, features in zip(self.pooled, pooled_features(maps), strict=True)
+            for distance, features in zip(self.pooled, grid_features(maps), strict=True)
         ]
         return tf.exp(tf.add_n(distances) / len(distances))
 
     def of_places(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
         """Distance of each place of the map `LOCAL_LEVEL`, float32 [N, h, w]."""
-        features = local_features(maps)
+        features = place_features(maps)
         _, height, width, channels = features.shape
         flat = self.local(tf.reshape(features, [-1, channels]))
         return tf.reshape(flat, [-1, height, width])
@@ -199,12 +199,12 @@ def averaged_pixels(images: tf.Tensor) -> tf.Tensor:
     return pool_features(images, PIXEL_GRID)
 
 
-def pooled_features(maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def grid_features(maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """The encoder's maps averaged to a 2x2 grid, float32 [N, 4c] for each of `LEVELS`."""
     return [pool_features(maps[level]) for level in LEVELS]
 
 
-def local_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
+def place_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
     """The map `LOCAL_LEVEL`, each place averaged with its neighbours, float32 [N, h, w, c].
 
     Source: Roth et al., *Towards Total Recall in Industrial Anomaly Detection*, CVPR 2022, 3.1.
@@ -212,9 +212,9 @@ def local_features(maps: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.nn.avg_pool2d(tf.cast(maps[LOCAL_LEVEL], tf.float32), 3, 1, "SAME")
 
 
-def largest_distances(places: tf.Tensor) -> tf.Tensor:
-    """Mean over an image's most unusual places, [N, h, w] to float32 [N]."""
+def largest_mean(places: tf.Tensor, share: float) -> tf.Tensor:
+    """Mean over the share of an image's places that is most unusual, [N, h, w] to float32 [N]."""
     count = places.shape[1] * places.shape[2]
+    largest = max(1, round(share * count))
     flat = tf.reshape(places, [-1, count])
-    largest = max(1, round(TOP_SHARE * count))
     return tf.reduce_mean(tf.math.top_k(flat, largest, sorted=False).values, axis=1)

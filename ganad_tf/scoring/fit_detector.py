@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.calibration.map_scale import MAX_PIXELS, MapScale, fit_map_scale
+from ganad_tf.calibration.map_scale import MAX_MAP_PIXELS, MapScale, fit_map_scale
 from ganad_tf.data.image_statistics import fit_ranges
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
@@ -24,8 +24,8 @@ from ganad_tf.scoring.feature_distance import (
     FeatureDistance,
     FeatureDistances,
     averaged_pixels,
-    local_features,
-    pooled_features,
+    grid_features,
+    place_features,
 )
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.scoring.fit_pixels import normal_peaks, with_pixel_threshold
@@ -158,7 +158,7 @@ class MeasuredPart(NamedTuple):
     Args:
         values: every component of every image, [N] each.
         scales: the scale of every map.
-        maps: every map of the first normal images, about `MAX_PIXELS` pixels at most.
+        maps: every map of the first normal images, about `MAX_MAP_PIXELS` pixels at most.
     """
 
     values: dict[str, np.ndarray]
@@ -169,7 +169,7 @@ class MeasuredPart(NamedTuple):
 def measure_part(measurer: Measurer, part: LabelledImages) -> MeasuredPart:
     """Measures every image of a part.
 
-    Scales are quantiles over the pixels of normal images, at most `MAX_PIXELS`.
+    Scales are quantiles over the pixels of normal images, at most `MAX_MAP_PIXELS`.
     """
 
     def values(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -185,13 +185,13 @@ def measure_part(measurer: Measurer, part: LabelledImages) -> MeasuredPart:
     size, every = batch_size_for(measurer), np.arange(len(part))
     normals = np.flatnonzero(~part.is_anomaly)
     pixels_each = part.images.shape[1] * part.images.shape[2]
-    if len(part) * pixels_each <= MAX_PIXELS:  # one pass, as the maps of all images fit in memory
+    if len(part) * pixels_each <= MAX_MAP_PIXELS:  # one pass: the maps of all images fit in memory
         found = map_batches(both, part.images, every, size)
         kinds = [name for name in found if name.startswith("map ")]
         pixels = {name.removeprefix("map "): found.pop(name)[normals] for name in kinds}
     else:
         found = map_batches(values, part.images, every, size)
-        some = normals[: max(1, MAX_PIXELS // pixels_each)]
+        some = normals[: max(1, MAX_MAP_PIXELS // pixels_each)]
         pixels = map_batches(maps, part.images, some, size)
     scales = {kind: fit_map_scale(pixels[kind], kind != MAX_ERROR) for kind in pixels}
     return MeasuredPart(found, scales, pixels)
@@ -214,12 +214,12 @@ def _fit_distances(
     def pooled(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         x = to_network(batch, generator.image_size)
         maps = generator.encoder_maps(x, training=False)
-        levels = {str(level): features for level, features in enumerate(pooled_features(maps))}
+        levels = {str(level): features for level, features in enumerate(grid_features(maps))}
         return {"pixels": averaged_pixels(x), **levels}
 
     def places(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         maps = generator.encoder_maps(to_network(batch, generator.image_size), training=False)
-        return {"local": local_features(maps)}
+        return {"local": place_features(maps)}
 
     features = map_batches(pooled, images, indices, BATCH)
     rng = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from ganad_tf.losses import Patches
 from ganad_tf.networks import Generator
 from ganad_tf.preprocessing import enlarge, to_image, to_network, to_pixels
 from ganad_tf.scoring.encoder_features import EncoderFeatures
-from ganad_tf.scoring.feature_distance import FeatureDistances, largest_distances
+from ganad_tf.scoring.feature_distance import TOP_SHARE, FeatureDistances, largest_mean
 from ganad_tf.settings.names import (
     CLASSIFIER,
     FEATURES,
@@ -89,7 +89,7 @@ class Measurer:
             values[FEATURES] = self.distances.of_images(maps)
         if PATCH_FEATURES in wanted:
             places = self.distances.of_places(maps)
-            values[PATCH_FEATURES] = largest_distances(places)
+            values[PATCH_FEATURES] = largest_mean(places, TOP_SHARE)
             found[PATCH_FEATURES] = to_image(enlarge(places, generator.image_size), height, width)
         if self.encoder is not None and set(self.encoder.components) & set(wanted):
             more, seen = self.encoder.measure(images, wanted)

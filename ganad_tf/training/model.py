@@ -190,13 +190,6 @@ class DualDiscriminatorGAN(keras.Model):
         first = tf.cast(self.seed, tf.int32) + _REPLICA_STRIDE * tf.cast(replica, tf.int32)
         return tf.stack([first, tf.cast(self.step.value, tf.int32)])
 
-    def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Every loss on the given images, with the averaged generator in inference mode."""
-        images = tf.concat([data["normal"], data["anomaly"]], axis=0)
-        n_normal = tf.shape(data["normal"])[0]
-        values = self._loss_values(self.averaged_generator, images, n_normal, False)
-        return self._track(values, self._objectives(values)[0])
-
     def _loss_values(
         self,
         generator: Generator,

@@ -94,7 +94,7 @@ def test_maps_that_do_not_fit_into_memory_give_the_same_peaks(detector, monkeypa
     rng = np.random.default_rng(0)
     train, validation = labelled(rng, 80), labelled(rng, 60)
     splits = Splits(train, validation, validation, "good", "seen", "0" * 64)
-    monkeypatch.setattr(fit_module, "MAX_PIXELS", 29 * 28 * 28)
+    monkeypatch.setattr(fit_module, "MAX_MAP_PIXELS", 29 * 28 * 28)
     few = fit_detector(detector.generator, splits, Plan(score="all")).scorer
     assert len(few.normal_peaks) == 30
     # The scale of the maps rests on 29 of the 30 images.

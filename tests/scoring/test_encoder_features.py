@@ -12,8 +12,8 @@ from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator, load_efficientnet_lite0
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector, fit_encoder
-from ganad_tf.scoring.encoder_features import Whitening, largest_mean
-from ganad_tf.scoring.feature_distance import nearest_distances
+from ganad_tf.scoring.encoder_features import Whitening
+from ganad_tf.scoring.feature_distance import largest_mean, nearest_distances
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.settings.run_config import RunConfig
 
