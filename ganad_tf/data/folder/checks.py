@@ -52,7 +52,7 @@ def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[
         if not any(i.official == part and not i.is_anomaly for i in images):
             normals = LAYOUTS[listing.layout].normals.format(part=part, name=listing.normal_name)
             n_unsplit = sum(not i.official for i in images) if part else 0
-            unsplit = f", and {n_unsplit} images without a split" if n_unsplit else ""
+            unsplit = f", and {counted(n_unsplit, 'image')} without a split" if n_unsplit else ""
             raise DataError(
                 f"{listing.source}: expected {normals}, to learn from and to test with. "
                 f"Received: none{unsplit}{_others(listing)}{_broken(bad)}"
