@@ -2,7 +2,7 @@
 
 from benchmarks.own_images import CLASSES
 from benchmarks.published import ELPV, ELPV_SETTINGS
-from benchmarks.results_file import all_kept, kept
+from benchmarks.results_file import all_kept, kept, mean_of
 from benchmarks.texture_data import TEXTURES
 
 REAL_METHODS = {
@@ -97,11 +97,9 @@ def _own_row(name: str, cells: list[dict | None]) -> str:
         return f"| {name} | not measured yet | | | | | |"
 
     def mean(key: str) -> float | None:
-        values = [cell.get(key) for cell in cells]
-        return None if None in values else sum(values) / len(values)
+        return mean_of([cell.get(key) for cell in cells])
 
-    neighbours = [cell.get("baselines", {}).get(NEIGHBOURS, {}).get("auroc") for cell in cells]
-    beside = None if None in neighbours else sum(neighbours) / len(neighbours)
+    beside = mean_of([c.get("baselines", {}).get(NEIGHBOURS, {}).get("auroc") for c in cells])
     shown = [mean("auroc"), beside, mean("pixel_auroc"), mean("aupro")]
     texts = ["" if value is None else f"{value:.4f}" for value in shown]
     if beside is not None:

@@ -70,6 +70,11 @@ MIXTURES = {
 ABC_LOSSES = ("normal_reconstruction", "abc")
 
 
+def next_class(normal: int, step: int = 1) -> int:
+    """The class that comes so many after another one."""
+    return (normal + step) % 10
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One experiment.
@@ -101,7 +106,7 @@ class Cell:
         """The labelled anomaly class under `unseen`, else None."""
         if self.protocol not in UNSEEN_SHARES:
             return None
-        return (self.normal + 1) % 10 if self.pair is None else self.pair
+        return next_class(self.normal) if self.pair is None else self.pair
 
     @property
     def epochs(self) -> int:
@@ -149,7 +154,7 @@ def all_pairs(cells: list[Cell]) -> list[Cell]:
     """
     others = [cell for cell in cells if cell.protocol not in UNSEEN_SHARES]
     return others + [
-        dataclasses.replace(cell, pair=(cell.normal + step) % 10)
+        dataclasses.replace(cell, pair=next_class(cell.normal, step))
         for step in range(1, 10)
         for cell in cells
         if cell.protocol in UNSEEN_SHARES

@@ -8,7 +8,7 @@ from benchmarks.own_images_tables import SETTING_NAMES, elpv_aurocs
 from benchmarks.published import ELPV, ELPV_SETTINGS, FASHION_MNIST
 from benchmarks.quality import IMAGENET
 from benchmarks.quality_tables import LABELLED, Cells, aurocs, load_cells, mean_auroc
-from benchmarks.results_file import kept
+from benchmarks.results_file import kept, mean_of
 from benchmarks.texture_data import TEXTURES
 
 BASELINES = {
@@ -231,7 +231,7 @@ def _own(cell: str) -> dict | None:
 def _textures(count: str, key: str) -> float | None:
     """Mean of a value over the textures, None unless all are kept."""
     cells = [_own(f"texture-{texture}-{count}") for texture in TEXTURES]
-    return None if None in cells else sum(cell[key] for cell in cells if cell) / len(cells)
+    return mean_of([cell and cell[key] for cell in cells])
 
 
 def _texture_baselines(count: str) -> list[Figure]:

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def kept_with(name: str, setting: str, value: int, usual: int) -> dict | None:
             f"remove {RESULTS / name}.json to begin anew. Received: {value}"
         )
     return found
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean, or None if one of the values was not measured."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def all_kept(pattern: str) -> list[dict]:

@@ -15,7 +15,14 @@ from ganad_tf.atomic_files import remove_unfinished
 from ganad_tf.calibration.thresholds import conformal_threshold
 from ganad_tf.command_names import command_name
 from ganad_tf.environment import start_tensorflow
-from ganad_tf.errors import ArtefactError, CommandParser, GanadError, UsageError, run_cli
+from ganad_tf.errors import (
+    ArtefactError,
+    CommandParser,
+    GanadError,
+    UsageError,
+    check_positive,
+    run_cli,
+)
 from ganad_tf.folder_lock import locked
 from ganad_tf.run_folder import DETECTOR, is_finished
 
@@ -114,8 +121,7 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
                 f"--{name.replace('_', '-')} must be left out without --run and --corrections. "
                 f"Received: {value}"
             )
-    if flags.max_pixels is not None and flags.max_pixels < 1:
-        raise UsageError(f"--max-pixels must be at least 1. Received: {flags.max_pixels}")
+    check_positive(flags, "max_pixels")
     rate = flags.max_false_alarms
     if rate is not None and not 0 < rate < 1:
         raise UsageError(f"--max-false-alarms must be in (0, 1). Received: {rate:g}")

@@ -56,6 +56,19 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
+def check_positive(flags: argparse.Namespace, *names: str) -> None:
+    """Checks flags that count something; those that are left out stay None.
+
+    Raises:
+        UsageError: naming the first that is below 1.
+    """
+    for name in names:
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} must be at least 1. Received: {value}")
+
+
 def run_cli(main: Callable[[], int | None]) -> int:
     """Runs a command's `main` and turns expected errors into one line on stderr.
 

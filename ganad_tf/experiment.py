@@ -103,11 +103,10 @@ def run_experiment(
     # Told before images are decoded. Nothing is written before they are, so that a mistake in their
     # flags neither leaves nor destroys a run folder.
     begin = None if start is None else describe_start(start, folder)
-    if not resume:
-        (check_new_for_helper if index else check_new)(folder, overwrite)
     if resume:
         splits = load_resumed(config, source, resume)
     else:
+        (check_new_for_helper if index else check_new)(folder, overwrite)
         splits = load_enlarged(config, source, start) if start else load_splits(config, source)
     if config.data:  # what was found in the images; kept, so that a resumed run has the same
         size, _, channels = splits.image_shape

@@ -14,6 +14,7 @@ from ganad_tf.errors import (
     DataError,
     Interrupted,
     UsageError,
+    check_positive,
     run_cli,
 )
 from ganad_tf.folder_lock import locked
@@ -101,11 +102,7 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
-    for name in ("workers", "shard_size", "max_pixels"):
-        value = getattr(flags, name)
-        if value is not None and value < 1:
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} must be at least 1. Received: {value}")
+    check_positive(flags, "workers", "shard_size", "max_pixels")
     if flags.pixel_threshold is not None and not flags.regions:
         raise UsageError("--pixel-threshold must go with --regions. Received: it alone")
     for name in ("source", "model"):

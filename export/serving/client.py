@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from ganad_tf.errors import CommandParser, UsageError, run_cli
+from ganad_tf.errors import CommandParser, UsageError, check_positive, run_cli
 
 from ..runtime import (
     BIT_DEPTHS,
@@ -240,10 +240,7 @@ def main(
     parser = CommandParser(prog)
     configure(parser)
     flags = parser.parse_args(arguments)
-    for name in ("batch_size", "concurrency", "max_pixels"):
-        value = getattr(flags, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1. Received: {value}")
+    check_positive(flags, "batch_size", "concurrency", "max_pixels")
     for stream in (sys.stdout, sys.stderr):
         # A file name of any bytes must not stop the run.
         if hasattr(stream, "reconfigure"):

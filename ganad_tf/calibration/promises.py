@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from ganad_tf.calibration.thresholds import DEFAULT_FALSE_ALARMS, MIN_ANOMALIES, can_promise
+from ganad_tf.data.folder.wording import counted
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.errors import UsageError
 
@@ -41,10 +42,7 @@ def describe_low_promise(n_normal: int, n_anomaly: int) -> str:
     """
     if n_anomaly >= MIN_ANOMALIES or can_promise(n_normal, DEFAULT_FALSE_ALARMS):
         return ""
-    images = (
-        "1 normal validation image" if n_normal == 1 else f"{n_normal} normal validation images"
-    )
     return (
-        f"{images} can promise {100 / (n_normal + 1):.2g}% false alarms at best, not "
-        f"{DEFAULT_FALSE_ALARMS:.0%}; {_WAYS_OUT}"
+        f"{counted(n_normal, 'normal validation image')} can promise {100 / (n_normal + 1):.2g}% "
+        f"false alarms at best, not {DEFAULT_FALSE_ALARMS:.0%}; {_WAYS_OUT}"
     )

@@ -73,9 +73,7 @@ def match_masks(
         if image not in owners[image.key]:
             continue  # a training image, whose name a test image has, too
         masks = found.get(image.key, [])
-        if image.path not in readable:
-            continue
-        if not masks:
+        if image.path not in readable or not masks:
             continue
         ambiguity = _ambiguity(owners[image.key], masks)
         if ambiguity:
