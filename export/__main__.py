@@ -19,7 +19,8 @@ EPILOG = f"""\
 Written under the run: saved_model/VERSION/ for TensorFlow Serving, model.onnx and model.int8.onnx
 for ONNX Runtime (`ganad score`), and export.json with hashes and the parity table. Nothing is
 written if a format does not agree with Keras on the test set. Without --formats, int8 is left out
-where it misses its limits, and export.json says why; asked for by name, it must keep them.
+beside a pretrained encoder, where it is hardly faster, and where it misses its limits; export.json
+says why. Asked for by name, it is written, and must keep its limits.
 
 {LIMITS}
 int8 keeps those operators in float32 that would cost too much accuracy, as validation images tell;
@@ -34,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="where to write (default: RUN)")
     parser.add_argument(
         "--formats",
-        help=f"comma-separated, of {', '.join(FORMATS)} (default: all, int8 only where it keeps "
-        "within its limits)",
+        help=f"comma-separated, of {', '.join(FORMATS)} (default: all, int8 only without a "
+        "pretrained encoder and within its limits)",
     )
     parser.add_argument(
         "--opset", type=int, default=18, help="of the ONNX files, 13 to 20 (default: 18)"

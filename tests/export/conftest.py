@@ -11,9 +11,12 @@ import pytest
 from export import onnx_model, saved_model
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
-from ganad_tf.networks import Generator
+from ganad_tf.networks import Generator, load_efficientnet_lite0
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector
+from ganad_tf.scoring.fit_detector import fitted_normals
+from ganad_tf.scoring.fit_encoder import fit_encoder_features
+from ganad_tf.settings.names import ENCODER_FEATURES, LABEL_DIRECTION, PRETRAINED
 
 
 def make_images(count: int, shape=(28, 28, 1), seed: int = 0) -> LabelledImages:
@@ -98,3 +101,56 @@ def saved_model_path(detector, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serving") / "saved_model" / "1"
     saved_model.write(detector, folder, {"threshold": detector.scorer.threshold}, "ganad")
     return folder
+
+
+@pytest.fixture(scope="session")
+def colour_data():
+    """Splits of 32 pixels with one labelled anomaly of sixty; squares are anomalies."""
+    shape = (32, 32, 3)
+    train, validation, test = (make_images(120, shape, seed) for seed in (5, 6, 7))
+    kept = np.flatnonzero(~train.is_anomaly).tolist()
+    hidden = np.flatnonzero(train.is_anomaly)
+    one = train.subset([*kept, hidden[0]])
+    normals = validation.subset(np.flatnonzero(~validation.is_anomaly))
+    return make_splits(one, normals, test), np.asarray(train.images[hidden[1:]])
+
+
+@pytest.fixture(scope="session")
+def encoder_plan():
+    """A score of frozen features, and of the direction to one labelled anomaly."""
+    return Plan(
+        n_labelled=1,
+        all_kinds_known=False,  # as on own images
+        learns_masks=True,  # so the generator has no part in the score
+        score=PRETRAINED,
+        encoder="efficientnet_lite0",
+        encoder_size=32,
+        layout_share=0.5,
+        layout_auroc={ENCODER_FEATURES: 0.9, "encoder_patches": 0.5, "pixels": 0.5},
+        shares={ENCODER_FEATURES: 1.0, LABEL_DIRECTION: 0.5},
+        reasons={"shares": "chosen for this test"},
+    )
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    return load_efficientnet_lite0()
+
+
+def fit_with_encoder(encoder, generator, splits, plan) -> Detector:
+    normals = fitted_normals(splits.train, plan.seed)
+    features = fit_encoder_features(encoder, splits.train, normals, plan.encoder_size, plan.seed)
+    return fit_detector(generator, splits, plan, features)
+
+
+@pytest.fixture(scope="session")
+def colour_generator():
+    network = Generator(32, 3, width=4, refine=True)
+    network.build()
+    return network
+
+
+@pytest.fixture(scope="session")
+def with_encoder(encoder, colour_generator, colour_data, encoder_plan):
+    """A detector whose score rests on a pretrained encoder; one anomaly was labelled."""
+    return fit_with_encoder(encoder, colour_generator, colour_data[0], encoder_plan)

@@ -17,15 +17,12 @@ from export.runtime import Scorer
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
 from ganad_tf.data.load import load_splits
 from ganad_tf.errors import DataError, UsageError
-from ganad_tf.networks import Generator, load_efficientnet_lite0
 from ganad_tf.plan import Plan
-from ganad_tf.scoring import Detector, fit_detector
-from ganad_tf.scoring.fit_detector import fitted_normals
-from ganad_tf.scoring.fit_encoder import fit_encoder_features
+from ganad_tf.scoring import Detector
 from ganad_tf.scoring.refit import refit
-from ganad_tf.settings.names import ENCODER_FEATURES, LABEL_DIRECTION, PRETRAINED
+from ganad_tf.settings.names import ENCODER_FEATURES, LABEL_DIRECTION
 from ganad_tf.settings.run_config import RunConfig
-from tests.export.conftest import make_images, make_splits
+from tests.export.conftest import fit_with_encoder
 
 
 def table(path, *lines, header="path,label"):
@@ -145,65 +142,11 @@ def test_equal_pixels_with_both_labels_are_refused_and_nothing_is_written(model_
     assert sorted(folder.iterdir()) == there
 
 
-SHARES = {ENCODER_FEATURES: 1.0, LABEL_DIRECTION: 0.5}
-
-
-@pytest.fixture(scope="module")
-def colour_data():
-    """Splits of 32 pixels with one labelled anomaly of sixty; squares are anomalies."""
-    shape = (32, 32, 3)
-    train, validation, test = (make_images(120, shape, seed) for seed in (5, 6, 7))
-    kept = np.flatnonzero(~train.is_anomaly).tolist()
-    hidden = np.flatnonzero(train.is_anomaly)
-    one = train.subset([*kept, hidden[0]])
-    normals = validation.subset(np.flatnonzero(~validation.is_anomaly))
-    return make_splits(one, normals, test), np.asarray(train.images[hidden[1:]])
-
-
-@pytest.fixture(scope="module")
-def plan():
-    return Plan(
-        n_labelled=1,
-        all_kinds_known=False,  # as on own images
-        learns_masks=True,  # so the generator has no part in the score
-        score=PRETRAINED,
-        encoder="efficientnet_lite0",
-        encoder_size=32,
-        layout_share=0.5,
-        layout_auroc={ENCODER_FEATURES: 0.9, "encoder_patches": 0.5, "pixels": 0.5},
-        shares=SHARES,
-        reasons={"shares": "chosen for this test"},
-    )
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    return load_efficientnet_lite0()
-
-
-def make(encoder, detector_of, splits, plan):
-    normals = fitted_normals(splits.train, plan.seed)
-    features = fit_encoder_features(encoder, splits.train, normals, plan.encoder_size, plan.seed)
-    return fit_detector(detector_of, splits, plan, features)
-
-
-@pytest.fixture(scope="module")
-def generator():
-    network = Generator(32, 3, width=4, refine=True)
-    network.build()
-    return network
-
-
-@pytest.fixture(scope="module")
-def one_label(encoder, generator, colour_data, plan):
-    return make(encoder, generator, colour_data[0], plan)
-
-
 def test_a_refitted_detector_is_the_one_that_had_the_labels_from_the_start(
-    encoder, generator, colour_data, plan, one_label
+    encoder, colour_generator, colour_data, encoder_plan, with_encoder
 ):
     splits, hidden = colour_data
-    new, fitted = refit(one_label, splits, plan, hidden[:10], np.ones(10, bool))
+    new, fitted = refit(with_encoder, splits, encoder_plan, hidden[:10], np.ones(10, bool))
     assert fitted["labelled_anomalies"] == {"old": 1, "new": 11}
     assert fitted["weight"]["new"] > fitted["weight"]["old"]
     train = splits.train
@@ -211,9 +154,10 @@ def test_a_refitted_detector_is_the_one_that_had_the_labels_from_the_start(
     kinds = np.concatenate([train.kinds, np.ones(10, np.int64)])
     more = dataclasses.replace(train, images=images, kinds=kinds)
     whole = dataclasses.replace(
-        plan, n_labelled=11, shares={ENCODER_FEATURES: 1.0, LABEL_DIRECTION: 11 / 12}
+        encoder_plan, n_labelled=11, shares={ENCODER_FEATURES: 1.0, LABEL_DIRECTION: 11 / 12}
     )
-    other = make(encoder, generator, dataclasses.replace(splits, train=more), whole)
+    grown = dataclasses.replace(splits, train=more)
+    other = fit_with_encoder(encoder, colour_generator, grown, whole)
     test = np.asarray(splits.test.images)
     np.testing.assert_allclose(new.score_samples(test), other.score_samples(test), atol=1e-4)
     assert new.scorer.threshold == pytest.approx(other.scorer.threshold, abs=1e-4)
@@ -222,20 +166,20 @@ def test_a_refitted_detector_is_the_one_that_had_the_labels_from_the_start(
 
 
 def test_corrected_normal_images_enter_the_threshold_and_known_images_count_once(
-    colour_data, plan, one_label
+    colour_data, encoder_plan, with_encoder
 ):
     splits, hidden = colour_data
     known = np.asarray(splits.validation.images[:1])
     images = np.concatenate([hidden[:2], known])
-    new, fitted = refit(one_label, splits, plan, images, np.zeros(3, bool))
+    new, fitted = refit(with_encoder, splits, encoder_plan, images, np.zeros(3, bool))
     assert fitted["labelled_anomalies"] == {"old": 1, "new": 1}
-    before = len(one_label.scorer.normal_scores)
+    before = len(with_encoder.scorer.normal_scores)
     assert len(new.scorer.normal_scores) == len(new.scorer.normal_peaks) == before + 2
     peak = new.run(images, outputs=("anomaly_map",))["anomaly_map"].max()
     assert new.scorer.normal_peaks[-1] >= peak * (1 - 1e-5)
-    assert new.scorer.threshold > one_label.scorer.threshold
+    assert new.scorer.threshold > with_encoder.scorer.threshold
     # A normal validation image that turns out to be an anomaly is no longer a normal one.
-    new, _ = refit(one_label, splits, plan, known, np.ones(1, bool))
+    new, _ = refit(with_encoder, splits, encoder_plan, known, np.ones(1, bool))
     assert len(new.scorer.normal_scores) == before - 1
 
 
@@ -249,7 +193,7 @@ def test_without_an_encoder_anomalies_enter_threshold_and_probability(detector, 
 
 
 @pytest.fixture
-def finished_run(one_label, colour_data, plan, tmp_path):
+def finished_run(with_encoder, colour_data, encoder_plan, tmp_path):
     """The run as `train.py` leaves it, with its images as files."""
     splits, hidden = colour_data
     run, data, entries = tmp_path / "run", tmp_path / "data", []
@@ -264,13 +208,13 @@ def finished_run(one_label, colour_data, plan, tmp_path):
             Image.fromarray(image).save(path)
             kind = "square" if anomalous else "normal"
             entries.append(SplitEntry(f"{place}/{path.name}", kind, bool(anomalous), part))
-    one_label.save(run / "detector")
+    with_encoder.save(run / "detector")
     write_split(entries, run / "split.csv")
     config = RunConfig(data=str(data), image_size=32, channels=3, encoder_weights=None)
     (run / "config.json").write_text(json.dumps(config.to_dict()))
     loaded = load_splits(dataclasses.replace(config, split=str(run / "split.csv")))
     (run / "split.json").write_text(json.dumps({"fingerprint": loaded.fingerprint}))
-    (run / "plan.json").write_text(json.dumps(plan.to_dict()))
+    (run / "plan.json").write_text(json.dumps(encoder_plan.to_dict()))
     (run / "metrics.json").write_text("{}")
     for number, image in enumerate(hidden[:12]):
         Image.fromarray(image).save(tmp_path / f"new-{number}.png")
@@ -278,7 +222,7 @@ def finished_run(one_label, colour_data, plan, tmp_path):
 
 
 def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
-    finished_run, colour_data, one_label, tmp_path, capsys
+    finished_run, colour_data, with_encoder, tmp_path, capsys
 ):
     splits, hidden = colour_data
     path = table(tmp_path / "c.csv", *(f"new-{number}.png,anomaly" for number in range(10)))
@@ -287,7 +231,7 @@ def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
     assert "the direction to labelled anomalies is fitted to 11, 1 in training" in text
     assert "corrected anomalies decided as corrected: " in text
     again = Detector.load(finished_run)
-    new, _ = refit(one_label, splits, Plan.from_dict(json.loads(
+    new, _ = refit(with_encoder, splits, Plan.from_dict(json.loads(
         (finished_run / "plan.json").read_text())), hidden[:10], np.ones(10, bool))  # fmt: skip
     test = np.asarray(splits.test.images)
     np.testing.assert_allclose(again.score_samples(test), new.score_samples(test), atol=1e-4)

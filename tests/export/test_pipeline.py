@@ -134,6 +134,13 @@ def test_int8_that_fails_on_the_test_set_is_left_out(detector, splits, tmp_path,
     assert not (tmp_path / "named").exists()
 
 
+def test_beside_a_pretrained_encoder_int8_is_left_out(with_encoder, colour_data, tmp_path):
+    exported = export(with_encoder, colour_data[0], tmp_path)
+    assert set(exported.files) == {"saved_model", "onnx"}
+    assert "--formats saved_model,onnx,int8" in exported.left_out["int8"]
+    assert not (tmp_path / "model.int8.onnx").exists()
+
+
 def test_int8_asked_for_by_name_must_be_good_enough(detector, splits, tmp_path, no_int8):
     with pytest.raises(ArtefactError, match="ONNX int8"):
         export(detector, splits, tmp_path / "new", ("onnx", "int8"))
