@@ -4,10 +4,11 @@
     python -m benchmarks.encoder_speed RUN
 
 RUN is the folder of a run with the encoder EfficientNet-Lite0, exported by `python -m export RUN
---formats saved_model,onnx,int8`; int8 may be missing. Our files do all of their work: encoder, distances, score and decision. The rival is the same backbone in PyTorch, in eager
-mode and channels_last, without anything behind it; its weights are random, which changes no speed.
-All take turns in one process, so that a busy machine slows all of them: compare the ratios of the
-median times, which are kept as benchmarks/results/encoder_speed.json.
+--formats saved_model,onnx,int8`; int8 may be missing. Our files do all of their work: encoder,
+distances, score and decision. The rival is the same backbone in PyTorch, in eager mode and
+channels_last, without anything behind it; its weights are random, which changes no speed. All take
+turns in one process, so that a busy machine slows all of them: compare the ratios of the median
+times, which are kept as benchmarks/results/encoder_speed.json.
 """
 
 import argparse

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganad_tf import __version__
 from ganad_tf.evaluation.false_alarms import expected_rate
+from ganad_tf.settings.names import CROSS_FITTED
 
 from .calibrated_graph import RECALIBRATED
 from .limits import CONFIDENCE_OF_CARD, auroc_interval, share_interval
@@ -53,6 +54,7 @@ def describe_model(
             "rule": scorer.explanation["threshold"],
             "source": _threshold_source(detector),
             "normal_images": len(scorer.normal_scores),
+            "cross_fitted_images": scorer.explanation.get(CROSS_FITTED, 0),
             "expected_false_alarm_rate": expected_rate(scorer.normal_scores, scorer.threshold),
         },
         "pixel_threshold": _describe_marks(scorer, int8) if detector.has_mask else None,

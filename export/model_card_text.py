@@ -131,7 +131,13 @@ def _threshold_text(card: Mapping[str, Any]) -> str:
 def _normal_images(card: Mapping[str, Any], count: int) -> str:
     """The images that a threshold promises by."""
     corrected = card["corrections"] and card["corrections"]["normal"]
+    crossed = card["threshold"].get("cross_fitted_images", 0)  # earlier cards do not say it
     text = f"{count:,} normal {card['threshold']['source']} images"
+    if crossed:
+        text = (
+            f"{count:,} normal images ({crossed:,} of them training images, each measured by "
+            "features that were fitted without it)"
+        )
     return f"{text} ({corrected:,} of them corrected)" if corrected else text
 
 

@@ -16,7 +16,7 @@ from ganad_tf.run_folder import DETECTOR
 from ganad_tf.scoring import Scorer
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.detector_files import ENCODER_ARRAYS, RANGES, SCORER
-from ganad_tf.settings.names import MAX_ERROR
+from ganad_tf.settings.names import CROSS_FITTED, MAX_ERROR
 from ganad_tf.training.devices import use_true_float32
 
 from .calibrated_graph import RECALIBRATED
@@ -105,6 +105,7 @@ class Run:
                 "threshold": fitted.threshold.rule,
                 "normal_images": fitted.record["normal_images"],
                 "anomalous_images": fitted.record["anomalous_images"],
+                CROSS_FITTED: 0,  # none of the new images is a training image
                 RECALIBRATED: fitted.record,
             },
         )

@@ -107,7 +107,7 @@ def _split(images: Any, labels: Any, masks: Any, config: RunConfig) -> "Splits":
 
 
 def _train(config: RunConfig, splits: "Splits") -> "Detector":
-    from ganad_tf.calibration.promises import check_promise
+    from ganad_tf.calibration.promises import check_possible
     from ganad_tf.experiment import pretrained_encoder, train_detector
     from ganad_tf.plan import make_plan
     from ganad_tf.training.devices import choose_execution
@@ -115,7 +115,7 @@ def _train(config: RunConfig, splits: "Splits") -> "Detector":
     size, _, channels = splits.image_shape
     config = dataclasses.replace(config, image_size=size, channels=channels)
     plan = make_plan(config, splits)
-    check_promise(splits.validation, config.max_false_alarms)
+    check_possible(splits, config)
     encoder = pretrained_encoder(config)  # fails now, not after training
     execution = choose_execution(config.precision)
     with tempfile.TemporaryDirectory(prefix="ganad-") as folder:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines, score_neighbours
-from ganad_tf.calibration.promises import check_promise
+from ganad_tf.calibration.promises import check_possible
 from ganad_tf.data.fashion_mnist.classes import CLASSES, parse_class
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.image_statistics import describe_shift
@@ -114,7 +114,7 @@ def run_experiment(
             config, image_size=size, channels=channels, bit_depth=splits.bit_depth
         )
     plan = make_plan(config, splits)
-    check_promise(splits.validation, config.max_false_alarms)
+    check_possible(splits, config)
     if config.batch_size % (2 * workers):
         raise UsageError(
             f"--batch-size must be a multiple of {2 * workers} for {workers} workers. "

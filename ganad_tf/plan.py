@@ -76,6 +76,8 @@ class Plan:
             None without an encoder. See `ganad_tf.scoring.object_or_texture`.
         layout_auroc: how well each component notices a destroyed layout; empty without an encoder.
         shares: component -> share in the recipe `pretrained`, which follow from it.
+        cross_fit: whether normal training images count in the threshold, too; see
+            `ganad_tf.scoring.cross_fit`.
         reasons: decision -> why, one sentence each, for the report.
     """
 
@@ -100,6 +102,7 @@ class Plan:
     layout_share: float | None = None
     layout_auroc: dict[str, float] = dataclasses.field(default_factory=dict)
     shares: dict[str, float] = dataclasses.field(default_factory=dict)
+    cross_fit: bool = False
     reasons: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.baselines.neighbours import neighbours_on_features, neighbours_on_pixels
+from ganad_tf.calibration.thresholds import choose_threshold, kept_rate
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.test_set import Scored
 from ganad_tf.plan import Plan
-from ganad_tf.scoring import choose_threshold
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.settings.run_config import RunConfig
 
@@ -59,9 +59,14 @@ def score_neighbours(
 def _scored(
     named: Mapping[str, Sequence[np.ndarray]], plan: Plan, splits: Splits
 ) -> dict[str, Scored]:
-    """Adds thresholds, by the rule that is also ours, to (validation, test) scores."""
-    is_anomaly = splits.validation.is_anomaly
+    """Adds thresholds, by the rule that is also ours, to (validation, test) scores.
+
+    Ours may rest on training images, too, and so promise a lower rate than validation images can.
+    """
+    is_anomaly, rate = splits.validation.is_anomaly, plan.max_false_alarms
+    if rate is not None:
+        rate = kept_rate(int(np.count_nonzero(~is_anomaly)), rate)
     return {
-        name: Scored(test, choose_threshold(validation, is_anomaly, plan.max_false_alarms).value)
+        name: Scored(test, choose_threshold(validation, is_anomaly, rate).value)
         for name, (validation, test) in named.items()
     }

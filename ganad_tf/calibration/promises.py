@@ -1,48 +1,91 @@
-"""What the normal validation images of a data set can promise, told before training."""
+"""What the normal images of a data set can promise, told before training."""
 
 import logging
 
 import numpy as np
 
-from ganad_tf.calibration.thresholds import DEFAULT_FALSE_ALARMS, MIN_ANOMALIES, can_promise
+from ganad_tf.calibration.thresholds import (
+    DEFAULT_FALSE_ALARMS,
+    MIN_ANOMALIES,
+    can_promise,
+    steady_rate,
+)
 from ganad_tf.data.folder.wording import counted
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
 from ganad_tf.errors import UsageError
+from ganad_tf.settings.names import NO_ENCODER
+from ganad_tf.settings.run_config import RunConfig
 
 _LOGGER = logging.getLogger(__name__)
-_WAYS_OUT = "add photos or raise --validation-fraction"
 
 
-def check_promise(validation: LabelledImages, asked: float | None) -> None:
+def check_possible(splits: Splits, config: RunConfig) -> None:
+    """Refuses a rate that cannot be promised whatever the images show; nothing is measured yet.
+
+    Beside a pretrained encoder, normal training images may count as well; see
+    `ganad_tf.scoring.cross_fit`.
+
+    Raises:
+        UsageError: if there are too few normal images for the rate of `--max-false-alarms`.
+    """
+    n_train = 0 if config.encoder == NO_ENCODER else len(splits.train) - splits.n_labelled
+    _refuse(splits.validation.is_anomaly, n_train, config.max_false_alarms)
+
+
+def check_promise(held_out: np.ndarray, n_crossed: int, asked: float | None) -> None:
     """Refuses what would otherwise fail after training, and warns if less is promised than usual.
 
     Args:
-        validation: the held-out images.
+        held_out: bool [N], which of the validation images are anomalies.
+        n_crossed: how many normal training images count as well.
         asked: the rate of `--max-false-alarms`, if it was given.
 
     Raises:
         UsageError: if so few normal images cannot promise the asked rate.
     """
-    n_anomaly = int(np.count_nonzero(validation.is_anomaly))
-    n_normal = len(validation) - n_anomaly
-    if asked is not None and not can_promise(n_normal, asked):
-        raise UsageError(
-            f"--max-false-alarms must be at least {1 / (n_normal + 1):.2g} with {n_normal} normal "
-            f"validation images; {_WAYS_OUT}. Received: {asked}"
-        )
-    if asked is None and (warning := describe_low_promise(n_normal, n_anomaly)):
+    _refuse(held_out, n_crossed, asked)
+    n_anomaly = int(np.count_nonzero(held_out))
+    n_normal = len(held_out) - n_anomaly
+    if asked is None and (warning := describe_low_promise(n_normal, n_crossed, n_anomaly)):
         _LOGGER.warning("%s", warning)
 
 
-def describe_low_promise(n_normal: int, n_anomaly: int) -> str:
+def describe_low_promise(n_normal: int, n_crossed: int, n_anomaly: int) -> str:
     """A sentence if the default threshold promises less than `DEFAULT_FALSE_ALARMS`; else empty.
 
     Args:
         n_normal, n_anomaly: numbers of validation images.
+        n_crossed: how many normal training images count as well.
     """
-    if n_anomaly >= MIN_ANOMALIES or can_promise(n_normal, DEFAULT_FALSE_ALARMS):
+    if n_anomaly >= MIN_ANOMALIES:
+        return ""
+    usual = f"{DEFAULT_FALSE_ALARMS:.0%}"
+    if n_crossed:
+        count = n_normal + n_crossed
+        rate = steady_rate(count)
+        if rate <= DEFAULT_FALSE_ALARMS:
+            return ""
+        return (
+            f"{counted(count, 'normal image')} promise {100 * rate:.2g}% false alarms, not "
+            f"{usual}, so that one odd image does not set the threshold alone; add photos"
+        )
+    if can_promise(n_normal, DEFAULT_FALSE_ALARMS):
         return ""
     return (
         f"{counted(n_normal, 'normal validation image')} can promise {100 / (n_normal + 1):.2g}% "
-        f"false alarms at best, not {DEFAULT_FALSE_ALARMS:.0%}; {_WAYS_OUT}"
+        f"false alarms at best, not {usual}; {_ways_out(0)}"
     )
+
+
+def _refuse(held_out: np.ndarray, n_crossed: int, asked: float | None) -> None:
+    n_normal = int(np.count_nonzero(~held_out)) + n_crossed
+    if asked is not None and not can_promise(n_normal, asked):
+        kind = "images outside the test part" if n_crossed else "validation images"
+        raise UsageError(
+            f"--max-false-alarms must be at least {1 / (n_normal + 1):.2g} with {n_normal} normal "
+            f"{kind}; {_ways_out(n_crossed)}. Received: {asked}"
+        )
+
+
+def _ways_out(n_crossed: int) -> str:
+    return "add photos" if n_crossed else "add photos or raise --validation-fraction"

@@ -13,7 +13,7 @@ from ganad_tf.data.folder.image_size import size_for
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.split_file import draw_parts
 from ganad_tf.data.image_view import ImageView
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.masks import Masks, scaled_mask
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import DataError
@@ -94,7 +94,7 @@ def split_arrays(
     data = LabelledImages(pixels, kinds, names, frozenset([0]))
     scaled = [None] * len(each) if masks is None else _scaled_masks(masks, each, size, options)
     data = dataclasses.replace(data, masks=ArrayMasks(scaled, data.is_anomaly, size))
-    digests = np.array([hashlib.sha256(one.tobytes()).hexdigest() for one in pixels])
+    digests = np.array([pixel_digest(one).hex() for one in pixels])
     try:
         parts = draw_parts(kinds, digests, options.validation_fraction, 0, options.seed)
     except DataError as error:

@@ -114,3 +114,8 @@ class LabelledImages:
         sha256.update(np.ascontiguousarray(self.images).data)
         sha256.update(np.ascontiguousarray(self.kinds).data)
         return sha256.hexdigest()
+
+
+def pixel_digest(image: np.ndarray) -> bytes:
+    """SHA-256 of an image's pixels, for images of one shape and type."""
+    return hashlib.sha256(np.ascontiguousarray(image).data).digest()

@@ -28,7 +28,7 @@ from ganad_tf.report.page_data import ReportData
 from ganad_tf.report.thresholds import describe_thresholds
 from ganad_tf.run_folder import HISTORY, PLOTS, REPORT
 from ganad_tf.scoring import Detector, Scorer
-from ganad_tf.settings.names import ENCODER_COMPONENTS, TRAINED_COMPONENTS
+from ganad_tf.settings.names import CROSS_FITTED, ENCODER_COMPONENTS, TRAINED_COMPONENTS
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.history import read_history
 
@@ -233,17 +233,26 @@ def _outlook(scorer: Scorer, metrics: dict, asked: float | None) -> str:
         metrics["confusion"]["fp"],
         metrics["n_normal"],
     )
+    counts = metrics["scorer"]
+    crossed = counts.get(CROSS_FITTED, 0)
     low, high = expected_alarms(scorer.normal_scores, scorer.threshold, images, rate["confidence"])
     sentences = [
         f"Expected on new normal images: {rate['mean']:.1%} false alarms, with "
         f"{rate['confidence']:.0%} confidence between {rate['low']:.1%} and {rate['high']:.1%}, "
-        f"as the threshold rests on {len(scorer.normal_scores):,} normal validation images.",
+        f"as the threshold rests on {len(scorer.normal_scores):,} normal "
+        f"{'' if crossed else 'validation '}images.",
         f"Observed in the test: {alarms:,} of {images:,} ({metrics['false_alarm_rate']:.1%}); "
         f"between {low:,} and {high:,} were to be expected.",
     ]
-    counts = metrics["scorer"]
+    if crossed:
+        sentences.append(
+            f"{crossed:,} of them are training images, each measured by features that were fitted "
+            "without it. Such a promise is less strict than that of held-out images."
+        )
     if asked is None and (
-        low_promise := describe_low_promise(counts["normal_images"], counts["anomalous_images"])
+        low_promise := describe_low_promise(
+            counts["normal_images"] - crossed, crossed, counts["anomalous_images"]
+        )
     ):
         sentences.append(f"Few images: {low_promise}.")
     if not low <= alarms <= high:

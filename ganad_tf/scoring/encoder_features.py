@@ -38,6 +38,8 @@ TOP_PATCHES, TOP_DETAILS = 0.1, 0.03
 LOCAL_RANK, LOCAL_PROTOTYPES, NEAREST = 192, 2000, 3
 # In deviations of normal training images. The ratio of two such exponentials is still a float32.
 MAX_EXPONENT = 30.0
+# What the encoder gives for an image; see `EncoderFeatures.see`.
+POOLED, MEANS, PATCHES, DETAILS = "pooled", "means", "patches", "details"
 UNLABELLED_COMPONENTS = (ENCODER_FEATURES, ENCODER_PATCHES, ENCODER_DETAILS)
 
 
@@ -125,22 +127,50 @@ class EncoderFeatures:
             values: positive, float32 [N] each.
             places: component -> distances of places, over what is usual there, float32 [N, h, w].
         """
-        values: dict[str, tf.Tensor] = {}
-        places: dict[str, tf.Tensor] = {}
+        return self.measure_features(self.see(images, wanted), wanted)
+
+    def see(self, images: tf.Tensor, wanted: Collection[str]) -> dict[str, tf.Tensor]:
+        """The encoder's features that the wanted components are measured by.
+
+        Nothing in them depends on what was fitted.
+
+        Args:
+            images: uint8 [N, h, w, C].
+            wanted: components to measure.
+
+        Returns:
+            What of `POOLED`, `MEANS`, `PATCHES` and `DETAILS` is needed, float32 [N, ...] each.
+        """
+        seen: dict[str, tf.Tensor] = {}
         maps = self.maps(images)
         direction = self.direction if LABEL_DIRECTION in wanted else None
         if ENCODER_FEATURES in wanted or (direction and direction.of_whole):
-            pooled = pooled_features(self.whole_maps(images, maps))
-        if ENCODER_FEATURES in wanted:
-            values[ENCODER_FEATURES] = self.image_distance(pooled)
+            seen[POOLED] = pooled_features(self.whole_maps(images, maps))
         if ENCODER_PATCHES in wanted:
-            places[ENCODER_PATCHES] = self.place_distances(local_features(maps))
+            seen[PATCHES] = local_features(maps)
+        if ENCODER_DETAILS in wanted:
+            seen[DETAILS] = detail_features(maps)
+        if direction and not direction.of_whole:
+            seen[MEANS] = direction_features(maps)
+        return seen
+
+    def measure_features(
+        self, seen: Mapping[str, tf.Tensor], wanted: Collection[str]
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """As `measure`, from what `see` gives."""
+        values: dict[str, tf.Tensor] = {}
+        places: dict[str, tf.Tensor] = {}
+        direction = self.direction if LABEL_DIRECTION in wanted else None
+        if ENCODER_FEATURES in wanted:
+            values[ENCODER_FEATURES] = self.image_distance(seen[POOLED])
+        if ENCODER_PATCHES in wanted:
+            places[ENCODER_PATCHES] = self.place_distances(seen[PATCHES])
             values[ENCODER_PATCHES] = largest_mean(places[ENCODER_PATCHES], TOP_PATCHES)
         if ENCODER_DETAILS in wanted:
-            places[ENCODER_DETAILS] = self.detail_distances(detail_features(maps))
+            places[ENCODER_DETAILS] = self.detail_distances(seen[DETAILS])
             values[ENCODER_DETAILS] = largest_mean(places[ENCODER_DETAILS], TOP_DETAILS)
         if direction:
-            coordinate = direction(pooled if direction.of_whole else direction_features(maps))
+            coordinate = direction(seen[POOLED if direction.of_whole else MEANS])
             # Scores are sums of logarithms, and this coordinate enters them as it is.
             values[LABEL_DIRECTION] = tf.exp(
                 tf.clip_by_value(coordinate, -MAX_EXPONENT, MAX_EXPONENT)

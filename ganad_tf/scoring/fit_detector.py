@@ -3,12 +3,14 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ganad_tf.calibration.map_scale import MAX_MAP_PIXELS, MapScale, fit_map_scale
+from ganad_tf.calibration.promises import check_promise
 from ganad_tf.data.image_statistics import fit_ranges
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
@@ -16,6 +18,13 @@ from ganad_tf.data.splits import Splits
 from ganad_tf.networks import EfficientNetLite0, Generator
 from ganad_tf.plan import Plan
 from ganad_tf.preprocessing import to_network
+from ganad_tf.scoring.cross_fit import (
+    Fold,
+    cross_fitted,
+    fold_peaks,
+    fold_values,
+    with_cross_fit,
+)
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.feature_distance import (
@@ -39,7 +48,7 @@ from ganad_tf.scoring.object_or_texture import (
     with_layout,
 )
 from ganad_tf.scoring.scorer import Scorer
-from ganad_tf.settings.names import MAX_ERROR, PRETRAINED, RECIPES
+from ganad_tf.settings.names import CROSS_FITTED, MAX_ERROR, PRETRAINED, RECIPES
 from ganad_tf.settings.run_config import RunConfig
 
 # Limits of what is fitted on: normal training images and places in them. More would cost memory
@@ -65,10 +74,15 @@ def fit_encoder(
         encoder: frozen, with ImageNet weights; None for a score of the generator alone.
 
     Returns:
-        The plan with shares and epochs, and what was fitted; the same plan and None without an
-        encoder.
+        The plan with shares, epochs and how the threshold is found, and what was fitted; the same
+        plan and None without an encoder.
+
+    Raises:
+        UsageError: if the false-alarm rate that was asked for cannot be promised.
     """
+    held_out = splits.validation.is_anomaly
     if encoder is None:
+        check_promise(held_out, 0, config.max_false_alarms)
         return plan, None
     normals = fitted_normals(splits.train, plan.seed)
     _LOGGER.info("measuring %s normal images with %s", f"{len(normals):,}", plan.encoder)
@@ -81,7 +95,9 @@ def fit_encoder(
     pixels = FeatureDistance.fit(rows, plan.seed, shrinkage=PIXEL_SHRINKAGE)
     aurocs = layout_aurocs(features, pixels, splits.validation, plan)
     plan = with_layout(config, plan, share, aurocs)
-    for decision in ("shares", "epochs"):
+    plan = with_cross_fit(plan, held_out, len(normals))
+    check_promise(held_out, len(normals) if plan.cross_fit else 0, config.max_false_alarms)
+    for decision in ("shares", "epochs", "cross_fit"):
         if decision in plan.reasons:
             _LOGGER.info("%s", plan.reasons[decision])
     return plan, features
@@ -94,6 +110,9 @@ def fit_detector(
     encoder: EncoderFeatures | None = None,
 ) -> Detector:
     """Fits distances on TRAINING images, everything else on VALIDATION images.
+
+    With few photos, normal training images count among the latter, each measured by features that
+    were fitted without it; see `ganad_tf.scoring.cross_fit`.
 
     Args:
         generator: the trained (averaged) generator, float32.
@@ -109,11 +128,18 @@ def fit_detector(
     distances = _fit_distances(generator, train.images, fitted_normals(train, plan.seed), plan.seed)
     measurer = Measurer(generator, distances, encoder)
     values, scales, maps = measure_part(measurer, validation)
-    scorer = fit_to_validation(values, validation.is_anomaly, scales, plan, encoder is not None)
-    peaks = normal_peaks(measurer, scorer, validation, maps)
+    folds = fit_folds(encoder, train, plan)
+    crossed = fold_values(folds, plan.shares)
+    scorer = fit_to_validation(
+        values, validation.is_anomaly, scales, plan, encoder is not None, crossed
+    )
+    peaks = [
+        normal_peaks(measurer, scorer, validation, maps),
+        *fold_peaks(folds, scorer, *splits.image_shape[:2]),
+    ]
     return Detector(
         measurer,
-        with_pixel_threshold(scorer, peaks, plan.max_false_alarms),
+        with_pixel_threshold(scorer, np.concatenate(peaks), plan.max_false_alarms),
         splits.image_shape,
         splits.resize,
         splits.bit_depth,
@@ -128,13 +154,55 @@ def fit_to_validation(
     scales: Mapping[str, MapScale],
     plan: Plan,
     has_encoder: bool,
+    crossed: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Scorer:
-    """The scorer of measured VALIDATION images, by the plan's shares if there is an encoder."""
-    recipes = {**RECIPES, PRETRAINED: plan.shares} if has_encoder and plan.shares else RECIPES
+    """The scorer of measured VALIDATION images, by the plan's shares if there is an encoder.
+
+    Args:
+        values: every component of every validation image, [N] each.
+        is_anomaly: bool [N].
+        scales: the scale of every map.
+        plan: of the run.
+        has_encoder: whether there is a pretrained encoder.
+        crossed: the components in the plan's shares of normal training images, measured without
+            them, [n] each; empty unless the plan is `cross_fit`.
+    """
+    recipes: Mapping[str, Mapping[str, float]] = RECIPES
+    if has_encoder and plan.shares:
+        recipes = {**RECIPES, PRETRAINED: plan.shares}
+    if crossed:  # the other components were not measured
+        recipes = {PRETRAINED: plan.shares}
+        values = {name: np.concatenate([values[name], crossed[name]]) for name in crossed}
+        more = len(next(iter(crossed.values())))
+        is_anomaly = np.concatenate([is_anomaly, np.zeros(more, bool)])
     scorer = fit_scorer(values, is_anomaly, scales, plan, recipes)
-    if scorer.explanation["score"] == PRETRAINED and plan.shares:
-        scorer = dataclasses.replace(scorer, explanation=_with_shares(scorer, plan))
-    return scorer
+    explanation = scorer.explanation
+    if explanation["score"] == PRETRAINED and plan.shares:
+        explanation = _with_shares(scorer, plan)
+    if crossed:
+        explanation = {**explanation, CROSS_FITTED: more}
+    return dataclasses.replace(scorer, explanation=explanation)
+
+
+def fit_folds(
+    encoder: EncoderFeatures | None,
+    train: LabelledImages,
+    plan: Plan,
+    more_anomalies: np.ndarray | None = None,
+) -> list[Fold]:
+    """The folds of `cross_fitted`; none unless the plan is `cross_fit`.
+
+    Args:
+        encoder: of the detector.
+        train: TRAINING images.
+        plan: of the run.
+        more_anomalies: see `cross_fitted`.
+    """
+    if encoder is None or not plan.cross_fit:
+        return []
+    normals = fitted_normals(train, plan.seed)
+    pixels = _averaged_pixels(train.images, normals, plan)
+    return cross_fitted(encoder, train, normals, pixels, plan.seed, more_anomalies)
 
 
 def fitted_normals(train: LabelledImages, seed: int) -> np.ndarray:

@@ -11,9 +11,13 @@ from ganad_tf.data.images import LabelledImages
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.preprocessing import to_encoder
 from ganad_tf.scoring.encoder_features import (
+    DETAILS,
     LOCAL_PROTOTYPES,
     LOCAL_RANK,
     LOCAL_SHRINKAGE,
+    MEANS,
+    PATCHES,
+    POOLED,
     POOLED_SHRINKAGE,
     EncoderFeatures,
     Whitening,
@@ -64,36 +68,62 @@ def fit_encoder_features(
 
     def pooled(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         whole = encoder.feature_maps(to_encoder(batch, whole_size))
-        found = {"pooled": pooled_features(whole)}
+        found = {POOLED: pooled_features(whole)}
         if len(anomalies) and not of_whole:
             maps = whole
             if whole_size != image_size:
                 maps = encoder.feature_maps(to_encoder(batch, image_size))
-            found["means"] = direction_features(maps)
+            found[MEANS] = direction_features(maps)
         return found
 
     def places(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         maps = encoder.feature_maps(to_encoder(batch, image_size))
-        return {"patches": local_features(maps), "details": detail_features(maps)}
+        return {PATCHES: local_features(maps), DETAILS: detail_features(maps)}
 
     rng = np.random.default_rng(seed)
     normal = map_batches(pooled, train.images, normals, BATCH)
     direction = None
     if len(anomalies):
         anomalous = map_batches(pooled, train.images, anomalies, BATCH)
-        name = "pooled" if of_whole else "means"
+        name = POOLED if of_whole else MEANS
         direction = Direction.fit(normal[name], anomalous[name], of_whole, seed)
+    sampled = map_batches(places, train.images, some_images(normals, rng), BATCH)
+    return fit_to_features(
+        encoder, (image_size, whole_size), normal[POOLED], sampled, direction, rng
+    )
+
+
+def some_images(normals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Those whose places are read, at most `MAX_PLACE_IMAGES`, sorted."""
     count = min(len(normals), MAX_PLACE_IMAGES)
-    some = np.sort(rng.choice(normals, count, replace=False))
-    sampled = map_batches(places, train.images, some, BATCH)
-    local, details = (_some_rows(sampled[name], rng) for name in ("patches", "details"))
+    return np.sort(rng.choice(normals, count, replace=False))
+
+
+def fit_to_features(
+    encoder: EfficientNetLite0,
+    sizes: tuple[int, int],
+    pooled: np.ndarray,
+    sampled: Mapping[str, np.ndarray],
+    direction: Direction | None,
+    rng: np.random.Generator,
+) -> EncoderFeatures:
+    """Fits the distances to features of normal TRAINING images.
+
+    Args:
+        encoder: frozen.
+        sizes: the squares at which the encoder sees places and whole images.
+        pooled: `POOLED` of every image, float32 [N, D].
+        sampled: `PATCHES` and `DETAILS` of `some_images`, float32 [n, h, w, c] each.
+        direction: towards the labelled anomalies; None without any.
+        rng: draws the prototypes.
+    """
+    local, details = (_some_rows(sampled[name], rng) for name in (PATCHES, DETAILS))
     local_whitening = Whitening.fit(local, LOCAL_SHRINKAGE, LOCAL_RANK)
     kept = np.sort(rng.choice(len(local), min(LOCAL_PROTOTYPES, len(local)), replace=False))
     fitted = EncoderFeatures(
         encoder,
-        image_size,
-        whole_size,
-        Whitening.fit(normal["pooled"], POOLED_SHRINKAGE),
+        *sizes,
+        Whitening.fit(pooled, POOLED_SHRINKAGE),
         local_whitening,
         local_whitening(local[kept]).astype(np.float32),
         Whitening.fit(details, LOCAL_SHRINKAGE),
@@ -109,12 +139,12 @@ def _usual_distances(
 
     Args:
         encoder: fitted.
-        sampled: `patches` and `details` of some normal TRAINING images, [N, h, w, c] each.
+        sampled: `PATCHES` and `DETAILS` of some normal TRAINING images, [N, h, w, c] each.
     """
     usual = {}
     for component, name, distances in (
-        (ENCODER_PATCHES, "patches", encoder.place_distances),
-        (ENCODER_DETAILS, "details", encoder.detail_distances),
+        (ENCODER_PATCHES, PATCHES, encoder.place_distances),
+        (ENCODER_DETAILS, DETAILS, encoder.detail_distances),
     ):
         features, count = sampled[name], len(sampled[name])
         parts = [distances(features[i : i + BATCH]).numpy() for i in range(0, count, BATCH)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.calibration.thresholds import choose_pixel_threshold
+from ganad_tf.calibration.thresholds import choose_pixel_threshold, kept_rate
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.scoring.detector import batch_size_for
@@ -21,9 +21,10 @@ def with_pixel_threshold(scorer: Scorer, peaks: np.ndarray, rate: float | None) 
     Args:
         scorer: fitted to the same images.
         peaks: largest map values of normal images that were not trained on, [n].
-        rate: see `choose_pixel_threshold`.
+        rate: see `choose_pixel_threshold`; the lowest that can be promised, if it cannot be.
     """
-    chosen = choose_pixel_threshold(peaks, rate)
+    # A score may rest on more images than the map does.
+    chosen = choose_pixel_threshold(peaks, rate and kept_rate(len(peaks), rate))
     return dataclasses.replace(
         scorer,
         pixel_threshold=chosen.value,

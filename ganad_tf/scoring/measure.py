@@ -40,6 +40,11 @@ class Measurement:
     reconstruction: tf.Tensor
 
 
+def enlarge_places(places: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Distances of places, float32 [N, p, q], on the image's own pixels, [N, height, width]."""
+    return tf.image.resize(places[..., None], (height, width))[..., 0]
+
+
 @dataclasses.dataclass(frozen=True)
 class Measurer:
     """Measures images; one definition for fitting, evaluation and export.
@@ -95,6 +100,6 @@ class Measurer:
             more, seen = self.encoder.measure(images, wanted)
             values |= more
             for name, places in seen.items():
-                found[name] = tf.image.resize(places[..., None], (height, width))[..., 0]
+                found[name] = enlarge_places(places, height, width)
         pixels = to_pixels(to_image(reconstruction, height, width))
         return Measurement(values, found, pixels)

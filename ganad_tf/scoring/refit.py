@@ -1,19 +1,24 @@
 """Fits a detector again in closed form after a person has corrected some decisions. No training."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
+from ganad_tf.scoring.cross_fit import fold_peaks, fold_values
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
-from ganad_tf.scoring.fit_detector import fit_to_validation, fitted_normals, measure_part
+from ganad_tf.scoring.fit_detector import (
+    fit_folds,
+    fit_to_validation,
+    fitted_normals,
+    measure_part,
+)
 from ganad_tf.scoring.fit_encoder import fit_direction, labelled_anomalies
 from ganad_tf.scoring.fit_pixels import normal_peaks, peaks_of, with_pixel_threshold
 from ganad_tf.scoring.map_batches import map_batches
@@ -45,7 +50,7 @@ def refit(
         The new detector, and plain values for JSON: `labelled_anomalies` that the direction is
         fitted to and its `weight` in the score, each `old` and `new`.
     """
-    corrected = {_digest(image) for image in images}
+    corrected = {pixel_digest(image) for image in images}
     splits = dataclasses.replace(
         splits,
         train=without(splits.train, corrected),
@@ -60,6 +65,8 @@ def refit(
         encoder = _with_direction(encoder, train, plan.seed, images[is_anomaly])
     measurer = dataclasses.replace(detector.measurer, encoder=encoder)
     measured = measure_part(measurer, splits.validation)
+    folds = fit_folds(encoder, train, new_plan, images[is_anomaly])
+    crossed = fold_values(folds, new_plan.shares)
     values = _measure(measurer, images)
 
     def fitted(joining: np.ndarray) -> Detector:
@@ -69,10 +76,13 @@ def refit(
             for name, column in measured.values.items()
         }
         truth = np.concatenate([splits.validation.is_anomaly, is_anomaly[joining]])
-        scorer = fit_to_validation(of_all, truth, measured.scales, new_plan, encoder is not None)
+        scorer = fit_to_validation(
+            of_all, truth, measured.scales, new_plan, encoder is not None, crossed
+        )
         peaks = [
             normal_peaks(measurer, scorer, splits.validation, measured.maps),
             peaks_of(measurer, scorer, images, np.flatnonzero(joining & ~is_anomaly)),
+            *fold_peaks(folds, scorer, *splits.image_shape[:2]),
         ]
         scorer = with_pixel_threshold(scorer, np.concatenate(peaks), plan.max_false_alarms)
         return Detector(
@@ -126,12 +136,10 @@ def _measure(measurer: Measurer, images: np.ndarray) -> Mapping[str, np.ndarray]
 
 def without(part: LabelledImages, digests: set[bytes]) -> LabelledImages:
     """The images of a part whose pixels, as SHA-256, are not among `digests`."""
-    kept = [_digest(np.asarray(part.images[i : i + 1])[0]) not in digests for i in range(len(part))]
+    kept = [
+        pixel_digest(np.asarray(part.images[i : i + 1])[0]) not in digests for i in range(len(part))
+    ]
     return part.subset(np.flatnonzero(kept))
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(image).data).digest()
 
 
 def _weight(detector: Detector) -> float:

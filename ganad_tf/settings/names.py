@@ -48,6 +48,10 @@ RECIPES: dict[str, Mapping[str, float]] = {
 FITTED_RECIPES = (ALL,)
 AUTO = "auto"
 
+# Entry of a scorer's explanation: how many of its normal images are training images, each measured
+# by features that were fitted without it. It is absent or 0 without any.
+CROSS_FITTED = "cross_fitted_images"
+
 # Which anomalies are labelled in training.
 PROTOCOLS = ("seen", "unseen", "few", "none")
 # Sides of the square that images are brought to; the U-Net halves it four times.

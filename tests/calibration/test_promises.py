@@ -1,46 +1,76 @@
 """Promises that so few images cannot keep are refused or told before training."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from ganad_tf.calibration.promises import check_promise, describe_low_promise
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.calibration.promises import check_possible, check_promise, describe_low_promise
 from ganad_tf.errors import UsageError
+from ganad_tf.settings.names import EFFICIENTNET_LITE0, NO_ENCODER
+from ganad_tf.settings.run_config import RunConfig
 
 
-def validation(n_normal, n_anomaly):
-    kinds = np.repeat([0, 1], [n_normal, n_anomaly])
-    images = np.zeros((len(kinds), 4, 4, 1), np.uint8)
-    return LabelledImages(images, kinds, ("normal", "hole"), frozenset([0]))
+def held_out(n_normal, n_anomaly):
+    return np.repeat([False, True], [n_normal, n_anomaly])
 
 
 def test_a_rate_that_cannot_be_promised_names_the_flags_and_the_way_out():
     with pytest.raises(UsageError) as caught:
-        check_promise(validation(4, 30), 0.05)
+        check_promise(held_out(4, 30), 0, 0.05)
     assert str(caught.value) == (
         "--max-false-alarms must be at least 0.2 with 4 normal validation images; add photos or "
         "raise --validation-fraction. Received: 0.05"
     )
-    check_promise(validation(4, 30), 0.2)
-    check_promise(validation(19, 0), 0.05)
+    check_promise(held_out(4, 30), 0, 0.2)
+    check_promise(held_out(19, 0), 0, 0.05)
+
+
+def test_training_images_that_count_as_well_widen_what_can_be_promised():
+    check_promise(held_out(4, 0), 38, 0.03)
+    with pytest.raises(UsageError) as caught:
+        check_promise(held_out(4, 0), 38, 0.02)
+    assert str(caught.value) == (
+        "--max-false-alarms must be at least 0.023 with 42 normal images outside the test part; "
+        "add photos. Received: 0.02"
+    )
+
+
+@pytest.mark.parametrize(("encoder", "refused"), [(NO_ENCODER, True), (EFFICIENTNET_LITE0, False)])
+def test_before_anything_is_measured_only_the_impossible_is_refused(encoder, refused):
+    splits = SimpleNamespace(
+        train=range(44), n_labelled=6, validation=SimpleNamespace(is_anomaly=held_out(4, 1))
+    )
+    config = RunConfig(data="photos", encoder=encoder, max_false_alarms=0.05)
+    if refused:
+        with pytest.raises(UsageError, match="with 4 normal validation images"):
+            check_possible(splits, config)
+    else:
+        check_possible(splits, config)
+        impossible = RunConfig(data="photos", encoder=encoder, max_false_alarms=0.02)
+        with pytest.raises(UsageError, match="with 42 normal images outside the test part"):
+            check_possible(splits, impossible)
 
 
 @pytest.mark.parametrize(
     ("counts", "asked", "told"),
     [
-        ((4, 0), None, "4 normal validation images can promise 20% false alarms at best, not 5%"),
-        ((1, 19), None, "1 normal validation image can promise 50% false alarms at best, not 5%"),
-        ((18, 0), None, "18 normal validation images can promise 5.3% false alarms at best"),
-        ((19, 0), None, ""),
-        ((4, 20), None, ""),  # the threshold of best F1 promises nothing
-        ((4, 0), 0.3, ""),
+        ((4, 0, 0), None, "4 normal validation images can promise 20% false alarms at best"),
+        ((1, 0, 19), None, "1 normal validation image can promise 50% false alarms at best"),
+        ((18, 0, 0), None, "18 normal validation images can promise 5.3% false alarms at best"),
+        ((19, 0, 0), None, ""),
+        ((4, 0, 20), None, ""),  # the threshold of best F1 promises nothing
+        ((4, 0, 0), 0.3, ""),
+        ((4, 38, 0), None, "42 normal images promise 7% false alarms, not 5%"),
+        ((6, 54, 0), None, ""),
     ],
 )
 def test_a_lowered_promise_is_told(counts, asked, told, caplog):
-    check_promise(validation(*counts), asked)
+    n_normal, n_crossed, n_anomaly = counts
+    check_promise(held_out(n_normal, n_anomaly), n_crossed, asked)
     assert bool(caplog.messages) == bool(told)
     assert told in caplog.text
 
 
 def test_with_enough_images_there_is_nothing_to_tell():
-    assert describe_low_promise(19, 0) == describe_low_promise(4, 20) == ""
+    assert describe_low_promise(19, 0, 0) == describe_low_promise(4, 0, 20) == ""

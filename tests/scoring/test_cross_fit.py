@@ -1,0 +1,202 @@
+"""Normal training images, measured by features that were fitted without them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.splits import Splits
+from ganad_tf.networks import Generator, load_efficientnet_lite0
+from ganad_tf.plan import Plan
+from ganad_tf.preprocessing import to_network
+from ganad_tf.scoring import fit_detector
+from ganad_tf.scoring.cross_fit import (
+    FOLDS,
+    MAX_IMAGES,
+    cross_fitted,
+    fold_peaks,
+    fold_values,
+    with_cross_fit,
+)
+from ganad_tf.scoring.feature_distance import PIXEL_SHRINKAGE, FeatureDistance, averaged_pixels
+from ganad_tf.scoring.fit_encoder import fit_encoder_features
+from ganad_tf.settings.names import CROSS_FITTED
+
+SHARES = {"encoder_features": 1.0, "encoder_patches": 1.0, "pixels": 1.0, "label_direction": 0.5}
+PLAN = Plan(
+    n_labelled=1,
+    all_kinds_known=False,
+    learns_masks=True,
+    fallback_score="pretrained",
+    encoder="efficientnet_lite0",
+    encoder_size=64,
+    shares=SHARES,
+    reasons={"shares": "chosen for this test"},
+)
+COUNT = 22
+
+
+def images_of(count, rng):
+    """Grey discs whose place varies; noise makes every image another one."""
+    y, x = np.mgrid[:64, :64]
+    centre = rng.uniform(26, 38, (count, 2, 1, 1))
+    discs = 120 * ((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2 < 300)
+    noisy = discs + rng.integers(40, 80, (count, 64, 64))
+    return noisy.astype(np.uint8)[..., None]
+
+
+@pytest.fixture(scope="module")
+def train():
+    """22 normal images, the last two alike, and an anomaly."""
+    normal = images_of(COUNT - 1, np.random.default_rng(0))
+    images = np.concatenate([normal, normal[-1:], 255 - normal[:1]])
+    return LabelledImages(
+        images, np.repeat([0, 1], [COUNT, 1]).astype(np.int64), ("good", "bad"), frozenset({0})
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(train):
+    return fit_encoder_features(load_efficientnet_lite0(), train, np.arange(COUNT), 64, 0, 32)
+
+
+@pytest.fixture(scope="module")
+def pixels(train):
+    return averaged_pixels(to_network(tf.constant(train.images[:COUNT]), 32)).numpy()
+
+
+@pytest.fixture(scope="module")
+def folds(train, fitted, pixels):
+    return cross_fitted(fitted, train, np.arange(COUNT), pixels, 0)
+
+
+def indices(fold, pixels):
+    """Which images are in a fold."""
+    same = (fold.averaged[:, None] == pixels[None]).all(axis=2)
+    return np.flatnonzero(same.any(axis=0))
+
+
+def test_every_normal_image_is_in_one_fold_and_equal_ones_are_in_the_same(folds, pixels):
+    members = [indices(fold, pixels) for fold in folds]
+    assert len(folds) == FOLDS
+    assert sorted(np.concatenate(members)) == list(range(COUNT))
+    assert [fold for fold in members if COUNT - 1 in fold] == [
+        fold for fold in members if COUNT - 2 in fold
+    ]
+
+
+def test_values_are_those_of_features_that_were_fitted_without_the_image(
+    folds, train, fitted, pixels
+):
+    fold = folds[1]
+    mine = indices(fold, pixels)
+    kept = np.setdiff1d(np.arange(COUNT), mine)
+    alone = fit_encoder_features(fitted.encoder, train, kept, 64, 0, 32)
+    expected, _ = alone.measure(tf.constant(train.images[mine]), fitted.components)
+    distance = FeatureDistance.fit(pixels[kept], 0, shrinkage=PIXEL_SHRINKAGE)
+    found = fold_values([fold], SHARES)
+    assert found.keys() == SHARES.keys()
+    for name in SHARES:
+        right = distance(pixels[mine]) if name == "pixels" else expected[name]
+        # So few places hardly span the directions that are kept: the last ones turn by rounding.
+        tolerance = 0.06 if name == "encoder_patches" else 2e-3
+        np.testing.assert_allclose(found[name], right, rtol=tolerance)
+    # An image that was fitted to is nearer.
+    of_all, _ = fitted.measure(tf.constant(train.images[:COUNT]), fitted.components)
+    distances = fold_values(folds, SHARES)["encoder_features"]
+    assert np.median(distances) > 1.3 * np.median(of_all["encoder_features"])
+
+
+def test_more_anomalies_turn_the_direction(folds, train, fitted, pixels):
+    more = 255 - train.images[1:4]
+    others = cross_fitted(fitted, train, np.arange(COUNT), pixels, 0, more)
+    name = "label_direction"
+    assert not np.allclose(fold_values(folds, [name])[name], fold_values(others, [name])[name])
+    same = cross_fitted(fitted, train, np.arange(COUNT), pixels, 0, more[:0])
+    np.testing.assert_array_equal(fold_values(folds, [name])[name], fold_values(same, [name])[name])
+
+
+@pytest.fixture(scope="module")
+def detectors(train, fitted):
+    """Fitted to three validation images alone, and with the training images."""
+    generator = Generator(32, 1, width=2)
+    generator.build()
+    held_out = LabelledImages(
+        images_of(3, np.random.default_rng(1)), np.zeros(3, np.int64), ("good", "bad"),
+        frozenset({0}),
+    )  # fmt: skip
+    splits = Splits(train, held_out, held_out, "good", "seen", "0" * 64)
+    settled = with_cross_fit(PLAN, held_out.is_anomaly, COUNT)
+    return [fit_detector(generator, splits, plan, fitted) for plan in (PLAN, settled)]
+
+
+def test_threshold_pixel_threshold_and_units_rest_on_all_normal_images(detectors):
+    few, many = (detector.scorer for detector in detectors)
+    assert len(few.normal_scores) == len(few.normal_peaks) == 3
+    assert CROSS_FITTED not in few.explanation
+    assert len(many.normal_scores) == len(many.normal_peaks) == 3 + COUNT
+    assert many.explanation[CROSS_FITTED] == COUNT
+    assert many.explanation["normal_images"] == 3 + COUNT
+    # Three scores pass no less than a quarter; here two of 25 are above the threshold.
+    assert "25.0" in few.explanation["threshold"]
+    assert "11.54%" in many.explanation["threshold"]
+    assert np.count_nonzero(np.array(many.normal_scores) > many.threshold) == 2
+    assert many.threshold in many.normal_scores
+    assert np.median(many.normal_scores) == pytest.approx(0, abs=0.02)
+
+
+def test_new_normal_images_pass_about_as_often_as_promised(detectors):
+    images = images_of(200, np.random.default_rng(2))
+    rates = [detector.predict(images).mean() for detector in detectors]
+    assert rates[1] < 0.2
+    # Scores of images that were fitted to are too low to tell how often new ones pass.
+    scores = detectors[1].score_samples(images)
+    assert np.median(scores) == pytest.approx(0, abs=0.1)
+
+
+def test_maps_of_the_generator_are_not_compared_on_images_that_it_was_trained_on(folds, detectors):
+    scorer = detectors[1].scorer
+    assert sum(len(batch) for batch in fold_peaks(folds, scorer, 64, 64)) == COUNT
+    only_pixels = dataclasses.replace(
+        scorer, components=tuple(c for c in scorer.components if c.name == "pixels")
+    )
+    assert fold_peaks(folds, only_pixels, 64, 64) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "n_normal", "n_anomaly", "n_train", "rate"),
+    [
+        ({}, 4, 0, 38, 0.0698),  # two of 42 scores stay above
+        ({}, 6, 0, 54, 0.05),
+        ({"max_false_alarms": 0.03}, 4, 0, 38, 0.03),
+        ({"max_false_alarms": 0.03}, 19, 0, 200, 0.03),
+        ({}, 4, 20, 38, None),  # the threshold of best F1
+    ],
+)
+def test_few_held_out_images_are_joined_by_training_images(
+    changed, n_normal, n_anomaly, n_train, rate
+):
+    held_out = np.repeat([False, True], [n_normal, n_anomaly])
+    plan = with_cross_fit(dataclasses.replace(PLAN, **changed), held_out, n_train)
+    assert plan.cross_fit
+    assert plan.max_false_alarms == (rate and pytest.approx(rate, abs=1e-4))
+    assert f"the threshold rests on {n_train} training images, too" in plan.reasons["cross_fit"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "n_normal", "n_train"),
+    [
+        ({}, 19, 200),  # enough
+        ({"max_false_alarms": 0.2}, 4, 38),
+        ({}, 2, 2 * FOLDS - 1),
+        ({"max_false_alarms": 0.001}, 100, MAX_IMAGES + 1),
+        ({"shares": {"encoder_features": 1.0, "max_error": 0.5}}, 4, 38),  # textures
+        ({"score": "classifier"}, 4, 38),
+        ({"shares": {}, "fallback_score": "novelty"}, 4, 38),  # no encoder
+    ],
+)
+def test_otherwise_nothing_changes(changed, n_normal, n_train):
+    plan = dataclasses.replace(PLAN, **changed)
+    assert with_cross_fit(plan, np.zeros(n_normal, bool), n_train) == plan
