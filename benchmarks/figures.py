@@ -18,7 +18,12 @@ from benchmarks.deployment_tables import (
     robustness_table,
     web_table,
 )
-from benchmarks.own_images_tables import designs_table, own_table, real_table
+from benchmarks.own_images_tables import (
+    designs_table,
+    few_photos_table,
+    own_table,
+    real_table,
+)
 from benchmarks.peers.table import peers_table
 from benchmarks.quality_tables import load_cells, summary_table
 from benchmarks.readme_tables import expected_table, results_table
@@ -42,6 +47,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {
     "README.md": {"expected": expected_table, "results": results_table},
     "docs/export_and_serving.md": {"parity": parity_table, "deployment": deployment_table},
+    "docs/own_images.md": {"few photos": few_photos_table},
     "docs/batch_and_distributed.md": {"batch": batch_table},
     "docs/monitoring.md": {"drift": drift_table},
     "docs/recalibrate.md": {

@@ -1,9 +1,11 @@
 """Tables of runs on own images: solar cells, textures, false alarms, designs of the encoder."""
 
+from benchmarks.few_photos import PHOTOS, SPLITS
 from benchmarks.own_images import CLASSES
 from benchmarks.published import ELPV, ELPV_SETTINGS
 from benchmarks.results_file import all_kept, kept, mean_of
 from benchmarks.texture_data import TEXTURES
+from ganad_tf.calibration.thresholds import default_rate, steady_rate
 
 REAL_METHODS = {
     "ours": "**ours, default** (EfficientNet-Lite0)",
@@ -174,3 +176,26 @@ def _design_costs(found: dict[str, dict]) -> str:
         f"{' and '.join(f'{value:.3f}' for value in small)} then. With larger images it is better "
         "on gravel, so it stands beside."
     )
+
+
+def few_photos_table() -> str:
+    """Promises of few photos, by validation images alone and with training images."""
+    lines = [
+        "| normal photos | by validation photos alone: promised | false alarms | found | AUROC "
+        "| with training photos, the default: promised | false alarms | found | AUROC |",
+        "|" + "---|" * 9,
+    ]
+    for photos in PHOTOS:
+        cells = all_kept(f"few_photos/{photos}-[{SPLITS[0]}-{SPLITS[-1]}]")
+        if len(cells) < len(SPLITS):
+            continue
+        line = [str(photos)]
+        promised = default_rate(cells[0]["held_out"]), steady_rate(photos)
+        for name, rate in zip(("validation alone", "default"), promised, strict=True):
+            of = [
+                sum(cell[name][figure] for cell in cells) / len(cells)
+                for figure in ("false_alarm_rate", "recall", "auroc")
+            ]
+            line += [f"{rate:.0%}", f"{of[0]:.0%}", f"{of[1]:.0%}", f"{of[2]:.3f}"]
+        lines.append(f"| {' | '.join(line)} |")
+    return "\n".join(lines)

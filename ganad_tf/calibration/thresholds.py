@@ -143,8 +143,13 @@ def steady_rate(n_normal: int) -> float:
 
     `SPARE` of their scores stay above the threshold. The largest one often belongs to an odd image,
     and a threshold at that score would miss most anomalies.
+
+    Args:
+        n_normal: the number of images, more than `SPARE`.
     """
-    return max(DEFAULT_FALSE_ALARMS, (SPARE + 1.001) / (n_normal + 1))
+    if n_normal - _rank(n_normal, DEFAULT_FALSE_ALARMS) >= SPARE:
+        return DEFAULT_FALSE_ALARMS
+    return (SPARE + 1.001) / (n_normal + 1)
 
 
 def kept_rate(n_normal: int, rate: float) -> float:

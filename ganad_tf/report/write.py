@@ -157,7 +157,7 @@ def _decisions(plan: Plan, balance: str) -> dict[str, tuple[str, str]]:
             plan.fallback_score,
             plan.reasons["fallback_score"],
         ),
-        "Threshold": (plan.reasons["threshold"], ""),
+        "Threshold": (plan.reasons["threshold"], plan.reasons.get("cross_fit", "")),
     }
     if plan.n_labelled:
         decisions["Groups of labelled anomalies"] = (_groups(plan, balance), "")
@@ -240,15 +240,17 @@ def _outlook(scorer: Scorer, metrics: dict, asked: float | None) -> str:
         f"Expected on new normal images: {rate['mean']:.1%} false alarms, with "
         f"{rate['confidence']:.0%} confidence between {rate['low']:.1%} and {rate['high']:.1%}, "
         f"as the threshold rests on {len(scorer.normal_scores):,} normal "
-        f"{'' if crossed else 'validation '}images.",
-        f"Observed in the test: {alarms:,} of {images:,} ({metrics['false_alarm_rate']:.1%}); "
-        f"between {low:,} and {high:,} were to be expected.",
+        f"{'' if crossed else 'validation '}images."
     ]
     if crossed:
         sentences.append(
             f"{crossed:,} of them are training images, each measured by features that were fitted "
             "without it. Such a promise is less strict than that of held-out images."
         )
+    sentences.append(
+        f"Observed in the test: {alarms:,} of {images:,} ({metrics['false_alarm_rate']:.1%}); "
+        f"between {low:,} and {high:,} were to be expected."
+    )
     if asked is None and (
         low_promise := describe_low_promise(
             counts["normal_images"] - crossed, crossed, counts["anomalous_images"]

@@ -30,7 +30,7 @@ from ganad_tf.calibration.thresholds import (
 from ganad_tf.data.folder.wording import counted
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages, pixel_digest
-from ganad_tf.plan import Plan
+from ganad_tf.plan import PROMISED, Plan
 from ganad_tf.scoring.encoder_features import DETAILS, MEANS, PATCHES, POOLED, EncoderFeatures
 from ganad_tf.scoring.feature_distance import PIXEL_SHRINKAGE, FeatureDistance
 from ganad_tf.scoring.fit_encoder import BATCH, fit_to_features, labelled_anomalies, some_images
@@ -100,9 +100,11 @@ def with_cross_fit(plan: Plan, held_out: np.ndarray, n_train: int) -> Plan:
         f"so the threshold rests on {n_train:,} training images, too, each measured by features "
         "that were fitted without it"
     )
+    reasons = {**plan.reasons, "cross_fit": reason}
     if plan.max_false_alarms is None and n_anomaly < MIN_ANOMALIES:
         plan = dataclasses.replace(plan, max_false_alarms=steady_rate(n_normal + n_train))
-    return dataclasses.replace(plan, cross_fit=True, reasons={**plan.reasons, "cross_fit": reason})
+        reasons["threshold"] = PROMISED
+    return dataclasses.replace(plan, cross_fit=True, reasons=reasons)
 
 
 def cross_fitted(

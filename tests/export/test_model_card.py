@@ -16,6 +16,7 @@ from export.parity import Row
 from export.pipeline import export
 from export.quantize import Quantized
 from ganad_tf.data.folder.account import FolderAccount
+from ganad_tf.settings.names import CROSS_FITTED
 
 NOTHING = {"files": {}, "versions": {}}
 
@@ -97,6 +98,16 @@ def test_corrections_are_counted(detector, splits):
     assert "synthetic anomalies only" not in text
     assert "learnt from anomalies that were corrected after training (10)" in text
     assert text.count("By 60 normal validation images (2 of them corrected), ") == 2
+
+
+def test_training_images_that_count_in_the_threshold_are_told(detector, splits):
+    explanation = {**detector.scorer.explanation, CROSS_FITTED: 56}
+    scorer = dataclasses.replace(detector.scorer, explanation=explanation)
+    crossed = copy.copy(detector)
+    crossed.scorer = scorer
+    text = render(describe_model(crossed, splits, [keras_row()], None), NOTHING)
+    assert text.count("By 60 normal images (56 of them training images, each measured by ") == 2
+    assert "normal validation images" not in text
 
 
 def test_tested_images_that_were_corrected_are_counted(detector, splits):

@@ -85,6 +85,29 @@ def test_normal_images_alone_give_a_detector_and_its_false_alarms(photos, train,
     assert Detector.load(run).scorer.explanation["anomalous_images"] == 0
 
 
+def test_few_photos_of_an_object_promise_more_with_training_images(train, tmp_path, rng):
+    """Every photo shows a plate at the same place; the validation part holds two of 32 photos."""
+    folder, run = tmp_path / "plates" / "normal", tmp_path / "run"
+    folder.mkdir(parents=True)
+    for number in range(32):
+        pixels = rng.integers(30, 70, (48, 48), dtype=np.uint8)
+        pixels[12:36, 8:40] += 120
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    short = [flag for flag in SHORT if flag not in ("--encoder", "none")]
+    flags = ("--data", tmp_path / "plates", "--output", run, *short)
+    assert train(*flags, "--max-false-alarms", "0.02") == 2  # 22 photos cannot, whatever they show
+    assert not run.exists()
+    assert train(*flags) == 0
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["cross_fit"]
+    assert plan["max_false_alarms"] == pytest.approx(3 / 23, abs=1e-3)
+    assert json.loads((run / "metrics.json").read_text())["scorer"]["cross_fitted_images"] == 20
+    report = (run / "report.html").read_text()
+    assert "the threshold rests on 22 normal images. 20 of them are training images" in report
+    assert "22 normal images promise 13% false alarms, not 5%" in report
+    assert len(Detector.load(run).scorer.normal_scores) == 22
+
+
 def test_masks_give_pixel_figures_and_the_report_tells_of_the_folder(train, tmp_path, rng):
     root, run = tmp_path / "Fliesen ü", tmp_path / "run"
     for folder, count in (("train/good", 40), ("test/good", 8), ("test/großes Loch", 6)):

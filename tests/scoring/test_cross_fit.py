@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ganad_tf.calibration.thresholds import can_promise
+from ganad_tf.data.folder.split_file import draw_parts
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.networks import Generator, load_efficientnet_lite0
@@ -183,6 +185,26 @@ def test_few_held_out_images_are_joined_by_training_images(
     assert plan.cross_fit
     assert plan.max_false_alarms == (rate and pytest.approx(rate, abs=1e-4))
     assert f"the threshold rests on {n_train} training images, too" in plan.reasons["cross_fit"]
+
+
+@pytest.mark.parametrize(
+    ("photos", "test", "asked", "rate"),
+    [
+        *((84, 0.3, None, 0.05), (27, 0.3, 0.05, 0.05), (141, 0.3, 0.01, 0.01)),
+        *((59, 0, None, 0.05), (19, 0, 0.05, 0.05), (99, 0, 0.01, 0.01)),
+    ],
+)
+def test_so_many_photos_as_the_docs_say_are_enough(photos, test, asked, rate):
+    def promised(count):
+        digests = np.arange(count).astype(str)
+        parts = draw_parts(np.zeros(count, int), digests, 0.1, test, seed=0)
+        held_out, n_train = (parts == "validation").sum(), (parts == "train").sum()
+        plan = dataclasses.replace(PLAN, max_false_alarms=asked)
+        plan = with_cross_fit(plan, np.zeros(held_out, bool), n_train)
+        is_enough = can_promise(held_out + n_train, plan.max_false_alarms)
+        return plan.max_false_alarms if is_enough else 1
+
+    assert promised(photos) == rate < promised(photos - 1)
 
 
 @pytest.mark.parametrize(
