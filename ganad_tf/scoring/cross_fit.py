@@ -1,15 +1,15 @@
 """Normal training images, each measured by features that were fitted without it.
 
 A threshold's promise rests on normal images that nothing was fitted to. Some hundred photos leave
-a few of them in the validation part, and a threshold at the largest of few scores varies much. Frozen features are fitted in closed form, so every training image
-can be held out in its turn: the others are split in folds, and each fold is measured by what was
-fitted to the rest. These measurements join those of the validation part.
-
-The encoder sees each image once: what it gives does not depend on what is fitted.
+a few of them in the validation part, and a threshold at the largest of few scores varies much.
+Frozen features are fitted in closed form, so every training image can be held out in its turn: the
+others are split in folds, and each fold is measured by what was fitted to the rest. These
+measurements join those of the validation part. The encoder sees each image once: what it gives does
+not depend on what is fitted.
 
 The rest of a fold is smaller than all training images, so distances to it are a little larger and
 the threshold errs towards fewer false alarms. The images of two folds share most of what they are
-measured by, so the promise is not exact as that of held-out images is: at most twice the rate is
+measured by, so the promise is less strict than that of held-out images: at most twice the rate is
 proven for such schemes, and about the rate is seen (Barber, Candes, Ramdas and Tibshirani,
 *Predictive inference with the jackknife+*, Annals of Statistics 49, 2021).
 """
