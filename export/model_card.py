@@ -110,6 +110,10 @@ def _describe_marks(scorer: "Scorer", int8: "Quantized | None") -> dict[str, Any
         "int8_value": int8 and int8.pixel_threshold,
         "rule": scorer.explanation["pixel_threshold"],
         "normal_images": len(scorer.normal_peaks),
+        # Where the map shows errors of the generator, training images do not count.
+        "cross_fitted_images": scorer.explanation.get(CROSS_FITTED, 0)
+        if len(scorer.normal_peaks) == len(scorer.normal_scores)
+        else 0,
         "expected_marked_normal_rate": expected_rate(scorer.normal_peaks, scorer.pixel_threshold),
     }
 

@@ -117,7 +117,7 @@ def _threshold_text(card: Mapping[str, Any]) -> str:
     expected = threshold["expected_false_alarm_rate"]
     text = (
         f"An image is an anomaly if its score is greater than {threshold['value']:.6g} "
-        f"({threshold['rule']}). By {_normal_images(card, threshold['normal_images'])}, "
+        f"({threshold['rule']}). By {_normal_images(card, threshold)}, "
         f"{expected['mean']:.2%} false alarms are to be expected on new normal images of "
         f"the same source, with {expected['confidence']:.0%} confidence between "
         f"{expected['low']:.2%} and {expected['high']:.2%}. Other rates can be set at scoring time "
@@ -128,10 +128,11 @@ def _threshold_text(card: Mapping[str, Any]) -> str:
     return text
 
 
-def _normal_images(card: Mapping[str, Any], count: int) -> str:
+def _normal_images(card: Mapping[str, Any], threshold: Mapping[str, Any]) -> str:
     """The images that a threshold promises by."""
+    count = threshold["normal_images"]
     corrected = card["corrections"] and card["corrections"]["normal"]
-    crossed = card["threshold"].get("cross_fitted_images", 0)  # earlier cards do not say it
+    crossed = threshold.get("cross_fitted_images", 0)  # earlier cards do not say it
     text = f"{count:,} normal {card['threshold']['source']} images"
     if crossed:
         text = (
@@ -148,7 +149,7 @@ def _marks_text(card: Mapping[str, Any]) -> str:
     expected = marks["expected_marked_normal_rate"]
     text = (
         f"A pixel is marked if its map value is greater than {marks['value']:.6g} "
-        f"({marks['rule']}). By {_normal_images(card, marks['normal_images'])}, "
+        f"({marks['rule']}). By {_normal_images(card, marks)}, "
         f"{expected['mean']:.2%} of new normal images of the same source are to be expected to "
         f"have a marked pixel, with {expected['confidence']:.0%} confidence between "
         f"{expected['low']:.2%} and {expected['high']:.2%}."
@@ -161,6 +162,11 @@ def _marks_text(card: Mapping[str, Any]) -> str:
 def _limits(card: Mapping[str, Any]) -> list[str]:
     """Sentences that follow from this model and its data."""
     found = ["The promise on false alarms holds for images of the same source only."]
+    if card["threshold"].get("cross_fitted_images"):
+        found.append(
+            "It rests on training images, too, so the rates and their intervals above are less "
+            "strict than those of held-out images."
+        )
     data, figures = card["data"], card["figures"]
     if data is None or figures is None:
         return [*found, "How many anomalies it finds was not measured."]

@@ -144,7 +144,7 @@ def _export(
     formats: tuple[str, ...] | None,
     options: Options,
 ) -> Exported:
-    wanted, left_out = (formats, {}) if formats else _default_formats(detector)
+    wanted, left_out = _default_formats(detector) if formats is None else (formats, {})
     version = options.version or _next_version(output)
     if "saved_model" in wanted and (output / "saved_model" / str(version)).exists():
         raise UsageError(f"--version must be a new one. Received: {version}, which exists")

@@ -190,8 +190,8 @@ def refit_threshold(
 
     A conformal threshold is one of the normal scores, and its rank carries the promise: the same
     rank is taken. Any other is placed where the int8 model makes the float32 model's decisions, as
-    nearly as it can. After a recalibration the threshold rests on other images, and may lie far
-    from the scores of these; it moves by as much as scores typically do.
+    nearly as it can. Where the threshold rests on other images than these, it may lie far from
+    their scores; it moves by as much as scores typically do.
 
     Args:
         scores: int8 scores of the validation images, [N].
@@ -199,12 +199,12 @@ def refit_threshold(
         is_anomaly: bool [N].
         float_scorer: with its threshold and normal scores.
     """
-    if RECALIBRATED in float_scorer.metadata:
+    if _has_others(float_scorer, is_anomaly):
         return float_scorer.threshold + _typical_change(scores, float_results, is_anomaly)
     normal = np.sort(scores[~is_anomaly])
     float_normal = np.asarray(float_scorer.normal_scores, np.float32)
     rank = np.flatnonzero(np.equal(float_normal, np.float32(float_scorer.threshold)))
-    if len(rank) and len(normal) == len(float_normal):
+    if len(rank):
         return float(normal[rank[0]])
     order = np.argsort(scores)
     ordered, decided = scores[order].astype(np.float64), float_results["is_anomaly"][order]
@@ -225,10 +225,19 @@ def _normal_scores(
     float_scorer: Scorer,
 ) -> np.ndarray:
     """The sorted normal scores that go with the threshold; arguments as in `refit_threshold`."""
-    if RECALIBRATED in float_scorer.metadata:
+    if _has_others(float_scorer, is_anomaly):
         change = _typical_change(scores, float_results, is_anomaly)
         return (np.asarray(float_scorer.normal_scores) + change).astype(np.float32)
     return np.sort(scores[~is_anomaly])
+
+
+def _has_others(float_scorer: Scorer, is_anomaly: np.ndarray) -> bool:
+    """Whether the threshold rests on other images than the validation part's normal ones.
+
+    So it does after a recalibration, and where training images count as well.
+    """
+    count = int(np.count_nonzero(~is_anomaly))
+    return RECALIBRATED in float_scorer.metadata or len(float_scorer.normal_scores) != count
 
 
 def _typical_change(

@@ -1,7 +1,7 @@
 """Scores images with an exported model: numpy and onnxruntime alone, in ONE file to copy away.
 
     python runtime.py model.onnx photo.png folder/ --jsonl
-    python runtime.py model.int8.onnx folder/ --csv scores.csv --maps overlays/
+    python runtime.py model.onnx folder/ --csv scores.csv --maps overlays/
 
 or, as a library:
 
@@ -187,7 +187,7 @@ def conformal_threshold(
     if k > count:
         raise SettingError(
             f"max_false_alarms must be at least {1 / (count + 1):.2g} with the model's {count} "
-            f"normal validation scores. Received: {max_false_alarms}"
+            f"known normal scores. Received: {max_false_alarms}"
         )
     return float(np.sort(np.asarray(normal_scores))[k - 1])
 
@@ -770,11 +770,11 @@ class Scorer:
         image_shape: (h, w, C) of the images.
         threshold: an image is an anomaly if its score is greater.
         normal_name: what the model takes for normal.
-        normal_scores: scores of normal validation images, sorted.
+        normal_scores: scores of the normal images that the threshold rests on, sorted.
         map_colour_range: the fixed (low, high) of anomaly maps.
         pixel_threshold: a pixel is marked if its map value is greater; None in files of earlier
             versions.
-        normal_peaks: the largest map value of each normal validation image, sorted; empty without a
+        normal_peaks: the largest map value of each such image, sorted; empty without a
             pixel threshold.
         resize: how files of other shapes are brought to (h, w); see `prepare`.
         bit_depth: how many bits of 16-bit files are in use; see `prepare`.

@@ -107,17 +107,15 @@ def _split(images: Any, labels: Any, masks: Any, config: RunConfig) -> "Splits":
 
 
 def _train(config: RunConfig, splits: "Splits") -> "Detector":
-    from ganad_tf.calibration.promises import check_possible
     from ganad_tf.experiment import pretrained_encoder, train_detector
     from ganad_tf.plan import make_plan
+    from ganad_tf.scoring import fit_encoder
     from ganad_tf.training.devices import choose_execution
 
     size, _, channels = splits.image_shape
     config = dataclasses.replace(config, image_size=size, channels=channels)
     plan = make_plan(config, splits)
-    check_possible(splits, config)
-    encoder = pretrained_encoder(config)  # fails now, not after training
+    plan, features = fit_encoder(config, plan, splits, pretrained_encoder(config))
     execution = choose_execution(config.precision)
     with tempfile.TemporaryDirectory(prefix="ganad-") as folder:
-        _, detector = train_detector(config, plan, splits, encoder, execution, Path(folder))
-    return detector
+        return train_detector(config, plan, splits, features, execution, Path(folder))

@@ -11,7 +11,6 @@ from typing import Any
 
 from ganad_tf.atomic_files import read_json, replace_file, write_json
 from ganad_tf.baselines import score_baselines, score_neighbours
-from ganad_tf.calibration.promises import check_possible
 from ganad_tf.data.fashion_mnist.classes import CLASSES, parse_class
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.image_statistics import describe_shift
@@ -53,6 +52,7 @@ from ganad_tf.run_folder import (
     resume_advice,
 )
 from ganad_tf.scoring import Detector, fit_detector, fit_encoder
+from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.settings.names import NO_ENCODER
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import scoring_generator
@@ -114,7 +114,6 @@ def run_experiment(
             config, image_size=size, channels=channels, bit_depth=splits.bit_depth
         )
     plan = make_plan(config, splits)
-    check_possible(splits, config)
     if config.batch_size % (2 * workers):
         raise UsageError(
             f"--batch-size must be a multiple of {2 * workers} for {workers} workers. "
@@ -123,12 +122,16 @@ def run_experiment(
     encoder = pretrained_encoder(config)  # fails now, not after training, if its weights are wrong
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
+    features = None
+    if not (resume and is_finished(folder)):
+        # It refuses rates that the images cannot promise, before an earlier run is replaced.
+        plan, features = fit_encoder(config, plan, splits, encoder)
     if index:
         # What ends worker 0 must end the others; they would wait for it for ever.
         if resume and is_finished(folder):
             _LOGGER.info("this run is finished already")
             return folder, {}
-        _help_train(config, plan, splits, encoder, execution, (folder, resume), begin)
+        _help_train(config, plan, splits, execution, (folder, resume), begin)
         return folder, {}
     tracker = execution.tracker
     with locked(folder):
@@ -146,7 +149,7 @@ def run_experiment(
         first = how_begun(folder).get("command", command)
         try:
             with tracker.following(folder) if tracker else contextlib.nullcontext():
-                return folder, _run(config, plan, splits, encoder, execution, folder, first)
+                return folder, _run(config, plan, splits, features, execution, folder, first)
         except KeyboardInterrupt:
             raise Interrupted(resume_advice(config, folder, command)) from None
 
@@ -160,7 +163,6 @@ def _help_train(
     config: RunConfig,
     plan: Plan,
     splits: Splits,
-    encoder: EfficientNetLite0 | None,
     execution: Execution,
     folders: tuple[Path, Path | None],
     begin: dict[str, Any] | None,
@@ -168,7 +170,6 @@ def _help_train(
     """What a worker other than the first does: it trains and discards its files."""
     index, workers = worker_index()
     folder, resume = folders
-    plan, _ = fit_encoder(config, plan, splits, encoder)  # all workers train equally long
     with tempfile.TemporaryDirectory() as scratch:
         if begin:
             write_json(Path(scratch) / START, begin)
@@ -184,7 +185,7 @@ def _run(
     config: RunConfig,
     plan: Plan,
     splits: Splits,
-    encoder: EfficientNetLite0 | None,
+    features: EncoderFeatures | None,
     execution: Execution,
     folder: Path,
     command: str,
@@ -201,7 +202,7 @@ def _run(
             "counts": splits.summary(),
         },
     )
-    plan, detector = train_detector(config, plan, splits, encoder, execution, folder)
+    detector = train_detector(config, plan, splits, features, execution, folder)
     detector.save(folder / DETECTOR)
     return _report(config, plan, splits, detector, execution, folder, command)
 
@@ -210,31 +211,27 @@ def train_detector(
     config: RunConfig,
     plan: Plan,
     splits: Splits,
-    encoder: EfficientNetLite0 | None,
+    features: EncoderFeatures | None,
     execution: Execution,
     folder: Path,
-) -> tuple[Plan, Detector]:
+) -> Detector:
     """Trains the networks and fits the detector; for a run and for `ganad_tf.train` alike.
 
     Args:
         config: the run's settings.
-        plan: of the run.
+        plan: of the run, as settled by `fit_encoder`.
         splits: the data; the test part is not read.
-        encoder: see `pretrained_encoder`.
+        features: of `fit_encoder`.
         execution: device, precision and compilation.
         folder: gets the files of training; see `ganad_tf.training.train.train`.
-
-    Returns:
-        The plan as training settled it, and the detector.
     """
-    plan, features = fit_encoder(config, plan, splits, encoder)
     model = train(config, plan, splits, execution, folder)
     with replace_file(folder / MODEL) as temporary:
         model.save(temporary)
     if worker_index()[1] > 1:
         _LOGGER.info("worker 0 is done; weights %s", weights_digest(model))
     _LOGGER.info("fitting the scorer on validation images")
-    return plan, fit_detector(scoring_generator(model), splits, plan, features)
+    return fit_detector(scoring_generator(model), splits, plan, features)
 
 
 def pretrained_encoder(config: RunConfig) -> EfficientNetLite0 | None:

@@ -43,8 +43,6 @@ EPOCHS, EPOCHS_BESIDE_ENCODER, EPOCHS_WITHOUT_SHARE = 20, 8, 5
 # docs/fashion_mnist.md, the mixtures.
 SYNTHETIC_UNDER_UNSEEN = 0.9
 
-# The reason of the threshold where it keeps a rate.
-PROMISED = "a promised false-alarm rate"
 # They say why, and no run depends on their last digits, in which devices differ.
 _MEASURED = ("layout_share", "layout_auroc", "reasons")
 # Shares of a score that are nearer to each other are the same decision.
@@ -189,7 +187,7 @@ def make_plan(config: RunConfig, splits: Splits) -> Plan:
         "learns_from": _learns_from(plan),
         "threshold": "best F1 on validation, or a false-alarm rate with too few anomalies there"
         if plan.max_false_alarms is None
-        else PROMISED,
+        else "a promised false-alarm rate",
     }
     return dataclasses.replace(
         plan, fallback_score=fallback, generator_recipe=generator_recipe, reasons=reasons

@@ -11,25 +11,9 @@ from ganad_tf.calibration.thresholds import (
     steady_rate,
 )
 from ganad_tf.data.folder.wording import counted
-from ganad_tf.data.splits import Splits
 from ganad_tf.errors import UsageError
-from ganad_tf.settings.names import NO_ENCODER
-from ganad_tf.settings.run_config import RunConfig
 
 _LOGGER = logging.getLogger(__name__)
-
-
-def check_possible(splits: Splits, config: RunConfig) -> None:
-    """Refuses a rate that cannot be promised whatever the images show; nothing is measured yet.
-
-    Beside a pretrained encoder, normal training images may count as well; see
-    `ganad_tf.scoring.cross_fit`.
-
-    Raises:
-        UsageError: if there are too few normal images for the rate of `--max-false-alarms`.
-    """
-    n_train = 0 if config.encoder == NO_ENCODER else len(splits.train) - splits.n_labelled
-    _refuse(splits.validation.is_anomaly, n_train, config.max_false_alarms)
 
 
 def check_promise(held_out: np.ndarray, n_crossed: int, asked: float | None) -> None:
@@ -60,16 +44,13 @@ def describe_low_promise(n_normal: int, n_crossed: int, n_anomaly: int) -> str:
     if n_anomaly >= MIN_ANOMALIES:
         return ""
     usual = f"{DEFAULT_FALSE_ALARMS:.0%}"
-    if n_crossed:
-        count = n_normal + n_crossed
-        rate = steady_rate(count)
-        if rate <= DEFAULT_FALSE_ALARMS:
-            return ""
+    if n_crossed and (rate := steady_rate(n_normal, n_crossed)) > DEFAULT_FALSE_ALARMS:
         return (
-            f"{counted(count, 'normal image')} promise {100 * rate:.2g}% false alarms, not "
-            f"{usual}, so that one odd image does not set the threshold alone; add photos"
+            f"{counted(n_normal + n_crossed, 'normal image')} promise {100 * rate:.2g}% false "
+            f"alarms, not {usual}, so that one odd image does not set the threshold alone; "
+            f"{_ways_out(n_crossed)}"
         )
-    if can_promise(n_normal, DEFAULT_FALSE_ALARMS):
+    if n_crossed or can_promise(n_normal, DEFAULT_FALSE_ALARMS):
         return ""
     return (
         f"{counted(n_normal, 'normal validation image')} can promise {100 / (n_normal + 1):.2g}% "

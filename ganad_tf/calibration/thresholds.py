@@ -138,18 +138,22 @@ def default_rate(n_normal: int) -> float:
     return max(DEFAULT_FALSE_ALARMS, lowest_rate(n_normal))
 
 
-def steady_rate(n_normal: int) -> float:
-    """The rate that is promised by few images where none is asked for.
+def steady_rate(n_held_out: int, n_crossed: int) -> float:
+    """The rate that is promised where none is asked for and training images count as well.
 
-    `SPARE` of their scores stay above the threshold. The largest one often belongs to an odd image,
-    and a threshold at that score would miss most anomalies.
+    `SPARE` of all scores stay above the threshold: the largest one often belongs to an odd image,
+    and a threshold at that score would miss most anomalies. It is never more than what the held-out
+    images promise alone.
 
     Args:
-        n_normal: the number of images, more than `SPARE`.
+        n_held_out: the number of normal validation images.
+        n_crossed: that of normal training images, more than `SPARE`.
     """
-    if n_normal - _rank(n_normal, DEFAULT_FALSE_ALARMS) >= SPARE:
+    count = n_held_out + n_crossed
+    if count - _rank(count, DEFAULT_FALSE_ALARMS) >= SPARE:
         return DEFAULT_FALSE_ALARMS
-    return (SPARE + 1.001) / (n_normal + 1)
+    # With room to round, as in `lowest_rate`.
+    return min(default_rate(n_held_out), (SPARE + 1.001) / (count + 1))
 
 
 def kept_rate(n_normal: int, rate: float) -> float:

@@ -77,7 +77,8 @@ def draw_figures(
         )
     figures["confusion"] = ReportFigure(
         "Decisions at the threshold",
-        "Each model at its own threshold, fitted on validation images.",
+        "Each model at its own threshold. Those of the baselines are fitted on validation images "
+        "alone, which may promise a higher rate of false alarms than ours.",
         plots.confusion_matrices({model: m["confusion"] for model, m in models.items()}),
     )
     figures["mistakes"] = ReportFigure(

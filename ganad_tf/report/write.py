@@ -259,7 +259,7 @@ def _outlook(scorer: Scorer, metrics: dict, asked: float | None) -> str:
         sentences.append(f"Few images: {low_promise}.")
     if not low <= alarms <= high:
         sentences.append(
-            "The test images seem to differ from the validation images, or the threshold is "
+            "The test images seem to differ from those that the threshold rests on, or it is "
             "overfitted to them."
         )
     if metrics.get("input_shift"):

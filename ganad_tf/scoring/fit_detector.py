@@ -2,9 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +21,8 @@ from ganad_tf.scoring.cross_fit import (
     cross_fitted,
     fold_peaks,
     fold_values,
+    images_that_count,
+    promised_rate,
     with_cross_fit,
 )
 from ganad_tf.scoring.detector import Detector, batch_size_for
@@ -38,7 +38,7 @@ from ganad_tf.scoring.feature_distance import (
 )
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
 from ganad_tf.scoring.fit_pixels import normal_peaks, with_pixel_threshold
-from ganad_tf.scoring.fit_scorer import fit_scorer
+from ganad_tf.scoring.fit_scorer import fit_to_validation
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.object_or_texture import (
@@ -47,8 +47,7 @@ from ganad_tf.scoring.object_or_texture import (
     whole_size,
     with_layout,
 )
-from ganad_tf.scoring.scorer import Scorer
-from ganad_tf.settings.names import CROSS_FITTED, MAX_ERROR, PRETRAINED, RECIPES
+from ganad_tf.settings.names import MAX_ERROR
 from ganad_tf.settings.run_config import RunConfig
 
 # Limits of what is fitted on: normal training images and places in them. More would cost memory
@@ -95,11 +94,12 @@ def fit_encoder(
     pixels = FeatureDistance.fit(rows, plan.seed, shrinkage=PIXEL_SHRINKAGE)
     aurocs = layout_aurocs(features, pixels, splits.validation, plan)
     plan = with_layout(config, plan, share, aurocs)
-    plan = with_cross_fit(plan, held_out, len(normals))
-    check_promise(held_out, len(normals) if plan.cross_fit else 0, config.max_false_alarms)
+    rows = rows[images_that_count(len(rows), plan.seed)]
+    plan = with_cross_fit(plan, held_out, rows)
     for decision in ("shares", "epochs", "cross_fit"):
         if decision in plan.reasons:
             _LOGGER.info("%s", plan.reasons[decision])
+    check_promise(held_out, len(rows) if plan.cross_fit else 0, config.max_false_alarms)
     return plan, features
 
 
@@ -130,6 +130,8 @@ def fit_detector(
     values, scales, maps = measure_part(measurer, validation)
     folds = fit_folds(encoder, train, plan)
     crossed = fold_values(folds, plan.shares)
+    rate = promised_rate(plan, validation.is_anomaly, sum(len(fold.images) for fold in folds))
+    plan = dataclasses.replace(plan, max_false_alarms=rate)
     scorer = fit_to_validation(
         values, validation.is_anomaly, scales, plan, encoder is not None, crossed
     )
@@ -139,49 +141,13 @@ def fit_detector(
     ]
     return Detector(
         measurer,
-        with_pixel_threshold(scorer, np.concatenate(peaks), plan.max_false_alarms),
+        with_pixel_threshold(scorer, np.concatenate(peaks), rate),
         splits.image_shape,
         splits.resize,
         splits.bit_depth,
         splits.max_pixels,
         fit_ranges(train),
     )
-
-
-def fit_to_validation(
-    values: Mapping[str, np.ndarray],
-    is_anomaly: np.ndarray,
-    scales: Mapping[str, MapScale],
-    plan: Plan,
-    has_encoder: bool,
-    crossed: Mapping[str, np.ndarray] = MappingProxyType({}),
-) -> Scorer:
-    """The scorer of measured VALIDATION images, by the plan's shares if there is an encoder.
-
-    Args:
-        values: every component of every validation image, [N] each.
-        is_anomaly: bool [N].
-        scales: the scale of every map.
-        plan: of the run.
-        has_encoder: whether there is a pretrained encoder.
-        crossed: the components in the plan's shares of normal training images, measured without
-            them, [n] each; empty unless the plan is `cross_fit`.
-    """
-    recipes: Mapping[str, Mapping[str, float]] = RECIPES
-    if has_encoder and plan.shares:
-        recipes = {**RECIPES, PRETRAINED: plan.shares}
-    if crossed:  # the other components were not measured
-        recipes = {PRETRAINED: plan.shares}
-        values = {name: np.concatenate([values[name], crossed[name]]) for name in crossed}
-        more = len(next(iter(crossed.values())))
-        is_anomaly = np.concatenate([is_anomaly, np.zeros(more, bool)])
-    scorer = fit_scorer(values, is_anomaly, scales, plan, recipes)
-    explanation = scorer.explanation
-    if explanation["score"] == PRETRAINED and plan.shares:
-        explanation = _with_shares(scorer, plan)
-    if crossed:
-        explanation = {**explanation, CROSS_FITTED: more}
-    return dataclasses.replace(scorer, explanation=explanation)
 
 
 def fit_folds(
@@ -201,6 +167,7 @@ def fit_folds(
     if encoder is None or not plan.cross_fit:
         return []
     normals = fitted_normals(train, plan.seed)
+    normals = normals[images_that_count(len(normals), plan.seed)]
     pixels = _averaged_pixels(train.images, normals, plan)
     return cross_fitted(encoder, train, normals, pixels, plan.seed, more_anomalies)
 
@@ -211,13 +178,6 @@ def fitted_normals(train: LabelledImages, seed: int) -> np.ndarray:
     if len(normals) > MAX_NORMALS:
         normals = np.random.default_rng(seed).choice(normals, MAX_NORMALS, replace=False)
     return np.sort(normals)
-
-
-def _with_shares(scorer: Scorer, plan: Plan) -> dict[str, Any]:
-    """The scorer's explanation with the shares and their reason."""
-    parts = ", ".join(f"{name} {share:.2g}" for name, share in plan.shares.items())
-    why = f"{scorer.explanation['why']}; {plan.reasons['shares']}; shares: {parts}"
-    return {**scorer.explanation, "why": why, "layout_auroc": plan.layout_auroc}
 
 
 class MeasuredPart(NamedTuple):

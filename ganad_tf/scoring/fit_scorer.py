@@ -1,8 +1,10 @@
-"""Fits a scorer on validation images: its recipe, shares, threshold and probability."""
+"""Fits a scorer on calibration images: its recipe, shares, threshold and probability."""
 
 import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -14,7 +16,14 @@ from ganad_tf.calibration.thresholds import choose_threshold
 from ganad_tf.errors import DataError
 from ganad_tf.plan import Plan
 from ganad_tf.scoring.scorer import MIN_COMPONENT, Component, Scorer
-from ganad_tf.settings.names import AUTO, CLASSIFIER, FITTED_RECIPES, RECIPES
+from ganad_tf.settings.names import (
+    AUTO,
+    CLASSIFIER,
+    CROSS_FITTED,
+    FITTED_RECIPES,
+    PRETRAINED,
+    RECIPES,
+)
 
 # AUROCs of recipes differ by less than their sampling error on fewer labelled anomalies.
 MIN_ANOMALIES_TO_COMPARE = 100
@@ -24,6 +33,42 @@ FOLDS = 5
 Values = Mapping[str, np.ndarray]
 
 
+def fit_to_validation(
+    values: Mapping[str, np.ndarray],
+    is_anomaly: np.ndarray,
+    scales: Mapping[str, MapScale],
+    plan: Plan,
+    has_encoder: bool,
+    crossed: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> Scorer:
+    """The scorer of measured VALIDATION images, by the plan's shares if there is an encoder.
+
+    Args:
+        values: every component of every validation image, [N] each.
+        is_anomaly: bool [N].
+        scales: the scale of every map.
+        plan: of the run.
+        has_encoder: whether there is a pretrained encoder.
+        crossed: the components in the plan's shares of normal training images, measured without
+            them, [n] each; empty unless the plan is `cross_fit`.
+    """
+    recipes: Mapping[str, Mapping[str, float]] = RECIPES
+    if has_encoder and plan.shares:
+        recipes = {**RECIPES, PRETRAINED: plan.shares}
+    if crossed:  # the other components were not measured
+        recipes = {PRETRAINED: plan.shares}
+        values = {name: np.concatenate([values[name], crossed[name]]) for name in crossed}
+        more = len(next(iter(crossed.values())))
+        is_anomaly = np.concatenate([is_anomaly, np.zeros(more, bool)])
+    scorer = fit_scorer(values, is_anomaly, scales, plan, recipes)
+    explanation = scorer.explanation
+    if explanation["score"] == PRETRAINED and plan.shares:
+        explanation = _with_shares(scorer, plan)
+    if crossed:
+        explanation = {**explanation, CROSS_FITTED: more}
+    return dataclasses.replace(scorer, explanation=explanation)
+
+
 def fit_scorer(
     values: Values,
     is_anomaly: np.ndarray,
@@ -31,7 +76,7 @@ def fit_scorer(
     plan: Plan,
     recipes: Mapping[str, Mapping[str, float]] = RECIPES,
 ) -> Scorer:
-    """Fits a scorer on VALIDATION images.
+    """Fits a scorer on VALIDATION images, with few photos on normal training images, too.
 
     Args:
         values: for each component that can be measured, one positive value per image, [N].
@@ -79,6 +124,13 @@ def fit_scorer(
             "anomalous_images": int(is_anomaly.sum()),
         },
     )
+
+
+def _with_shares(scorer: Scorer, plan: Plan) -> dict[str, Any]:
+    """The scorer's explanation with the shares and their reason."""
+    parts = ", ".join(f"{name} {share:.2g}" for name, share in plan.shares.items())
+    why = f"{scorer.explanation['why']}; {plan.reasons['shares']}; shares: {parts}"
+    return {**scorer.explanation, "why": why, "layout_auroc": plan.layout_auroc}
 
 
 def _check(values: Values, is_anomaly: np.ndarray) -> None:

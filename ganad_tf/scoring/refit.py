@@ -10,17 +10,13 @@ import tensorflow as tf
 from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
-from ganad_tf.scoring.cross_fit import fold_peaks, fold_values
+from ganad_tf.scoring.cross_fit import fold_peaks, fold_values, promised_rate
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
-from ganad_tf.scoring.fit_detector import (
-    fit_folds,
-    fit_to_validation,
-    fitted_normals,
-    measure_part,
-)
+from ganad_tf.scoring.fit_detector import fit_folds, fitted_normals, measure_part
 from ganad_tf.scoring.fit_encoder import fit_direction, labelled_anomalies
 from ganad_tf.scoring.fit_pixels import normal_peaks, peaks_of, with_pixel_threshold
+from ganad_tf.scoring.fit_scorer import fit_to_validation
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.object_or_texture import pretrained_shares
@@ -76,15 +72,17 @@ def refit(
             for name, column in measured.values.items()
         }
         truth = np.concatenate([splits.validation.is_anomaly, is_anomaly[joining]])
+        rate = promised_rate(new_plan, truth, sum(len(fold.images) for fold in folds))
+        promising = dataclasses.replace(new_plan, max_false_alarms=rate)
         scorer = fit_to_validation(
-            of_all, truth, measured.scales, new_plan, encoder is not None, crossed
+            of_all, truth, measured.scales, promising, encoder is not None, crossed
         )
         peaks = [
             normal_peaks(measurer, scorer, splits.validation, measured.maps),
             peaks_of(measurer, scorer, images, np.flatnonzero(joining & ~is_anomaly)),
             *fold_peaks(folds, scorer, *splits.image_shape[:2]),
         ]
-        scorer = with_pixel_threshold(scorer, np.concatenate(peaks), plan.max_false_alarms)
+        scorer = with_pixel_threshold(scorer, np.concatenate(peaks), rate)
         return Detector(
             measurer,
             scorer,

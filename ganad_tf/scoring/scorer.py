@@ -1,7 +1,8 @@
 """The scorer: how an image's errors and features become one score, a decision, a probability.
 
-A scorer is fitted once, on data that is not the test set, and is then a handful of numbers. The
-same object scores in evaluation and is written into the exported graphs.
+A scorer is fitted once, on calibration images: those of the validation part and, with few photos,
+normal training images (see `cross_fit`). It is then a handful of numbers. The same object scores in
+evaluation and is written into the exported graphs.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ class Component:
 
     Args:
         name: one of `COMPONENTS`.
-        reference: its median over normal validation images; above 0.
+        reference: its median over normal calibration images; above 0.
         weight: its share; the shares of a scorer sum to 1.
     """
 
@@ -57,12 +58,12 @@ class Scorer:
         threshold: an image is anomalous if its score is greater.
         slope, intercept: probability = sigmoid(slope * score + intercept), at even odds.
         map_scales: component -> the scale of its map; see `Measurement.maps`.
-        normal_scores: sorted scores of the normal validation images; any other false-alarm rate
+        normal_scores: sorted scores of the normal calibration images; any other false-alarm rate
             can be turned into a threshold with them later.
         explanation: how the components and the thresholds were chosen, for people.
         pixel_threshold: a pixel is marked if its map value is greater; None in detectors of earlier
             versions, which have no mask.
-        normal_peaks: sorted largest map values of the normal validation images, each of one image;
+        normal_peaks: sorted largest map values of such images, each of one image;
             empty without a pixel threshold.
     """
 

@@ -257,7 +257,8 @@ class RunConfig:
         "scoring",
         "set the threshold for at most this share of false alarms among normal images (default: "
         "the threshold of best F1 on validation; under unseen, or with fewer than 20 anomalies "
-        "there, 0.05 or the lowest rate that so few normal images can promise)",
+        "there, 0.05 or the lowest rate that so few normal images can promise; with few photos of "
+        "objects the rate at which two of them stay above)",
         minimum=1e-6,
         maximum=0.999,
     )

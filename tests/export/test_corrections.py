@@ -20,7 +20,7 @@ from ganad_tf.errors import DataError, UsageError
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector
 from ganad_tf.scoring.refit import refit
-from ganad_tf.settings.names import ENCODER_FEATURES, LABEL_DIRECTION
+from ganad_tf.settings.names import CROSS_FITTED, ENCODER_FEATURES, LABEL_DIRECTION
 from ganad_tf.settings.run_config import RunConfig
 from tests.export.conftest import fit_with_encoder
 
@@ -181,6 +181,36 @@ def test_corrected_normal_images_enter_the_threshold_and_known_images_count_once
     # A normal validation image that turns out to be an anomaly is no longer a normal one.
     new, _ = refit(with_encoder, splits, encoder_plan, known, np.ones(1, bool))
     assert len(new.scorer.normal_scores) == before - 1
+
+
+def test_training_images_stay_in_the_threshold_of_few_photos(
+    encoder, colour_generator, colour_data, encoder_plan
+):
+    splits, hidden = colour_data
+    few = dataclasses.replace(splits, validation=splits.validation.subset(np.arange(4)))
+    plan = dataclasses.replace(encoder_plan, cross_fit=True)
+    old = fit_with_encoder(encoder, colour_generator, few, plan)
+    assert len(old.scorer.normal_scores) == 4 + 60
+    images, is_anomaly = hidden[:12], np.arange(12) < 10
+    new, _ = refit(old, few, plan, images, is_anomaly)
+    assert len(new.scorer.normal_scores) == 4 + 60 + 2
+    assert len(new.scorer.normal_peaks) == 4 + 2  # the map shows errors of the generator here
+    assert new.scorer.explanation[CROSS_FITTED] == 60
+    assert "5.00%" in new.scorer.explanation["threshold"]
+    # The folds learnt from the corrected anomalies as the detector did.
+    train = few.train
+    more = dataclasses.replace(
+        train,
+        images=np.concatenate([np.asarray(train.images), images[is_anomaly]]),
+        kinds=np.concatenate([train.kinds, np.ones(10, np.int64)]),
+    )
+    whole = dataclasses.replace(
+        plan, n_labelled=11, shares={ENCODER_FEATURES: 1.0, LABEL_DIRECTION: 11 / 12}
+    )
+    other = fit_with_encoder(encoder, colour_generator, dataclasses.replace(few, train=more), whole)
+    again, _ = refit(old, few, plan, images[is_anomaly], np.ones(10, bool))
+    assert again.scorer.threshold == pytest.approx(other.scorer.threshold, abs=1e-3)
+    np.testing.assert_allclose(again.scorer.normal_scores, other.scorer.normal_scores, atol=1e-2)
 
 
 def test_without_an_encoder_anomalies_enter_threshold_and_probability(detector, splits):

@@ -108,6 +108,12 @@ def test_training_images_that_count_in_the_threshold_are_told(detector, splits):
     text = render(describe_model(crossed, splits, [keras_row()], None), NOTHING)
     assert text.count("By 60 normal images (56 of them training images, each measured by ") == 2
     assert "normal validation images" not in text
+    assert "less strict than those of held-out images" in text
+    # Where the map shows errors of the generator, only validation images count in it.
+    crossed.scorer = dataclasses.replace(scorer, normal_peaks=scorer.normal_peaks[:4])
+    text = render(describe_model(crossed, splits, [keras_row()], None), NOTHING)
+    assert text.count("of them training images") == 1
+    assert "By 4 normal validation images, " in text
 
 
 def test_tested_images_that_were_corrected_are_counted(detector, splits):

@@ -14,6 +14,7 @@ from export.onnx_model import convert
 from export.quantize import quantize, refit_threshold
 from export.quantizer import _give_weights_and_biases, share_equal_constants
 from export.runtime import Scorer
+from tests.export.conftest import make_images
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +83,22 @@ def test_no_transposed_convolution_is_left_but_the_last(quantized):
     assert "QuantizeLinear" in operators
 
 
-def test_threshold_and_normal_scores_are_those_of_int8(quantized, splits):
-    scorer = Scorer(quantized)
-    results = scorer.score(splits.validation.images)
+def test_threshold_and_normal_scores_are_those_of_int8(detector, splits, model_path, tmp_path):
+    """The tiny run was fitted to these images, so int8 scores them anew."""
+    validation = make_images(120, seed=1)
+    path, floating = tmp_path / "model.int8.onnx", Scorer(model_path)
+    quantize(convert(detector), floating.metadata, splits.train, validation, floating, path)
+    scorer = Scorer(path)
+    results = scorer.score(validation.images)
     assert np.array_equal(results["is_anomaly"], results["score"] > np.float32(scorer.threshold))
-    normal = np.sort(results["score"][~splits.validation.is_anomaly])
+    normal = np.sort(results["score"][~validation.is_anomaly])
     np.testing.assert_allclose(json.loads(scorer.metadata["normal_scores"]), normal, atol=1e-6)
+
+
+def test_scores_of_images_that_int8_does_not_see_move_with_the_threshold(quantized, model_path):
+    floating, scorer = Scorer(model_path), Scorer(quantized)
+    moved = scorer.normal_scores - floating.normal_scores
+    np.testing.assert_allclose(moved, scorer.threshold - floating.threshold, atol=1e-5)
 
 
 class Float32:
@@ -118,6 +129,15 @@ def test_a_recalibrated_threshold_far_above_all_scores_moves_as_they_do():
     after = before + np.array([0.02, 0.01, -0.01], np.float32)
     threshold = refit_threshold(after, decided, np.zeros(3, bool), scorer)
     assert threshold == pytest.approx(5.01)
+
+
+def test_a_threshold_by_more_images_than_validation_has_moves_as_scores_do():
+    """Training images count in the threshold of few photos; int8 does not score them again."""
+    before = np.array([0.1, 0.2, 0.3], np.float32)
+    decided = {"score": before, "is_anomaly": np.zeros(3, bool)}
+    scorer = Float32(0.5, np.linspace(0, 0.6, 42).tolist())
+    threshold = refit_threshold(before + np.float32(0.01), decided, np.zeros(3, bool), scorer)
+    assert threshold == pytest.approx(0.51)
 
 
 def test_shared_weights_are_rounded_apart_and_stored_once_where_they_stay_equal(rng):

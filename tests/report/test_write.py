@@ -164,7 +164,7 @@ def test_false_alarms_are_told_beside_those_expected(folder):
 def test_more_false_alarms_than_chance_allows_are_pointed_out(folder):
     text = page(folder, evaluated(test_scores=np.full(40, 250.0)))
     assert "Observed in the test: 20 of 20 (100.0%)" in text
-    assert "The test images seem to differ from the validation images" in text
+    assert "The test images seem to differ from those that the threshold rests on" in text
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ export class Threshold {
     const above = normal.filter((score) => score > this.value).length;
     const share = ((100 * above) / normal.length).toFixed(1);
     byId("false-alarms").textContent =
-      `Of the model’s ${normal.length.toLocaleString("en")} normal validation images, ` +
+      `Of the ${normal.length.toLocaleString("en")} normal images that the threshold rests on, ` +
       `${above.toLocaleString("en")} (${share} %) lie above this threshold.`;
   }
 
