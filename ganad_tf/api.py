@@ -34,7 +34,8 @@ def train(
     """Trains a detector on arrays or on a folder, as `ganad train --data` does.
 
     No run folder is written. A part of the images, `validation_fraction`, is held out of training
-    and decides the best epoch, the score and the threshold. No test is made: keep images of your
+    and decides the best epoch, the score and the threshold. With few photos of objects, normal
+    images that are learnt from count in the threshold, too. No test is made: keep images of your
     own for that. Progress is logged by the logger `ganad_tf`.
 
         detector = ganad_tf.train(images, labels, epochs=5)
