@@ -187,7 +187,7 @@ def conformal_threshold(
     if k > count:
         raise SettingError(
             f"max_false_alarms must be at least {1 / (count + 1):.2g} with the model's {count} "
-            f"known normal scores. Received: {max_false_alarms}"
+            f"normal scores. Received: {max_false_alarms}"
         )
     return float(np.sort(np.asarray(normal_scores))[k - 1])
 

@@ -34,7 +34,13 @@ from ganad_tf.scoring.label_direction import Direction
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import enlarge_places
 from ganad_tf.scoring.scorer import Scorer
-from ganad_tf.settings.names import AUTO, PIXELS, PRETRAINED, TRAINED_COMPONENTS
+from ganad_tf.settings.names import (
+    AUTO,
+    LABEL_DIRECTION,
+    PIXELS,
+    PRETRAINED,
+    TRAINED_COMPONENTS,
+)
 
 # Ten cost twice as much and gave the same AUROC and false alarms on ELPV, splits 10 to 12, with 20
 # to 100 photos.
@@ -50,6 +56,8 @@ MAX_IMAGES = 2000
 # to 0.07 on ELPV, on four classes of Fashion-MNIST and on drawn photos; different images have less
 # than 0.1 only in one of twenty pairs of neighbours of ELPV, where it does no harm.
 COPY = 0.1
+# Relative to the length of a row of pixels.
+ROUNDING = 1e-5
 
 
 class Fold(NamedTuple):
@@ -164,6 +172,9 @@ def cross_fitted(
     def see(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         return encoder.see(batch, encoder.components)
 
+    def see_direction(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        return encoder.see(batch, [LABEL_DIRECTION])
+
     seen = map_batches(see, train.images, normals, BATCH)
     directing, anomalous = None, np.empty(0)
     if encoder.direction is not None:
@@ -171,9 +182,8 @@ def cross_fitted(
         parts = [(train.images, labelled_anomalies(train, seed))]
         if more_anomalies is not None:
             parts.append((more_anomalies, np.arange(len(more_anomalies))))
-        anomalous = np.concatenate(
-            [map_batches(see, some, which, BATCH)[directing] for some, which in parts if len(which)]
-        )
+        found = [map_batches(see_direction, *part, BATCH) for part in parts if len(part[1])]
+        anomalous = np.concatenate([features[directing] for features in found])
     folds = []
     for number in range(FOLDS):
         kept, rest = np.flatnonzero(fold_of != number), np.flatnonzero(fold_of == number)
@@ -239,7 +249,9 @@ def _draw_folds(pixels: np.ndarray, seed: int) -> np.ndarray | None:
     """
     distances = pairwise_distances(pixels)
     usual = np.median(distances[np.triu_indices(len(pixels), 1)]) if len(pixels) > 1 else 0.0
-    count, group = connected_components(distances <= COPY * usual, directed=False)
+    # Equal images differ by rounding.
+    rounding = ROUNDING * np.linalg.norm(pixels, axis=1).max(initial=0.0)
+    count, group = connected_components(distances <= COPY * usual + rounding, directed=False)
     if count < MIN_DIFFERENT:
         return None
     return (np.random.default_rng(seed).permutation(count) % FOLDS)[group]
