@@ -34,7 +34,7 @@ from benchmarks.real_defects import (
     train,
     write_folder,
 )
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import missing_cells, save
 from export.runtime import Scorer
 from ganad_tf.atomic_files import read_json
 from ganad_tf.errors import UsageError, run_cli
@@ -110,13 +110,7 @@ def main() -> None:
         if not cell.isdecimal():
             raise UsageError(f"--cells must be numbers of splits. Received: {cell}")
     pictures = find_pictures()
-    missing = [
-        cell
-        for cell in flags.cells
-        if flags.short or not (RESULTS / f"corrections-{cell}.json").exists()
-    ]
-    print(f"{len(flags.cells)} cells, {len(flags.cells) - len(missing)} kept already", flush=True)
-    for cell in missing:
+    for cell in missing_cells(flags.cells, lambda cell: f"corrections-{cell}", flags.short):
         result = run_cell(pictures, cell, flags.short)
         if flags.short:
             print(json.dumps(result, indent=2))

@@ -21,15 +21,24 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.real_defects import BRIEF, Parts, draw_labels, find_pictures, train, write_folder
-from benchmarks.results_file import RESULTS, save
+from benchmarks.real_defects import (
+    BRIEF,
+    CACHE,
+    VALIDATION_SHARE,
+    Parts,
+    draw_labels,
+    find_pictures,
+    train,
+    write_folder,
+)
+from benchmarks.results_file import missing_cells, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.errors import run_cli
 from ganad_tf.settings.names import CROSS_FITTED
 
 PHOTOS = (20, 40, 60, 100)
 SPLITS = (0, 1, 2, 3, 4, 5)
-LABELLED, VALIDATION_SHARE = 10, 0.1
+LABELLED = 10
 
 
 def run_cell(photos: int, split: int) -> dict[str, Any]:
@@ -42,7 +51,7 @@ def run_cell(photos: int, split: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_folder(pictures, parts, folder / "cells")
-        train(folder, Path(tempfile.gettempdir()) / "ganad_tf-benchmarks", BRIEF)
+        train(folder, CACHE, BRIEF)
         results = calibrations(folder / "run")
     return {"photos": photos, "held_out": held, "split": split, **results}
 
@@ -91,12 +100,10 @@ def main() -> None:
     for cell in flags.cells:
         if not all(part.isdecimal() for part in cell.split("-")) or cell.count("-") != 1:
             parser.error(f"argument --cells: expected PHOTOS-SPLIT. Received: {cell}")
-    missing = [c for c in flags.cells if not (RESULTS / "few_photos" / f"{c}.json").exists()]
-    print(f"{len(flags.cells)} cells, {len(flags.cells) - len(missing)} kept already", flush=True)
-    for cell in missing:
+    for cell in missing_cells(flags.cells, _name):
         photos, split = map(int, cell.split("-"))
         result = run_cell(photos, split)
-        save(f"few_photos/{cell}", result)
+        save(_name(cell), result)
         for name in ("default", "validation alone"):
             one = result[name]
             print(
@@ -104,6 +111,10 @@ def main() -> None:
                 f"{one['false_alarm_rate']:.1%}, found {one['recall']:.1%} ({one['rule']})",
                 flush=True,
             )
+
+
+def _name(cell: str) -> str:
+    return f"few_photos/{cell}"
 
 
 if __name__ == "__main__":

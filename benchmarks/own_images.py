@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.commands import run_command
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import RESULTS, missing_cells, save
 from benchmarks.texture_data import TEXTURES, write_texture
 from ganad_tf.atomic_files import read_json
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
@@ -215,8 +215,7 @@ def main() -> None:
     parser.add_argument("--idx-dir", type=Path)
     flags = parser.parse_args()
     cells = [cell for cell in CELLS if cell in flags.cells]
-    missing = [c for c in cells if flags.short or not (RESULTS / "own" / f"{c}.json").exists()]
-    print(f"{len(cells)} cells, {len(cells) - len(missing)} kept already", flush=True)
+    missing = missing_cells(cells, lambda cell: f"own/{cell}", flags.short)
     began = time.monotonic()
     for number, cell in enumerate(missing, 1):
         result = run_cell(cell, Source(flags.data_dir, flags.idx_dir), flags.short)

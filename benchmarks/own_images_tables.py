@@ -198,7 +198,7 @@ def few_photos_table() -> str:
                 assert all(result["cross_fitted"] for result in results)
             promised = {result["rule"].removeprefix("at most ").split("%")[0] for result in results}
             rates = [
-                sum(result[figure] for result in results) / len(results)
+                mean_of([result[figure] for result in results])
                 for figure in ("false_alarm_rate", "marked_normal_rate", "recall", "auroc")
             ]
             shares = [f"{rate:.0%}" for rate in rates[:-1]]

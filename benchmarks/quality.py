@@ -28,7 +28,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.commands import run_command
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import missing_cells, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.baselines.autoencoder import autoencoder_errors
 from ganad_tf.baselines.classical import CLASSICAL, pixels
@@ -255,8 +255,7 @@ def main() -> None:
     cells = [cell for cell in itertools.starmap(Cell, product) if cell.possible()]
     if flags.pairs == "all":
         cells = all_pairs(cells)
-    missing = [cell for cell in cells if not (RESULTS / f"{cell.name}.json").exists()]
-    print(f"{len(cells)} cells, {len(cells) - len(missing)} kept already", flush=True)
+    missing = missing_cells(cells, lambda cell: cell.name)
     began = time.monotonic()
     for number, cell in enumerate(missing, 1):
         result = run_cell(cell, Source(flags.data_dir, flags.idx_dir))

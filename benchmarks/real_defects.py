@@ -36,7 +36,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.commands import run_command
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import missing_cells, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.baselines.classical import nearest_neighbours, pixels
 from ganad_tf.data.folder.split_file import SplitEntry, write_split
@@ -53,6 +53,8 @@ BRIEF = ["--epochs", "1", "--steps-per-epoch", "20"]
 # Anomalies that are never in the test of the general setting, however few of them are labelled.
 HELD_BACK = 10
 TEST_SHARE, VALIDATION_SHARE = 0.25, 0.1
+# Of decoded pictures, which splits share.
+CACHE = Path(tempfile.gettempdir()) / "ganad_tf-benchmarks"
 KEPT = ("auroc", "auroc_by_kind", "recall", "false_alarm_rate", "n_normal", "n_anomaly")
 KEPT += ("expected_false_alarm_rate", "scorer", "training_seconds", "peak_memory_mb")
 
@@ -157,9 +159,7 @@ def ours(pictures: Pictures, parts: Parts, full: bool) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_folder(pictures, parts, folder / "cells")
-        # Splits share decoded pictures.
-        shared = Path(tempfile.gettempdir()) / "ganad_tf-benchmarks"
-        flags, seconds = train(folder, shared, [] if full else BRIEF)
+        flags, seconds = train(folder, CACHE, [] if full else BRIEF)
         metrics = read_json(folder / "run" / METRICS)
         components = components_of(folder / "run")
     return {
@@ -322,18 +322,16 @@ def main() -> None:
             for method in flags.methods
             if LABELS[setting] or method not in NEEDS_LABELS
         ]
-    missing = [job for job in jobs if not (RESULTS / "elpv" / f"{_name(*job)}.json").exists()]
-    print(f"{len(jobs)} cells, {len(jobs) - len(missing)} kept already", flush=True)
-    for setting, split, method in missing:
+    for setting, split, method in missing_cells(jobs, lambda job: _name(*job)):
         parts = draw(pictures, setting, split)
         result = METHODS[method](pictures, parts, flags.full)
         where = {"setting": setting, "split": split, "method": method}
-        save(f"elpv/{_name(setting, split, method)}", {**where, **result})
+        save(_name(setting, split, method), {**where, **result})
         print(f"{setting}-{split} {method:20} AUROC {result['auroc']:.4f}", flush=True)
 
 
 def _name(setting: str, split: int, method: str) -> str:
-    return f"{setting}-{split}-{method}"
+    return f"elpv/{setting}-{split}-{method}"
 
 
 if __name__ == "__main__":

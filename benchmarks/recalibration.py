@@ -31,7 +31,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.commands import run_command
 from benchmarks.real_defects import VALIDATION_SHARE, Parts, Pictures, find_pictures, write_folder
-from benchmarks.results_file import RESULTS, save
+from benchmarks.results_file import missing_cells, save
 from benchmarks.texture_data import write_texture
 from export.runtime import Scorer
 from ganad_tf.atomic_files import read_json
@@ -173,13 +173,7 @@ def main() -> None:
         what, _, seed = cell.partition("-")
         if what not in FLAGS or not seed.isdecimal():
             raise UsageError(f"--cells must be among {'|'.join(FLAGS)}-SEED. Received: {cell}")
-    missing = [
-        cell
-        for cell in flags.cells
-        if flags.short or not (RESULTS / f"recalibration-{cell}.json").exists()
-    ]
-    print(f"{len(flags.cells)} cells, {len(flags.cells) - len(missing)} kept already", flush=True)
-    for cell in missing:
+    for cell in missing_cells(flags.cells, lambda cell: f"recalibration-{cell}", flags.short):
         result = run_cell(cell, flags.short)
         if flags.short:
             print(json.dumps(result, indent=2))

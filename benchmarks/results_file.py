@@ -4,15 +4,17 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from ganad_tf import __version__
 from ganad_tf.atomic_files import read_json, write_json
 from ganad_tf.errors import UsageError
 
 RESULTS = Path(__file__).parent / "results"
+Cell = TypeVar("Cell")
 
 
 def kept(name: str) -> dict | None:
@@ -40,6 +42,21 @@ def kept_with(name: str, setting: str, value: int, usual: int) -> dict | None:
             f"remove {RESULTS / name}.json to begin anew. Received: {value}"
         )
     return found
+
+
+def missing_cells(
+    cells: Sequence[Cell], name: Callable[[Cell], str], anew: bool = False
+) -> list[Cell]:
+    """The cells without results, and a line that says how many have some.
+
+    Args:
+        cells: all that were asked for.
+        name: of a cell's results, as in `kept`.
+        anew: run all of them.
+    """
+    missing = [cell for cell in cells if anew or not (RESULTS / f"{name(cell)}.json").exists()]
+    print(f"{len(cells)} cells, {len(cells) - len(missing)} kept already", flush=True)
+    return missing
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 from ganad_tf.calibration.map_peaks import MapPeaks
 from ganad_tf.calibration.map_scale import MapScale
 from ganad_tf.data.image_statistics import FILE_STATISTICS, measure_file, measure_pixels
+from ganad_tf.data.images import pixel_digest
 from ganad_tf.errors import DataError
 
 from .runtime import available_cores, check_pillow, describe, find_images, open_image, prepare
@@ -212,8 +212,7 @@ def read_images(measuring: Measuring, paths: Sequence[str]) -> tuple[np.ndarray,
 
 def _is_new(digests: dict[bytes, str], image: np.ndarray, path: str) -> bool:
     """Whether no image before had these pixels; notes them."""
-    digest = hashlib.sha256(image.tobytes()).digest()
-    return digests.setdefault(digest, path) is path
+    return digests.setdefault(pixel_digest(image), path) is path
 
 
 def _read_batches(

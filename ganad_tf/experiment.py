@@ -122,13 +122,13 @@ def run_experiment(
     encoder = pretrained_encoder(config)  # fails now, not after training, if its weights are wrong
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)
-    features = None
-    if not (resume and is_finished(folder)):
+    features, finished = None, resume is not None and is_finished(folder)
+    if not finished:
         # It refuses rates that the images cannot promise, before an earlier run is replaced.
         plan, features = fit_encoder(config, plan, splits, encoder)
     if index:
         # What ends worker 0 must end the others; they would wait for it for ever.
-        if resume and is_finished(folder):
+        if finished:
             _LOGGER.info("this run is finished already")
             return folder, {}
         _help_train(config, plan, splits, execution, (folder, resume), begin)

@@ -63,9 +63,8 @@ def _scored(
 
     Ours may rest on training images, too, and so promise a lower rate than validation images can.
     """
-    is_anomaly, rate = splits.validation.is_anomaly, plan.max_false_alarms
-    if rate is not None:
-        rate = kept_rate(int(np.count_nonzero(~is_anomaly)), rate)
+    is_anomaly = splits.validation.is_anomaly
+    rate = kept_rate(int(np.count_nonzero(~is_anomaly)), plan.max_false_alarms)
     return {
         name: Scored(test, choose_threshold(validation, is_anomaly, rate).value)
         for name, (validation, test) in named.items()

@@ -14,6 +14,8 @@ from ganad_tf.data.folder.wording import counted
 from ganad_tf.errors import UsageError
 
 _LOGGER = logging.getLogger(__name__)
+_ADD_PHOTOS = "add photos"
+_HOLD_OUT_MORE = "add photos or raise --validation-fraction"
 
 
 def check_promise(held_out: np.ndarray, n_crossed: int, asked: float | None) -> None:
@@ -27,9 +29,19 @@ def check_promise(held_out: np.ndarray, n_crossed: int, asked: float | None) -> 
     Raises:
         UsageError: if so few normal images cannot promise the asked rate.
     """
-    _refuse(held_out, n_crossed, asked)
     n_anomaly = int(np.count_nonzero(held_out))
     n_normal = len(held_out) - n_anomaly
+    count = n_normal + n_crossed
+    if asked is not None and not can_promise(count, asked):
+        kind, way_out = (
+            ("images outside the test part", _ADD_PHOTOS)
+            if n_crossed
+            else ("validation images", _HOLD_OUT_MORE)
+        )
+        raise UsageError(
+            f"--max-false-alarms must be at least {1 / (count + 1):.2g} with {count} normal "
+            f"{kind}; {way_out}. Received: {asked}"
+        )
     if asked is None and (warning := describe_low_promise(n_normal, n_crossed, n_anomaly)):
         _LOGGER.warning("%s", warning)
 
@@ -48,25 +60,11 @@ def describe_low_promise(n_normal: int, n_crossed: int, n_anomaly: int) -> str:
         return (
             f"{counted(n_normal + n_crossed, 'normal image')} promise {100 * rate:.2g}% false "
             f"alarms, not {usual}, so that one odd image does not set the threshold alone; "
-            f"{_ways_out(n_crossed)}"
+            f"{_ADD_PHOTOS}"
         )
     if n_crossed or can_promise(n_normal, DEFAULT_FALSE_ALARMS):
         return ""
     return (
         f"{counted(n_normal, 'normal validation image')} can promise {100 / (n_normal + 1):.2g}% "
-        f"false alarms at best, not {usual}; {_ways_out(0)}"
+        f"false alarms at best, not {usual}; {_HOLD_OUT_MORE}"
     )
-
-
-def _refuse(held_out: np.ndarray, n_crossed: int, asked: float | None) -> None:
-    n_normal = int(np.count_nonzero(~held_out)) + n_crossed
-    if asked is not None and not can_promise(n_normal, asked):
-        kind = "images outside the test part" if n_crossed else "validation images"
-        raise UsageError(
-            f"--max-false-alarms must be at least {1 / (n_normal + 1):.2g} with {n_normal} normal "
-            f"{kind}; {_ways_out(n_crossed)}. Received: {asked}"
-        )
-
-
-def _ways_out(n_crossed: int) -> str:
-    return "add photos" if n_crossed else "add photos or raise --validation-fraction"

@@ -156,9 +156,9 @@ def steady_rate(n_held_out: int, n_crossed: int) -> float:
     return min(default_rate(n_held_out), (SPARE + 1.001) / (count + 1))
 
 
-def kept_rate(n_normal: int, rate: float) -> float:
-    """The rate, or the lowest that so few images can promise."""
-    return rate if can_promise(n_normal, rate) else lowest_rate(n_normal)
+def kept_rate(n_normal: int, rate: float | None) -> float | None:
+    """The rate, or the lowest that so few images can promise; None if none is asked for."""
+    return rate if rate is None or can_promise(n_normal, rate) else lowest_rate(n_normal)
 
 
 def lowest_rate(n_normal: int) -> float:

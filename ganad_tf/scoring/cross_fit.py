@@ -29,9 +29,9 @@ from ganad_tf.data.images import LabelledImages
 from ganad_tf.plan import Plan
 from ganad_tf.scoring.encoder_features import DETAILS, MEANS, PATCHES, POOLED, EncoderFeatures
 from ganad_tf.scoring.feature_distance import PIXEL_SHRINKAGE, FeatureDistance
-from ganad_tf.scoring.fit_encoder import BATCH, fit_to_features, labelled_anomalies, some_images
+from ganad_tf.scoring.fit_encoder import BATCH, fit_to_features, labelled_parts, some_images
 from ganad_tf.scoring.label_direction import Direction
-from ganad_tf.scoring.map_batches import map_batches
+from ganad_tf.scoring.map_batches import map_batches, map_parts
 from ganad_tf.scoring.measure import enlarge_places
 from ganad_tf.scoring.scorer import Scorer
 from ganad_tf.settings.names import (
@@ -141,6 +141,12 @@ def promised_rate(plan: Plan, held_out: np.ndarray, n_crossed: int) -> float | N
     return steady_rate(int(np.count_nonzero(~held_out)), n_crossed)
 
 
+def promising(plan: Plan, held_out: np.ndarray, folds: Sequence[Fold]) -> Plan:
+    """The plan with the rate that `promised_rate` gives for held-out images and those of folds."""
+    rate = promised_rate(plan, held_out, sum(len(fold.images) for fold in folds))
+    return dataclasses.replace(plan, max_false_alarms=rate)
+
+
 def cross_fitted(
     encoder: EncoderFeatures,
     train: LabelledImages,
@@ -179,11 +185,8 @@ def cross_fitted(
     directing, anomalous = None, np.empty(0)
     if encoder.direction is not None:
         directing = POOLED if encoder.direction.of_whole else MEANS
-        parts = [(train.images, labelled_anomalies(train, seed))]
-        if more_anomalies is not None:
-            parts.append((more_anomalies, np.arange(len(more_anomalies))))
-        found = [map_batches(see_direction, *part, BATCH) for part in parts if len(part[1])]
-        anomalous = np.concatenate([features[directing] for features in found])
+        parts = labelled_parts(train, seed, more_anomalies)
+        anomalous = map_parts(see_direction, parts, BATCH)[directing]
     folds = []
     for number in range(FOLDS):
         kept, rest = np.flatnonzero(fold_of != number), np.flatnonzero(fold_of == number)

@@ -1,6 +1,5 @@
 """Fits a detector: first what the encoder measures, after the training everything else."""
 
-import dataclasses
 import logging
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ from ganad_tf.scoring.cross_fit import (
     fold_peaks,
     fold_values,
     images_that_count,
-    promised_rate,
+    promising,
     with_cross_fit,
 )
 from ganad_tf.scoring.detector import Detector, batch_size_for
@@ -130,8 +129,7 @@ def fit_detector(
     values, scales, maps = measure_part(measurer, validation)
     folds = fit_folds(encoder, train, plan)
     crossed = fold_values(folds, plan.shares)
-    rate = promised_rate(plan, validation.is_anomaly, sum(len(fold.images) for fold in folds))
-    plan = dataclasses.replace(plan, max_false_alarms=rate)
+    plan = promising(plan, validation.is_anomaly, folds)
     scorer = fit_to_validation(
         values, validation.is_anomaly, scales, plan, encoder is not None, crossed
     )
@@ -141,7 +139,7 @@ def fit_detector(
     ]
     return Detector(
         measurer,
-        with_pixel_threshold(scorer, np.concatenate(peaks), rate),
+        with_pixel_threshold(scorer, np.concatenate(peaks), plan.max_false_alarms),
         splits.image_shape,
         splits.resize,
         splits.bit_depth,

@@ -27,7 +27,7 @@ from ganad_tf.scoring.encoder_features import (
     pooled_features,
 )
 from ganad_tf.scoring.label_direction import Direction
-from ganad_tf.scoring.map_batches import map_batches
+from ganad_tf.scoring.map_batches import map_batches, map_parts
 from ganad_tf.settings.names import ENCODER_DETAILS, ENCODER_PATCHES
 
 # Limits of what is fitted on: places of normal images, and images whose places are read.
@@ -181,15 +181,25 @@ def fit_direction(
             return {"features": direction_features(encoder.maps(batch))}
         return {"features": pooled_features(encoder.whole_maps(batch))}
 
-    found = [
-        map_batches(features, some, which, BATCH)["features"]
-        for some, which in anomalies
-        if len(which)
-    ]
-    if not found:
+    anomalous = map_parts(features, anomalies, BATCH)
+    if not anomalous:
         return None
-    normal = map_batches(features, images, normals, BATCH)["features"]
-    return Direction.fit(normal, np.concatenate(found), of_whole, seed)
+    normal = map_batches(features, images, normals, BATCH)
+    return Direction.fit(normal["features"], anomalous["features"], of_whole, seed)
+
+
+def labelled_parts(
+    train: LabelledImages, seed: int, more: np.ndarray | None = None
+) -> list[tuple[np.ndarray | ImageView, np.ndarray]]:
+    """Pairs of images and int [m], which of them are the anomalies that a direction is fitted to.
+
+    Args:
+        train: TRAINING images.
+        seed: see `labelled_anomalies`.
+        more: uint8 [m, h, w, C], anomalies beside the labelled ones of the training part.
+    """
+    parts = [(train.images, labelled_anomalies(train, seed))]
+    return parts if more is None else [*parts, (more, np.arange(len(more)))]
 
 
 def labelled_anomalies(train: LabelledImages, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ def with_pixel_threshold(scorer: Scorer, peaks: np.ndarray, rate: float | None) 
         rate: see `choose_pixel_threshold`; the lowest that can be promised, if it cannot be.
     """
     # A score may rest on more images than the map does.
-    chosen = choose_pixel_threshold(peaks, rate and kept_rate(len(peaks), rate))
+    chosen = choose_pixel_threshold(peaks, kept_rate(len(peaks), rate))
     return dataclasses.replace(
         scorer,
         pixel_threshold=chosen.value,

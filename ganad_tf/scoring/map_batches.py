@@ -1,6 +1,6 @@
 """Runs a graph over images batch by batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -35,3 +35,15 @@ def map_batches(
         for start in range(0, len(indices), batch_size)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def map_parts(
+    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    parts: Sequence[tuple[np.ndarray | ImageView, np.ndarray]],
+    batch_size: int,
+) -> dict[str, np.ndarray]:
+    """As `map_batches`, over several pairs of images and indices; empty without any image."""
+    found = [map_batches(function, *part, batch_size) for part in parts if len(part[1])]
+    if not found:
+        return {}
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}

@@ -1,7 +1,7 @@
 """Fits a detector again in closed form after a person has corrected some decisions. No training."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ import tensorflow as tf
 from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
-from ganad_tf.scoring.cross_fit import fold_peaks, fold_values, promised_rate
+from ganad_tf.scoring.cross_fit import fold_peaks, fold_values, promising
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.fit_detector import fit_folds, fitted_normals, measure_part
-from ganad_tf.scoring.fit_encoder import fit_direction, labelled_anomalies
+from ganad_tf.scoring.fit_encoder import fit_direction, labelled_parts
 from ganad_tf.scoring.fit_pixels import normal_peaks, peaks_of, with_pixel_threshold
 from ganad_tf.scoring.fit_scorer import fit_to_validation
 from ganad_tf.scoring.map_batches import map_batches
@@ -72,17 +72,16 @@ def refit(
             for name, column in measured.values.items()
         }
         truth = np.concatenate([splits.validation.is_anomaly, is_anomaly[joining]])
-        rate = promised_rate(new_plan, truth, sum(len(fold.images) for fold in folds))
-        promising = dataclasses.replace(new_plan, max_false_alarms=rate)
+        settled = promising(new_plan, truth, folds)
         scorer = fit_to_validation(
-            of_all, truth, measured.scales, promising, encoder is not None, crossed
+            of_all, truth, measured.scales, settled, encoder is not None, crossed
         )
         peaks = [
             normal_peaks(measurer, scorer, splits.validation, measured.maps),
             peaks_of(measurer, scorer, images, np.flatnonzero(joining & ~is_anomaly)),
             *fold_peaks(folds, scorer, *splits.image_shape[:2]),
         ]
-        scorer = with_pixel_threshold(scorer, np.concatenate(peaks), rate)
+        scorer = with_pixel_threshold(scorer, np.concatenate(peaks), settled.max_false_alarms)
         return Detector(
             measurer,
             scorer,
@@ -115,10 +114,7 @@ def _with_direction(
     encoder: EncoderFeatures, train: LabelledImages, seed: int, anomalies: np.ndarray
 ) -> EncoderFeatures:
     """The encoder with the direction to the labelled training anomalies and to `anomalies`."""
-    parts: Sequence[tuple[Any, np.ndarray]] = [
-        (train.images, labelled_anomalies(train, seed)),
-        (anomalies, np.arange(len(anomalies))),
-    ]
+    parts = labelled_parts(train, seed, anomalies)
     direction = fit_direction(encoder, train.images, fitted_normals(train, seed), parts, seed)
     return dataclasses.replace(encoder, direction=direction)
 
