@@ -46,15 +46,16 @@ def step_table() -> str:
 
 def parity_table() -> str:
     rows = [
-        "| format | greatest score difference | other decisions | AUROC | images/s | cold start |",
-        "|---|---|---|---|---|---|",
+        "| format | images | greatest score difference | other decisions | AUROC | images/s "
+        "| cold start |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in json.loads((RESULTS / "export-seen-sneaker.json").read_text())["parity"]:
-        cold = row["cold_start"]
+        auroc, cold = row["auroc"], row["cold_start"]
         rows.append(
-            f"| {row['name']} | {row['score_difference']:.1e} | {row['differing']} "
-            f"| {row['auroc']:.5f} | {row['per_second']:,.0f} "
-            f"| {'' if cold is None else f'{cold:.2f} s'} |"
+            f"| {row['name']} | {row['images']:,} | {row['score_difference']:.1e} "
+            f"| {row['differing']} | {'' if auroc is None else f'{auroc:.5f}'} "
+            f"| {row['per_second']:,.0f} | {'' if cold is None else f'{cold:.2f} s'} |"
         )
     return "\n".join(rows)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ganad_tf.scoring import Detector
 
 MAX_BATCH = 128
+SAVED_MODEL, FILE_BYTES = "SavedModel", "SavedModel, file bytes"
 ONNX_NAMES = {"onnx": "ONNX float32", "int8": "ONNX int8"}
 # A new process of ONNX Runtime answers in half a second, and the best of three is steady to a few
 # hundredths. TensorFlow's takes seconds, of which the noise is a small part.
@@ -66,7 +67,7 @@ def cold_starts(folder: Path, files: dict[str, str], image: np.ndarray) -> dict[
     found = {}
     if "saved_model" in files:
         command = ["-c", _COLD_SAVED_MODEL, str(folder / files["saved_model"])]
-        found["SavedModel"] = _cold_start(command, image, TENSORFLOW_COLD_STARTS)
+        found[SAVED_MODEL] = _cold_start(command, image, TENSORFLOW_COLD_STARTS)
     for kind, name in ONNX_NAMES.items():
         if kind in files:
             place = str(Path(runtime.__file__).parent)
@@ -96,8 +97,8 @@ def _saved_model(folder: Path, batch_size: int) -> dict[str, FormatScorer]:
         return functools.partial(_in_batches, run, batch_size)
 
     return {
-        "SavedModel": scorer("serve", "images"),
-        "SavedModel, file bytes": scorer("serve_encoded", "encoded"),
+        SAVED_MODEL: scorer("serve", "images"),
+        FILE_BYTES: scorer("serve_encoded", "encoded"),
     }
 
 

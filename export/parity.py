@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .format_scorers import MARKS, SCORES, FormatScorer, Scored, cold_starts, format_scorers
+from .format_scorers import (
+    FILE_BYTES,
+    MARKS,
+    SAVED_MODEL,
+    SCORES,
+    FormatScorer,
+    Scored,
+    cold_starts,
+    format_scorers,
+)
 from .limits import (
     CONFIDENCE,
     MAX_AUROC_DROP,
@@ -36,8 +45,11 @@ MAX_OPENVINO_DIFFERENCE = 1e-3
 MAX_MAP_DIFFERENCE = 1e-3
 # Masks are compared on so many images.
 MASKED = 64
-# What the formats are tried on before their speed is measured, and files in the SavedModel.
-WARM_UP, FILES = 16, 256
+# The SavedModel holds the graph that Keras runs, so some images tell whether it was written and is
+# read as it should be.
+SAME_GRAPH = 256
+# What the formats are tried on before their speed is measured.
+WARM_UP = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,23 +58,26 @@ class Row:
 
     Args:
         name: of the format.
+        images: how many were compared.
         tolerance: the allowed score difference; None for int8, which only has to be as good, and
             is held to the limits of `export.limits` instead.
         score_difference: the greatest.
         differing: how many decisions differ.
-        auroc: on the test set; None if it holds one class only, and for file bytes.
+        auroc: on the test set; None if it holds one class only, or if not all of it was compared.
         per_second: images scored in a second.
         cold_start: seconds from process start to the first score; None where not measured.
         auroc_drop_error: standard error of the AUROC's difference from Keras's; None without an
             AUROC, or with fewer than two images of either class.
         auroc_error: standard error of the AUROC itself; None likewise.
-        confusion: `tn`, `fp`, `fn` and `tp` of its decisions; None for file bytes.
+        confusion: `tn`, `fp`, `fn` and `tp` of its decisions; None unless all images were
+            compared.
         differing_pixels: how many pixels of up to `MASKED` images are marked otherwise, though
             their map value is not near the pixel threshold (`MAX_MAP_DIFFERENCE`). None for file
             bytes, int8 and OpenVINO, and without a pixel threshold.
     """
 
     name: str
+    images: int
     tolerance: float | None
     score_difference: float
     differing: int
@@ -94,27 +109,25 @@ def compare(
         time_starts: also start a process for each format, which takes seconds for TensorFlow.
 
     Returns:
-        A row for each format; the first is Keras, the reference. File bytes are scored by the same
-        graph as arrays, after decoding, and are compared on at most 256 images.
+        A row for each format; the first is Keras, the reference. The SavedModel is compared on at
+        most `SAME_GRAPH` images, evenly taken, all others on every image.
     """
     pixels = np.asarray(images[np.arange(len(images))])
     with plain_path(folder) as plain:
         starts = cold_starts(plain, files, pixels[0]) if time_starts else {}
-        few = np.linspace(0, len(images) - 1, min(FILES, len(images))).astype(int)
+        few = np.linspace(0, len(images) - 1, min(SAME_GRAPH, len(images))).astype(int)
         rows: list[Row] = []
         reference = marked = None
         some = pixels[few[:: max(1, len(few) // MASKED)]][:MASKED]
         for name, scorer in format_scorers(detector, plain, files).items():
-            if "bytes" in name:
-                scored, per_second = _timed(scorer, _as_png(pixels[few]))
-                assert reference is not None  # Keras comes first
-                expected = (reference[0][few], reference[1][few])
-                rows.append(_row(name, expected, scored, None, per_second))
-                continue
-            scored, per_second = _timed(scorer, pixels)
-            reference = reference or scored
-            row = _row(name, reference, scored, is_anomaly, per_second, starts.get(name))
-            if detector.has_mask and row.tolerance == MAX_SCORE_DIFFERENCE:
+            which = few if name in (SAVED_MODEL, FILE_BYTES) else slice(None)
+            inputs = _as_png(pixels[which]) if name == FILE_BYTES else pixels[which]
+            scored, per_second = _timed(scorer, inputs)
+            reference = reference or scored  # Keras comes first
+            labels = is_anomaly if len(inputs) == len(images) else None
+            expected = (reference[0][which], reference[1][which])
+            row = _row(name, expected, scored, labels, per_second, starts.get(name))
+            if detector.has_mask and name != FILE_BYTES and row.tolerance == MAX_SCORE_DIFFERENCE:
                 masks = scorer(some, MARKS)
                 marked = marked or masks
                 differing = _differing_pixels(detector.scorer.pixel_threshold, marked, masks)
@@ -138,6 +151,7 @@ def _row(
         own_error = _finite(auroc_error(is_anomaly, scored[0]))
     return Row(
         name,
+        len(scored[0]),
         _tolerance(name),
         float(np.abs(scored[0] - reference[0]).max()),
         int((scored[1] != reference[1]).sum()),
@@ -171,7 +185,7 @@ def _confusion(is_anomaly: np.ndarray, decisions: np.ndarray) -> dict[str, int]:
     return {name: int(part.sum()) for name, part in counted.items()}
 
 
-def failures(rows: list[Row], count: int, max_auroc_drop: float = MAX_AUROC_DROP) -> list[str]:
+def failures(rows: list[Row], max_auroc_drop: float = MAX_AUROC_DROP) -> list[str]:
     """What is wrong, one sentence each; empty if all formats agree.
 
     float32 formats must give Keras's decisions and, up to rounding, its scores. int8 must keep
@@ -179,7 +193,6 @@ def failures(rows: list[Row], count: int, max_auroc_drop: float = MAX_AUROC_DROP
 
     Args:
         rows: of `compare`; the first is the reference.
-        count: how many images were scored.
         max_auroc_drop: allowed to int8.
     """
     found = []
@@ -193,18 +206,18 @@ def failures(rows: list[Row], count: int, max_auroc_drop: float = MAX_AUROC_DROP
         if exact and row.differing:
             found.append(
                 f"{row.name}: expected Keras's decisions. "
-                f"Received: {row.differing} of {count} differ"
+                f"Received: {row.differing} of {row.images} differ"
             )
         if row.differing_pixels:
             found.append(
                 f"{row.name}: expected Keras's masks. "
                 f"Received: {row.differing_pixels} pixels that differ"
             )
-        if not exact and too_many_differ(row.differing, count):
+        if not exact and too_many_differ(row.differing, row.images):
             found.append(
                 f"{row.name}: expected at most {MAX_DISAGREEMENT:.1%} of Keras's decisions to "
-                f"differ. Received: {row.differing} of {count}, at least "
-                f"{disagreement_bound(row.differing, count):.2%} with {CONFIDENCE:.0%} confidence"
+                f"differ. Received: {row.differing} of {row.images}, at least "
+                f"{disagreement_bound(row.differing, row.images):.2%} with {CONFIDENCE:.0%} confidence"
             )
         if row.auroc is not None and rows[0].auroc is not None:
             error = np.inf if row.auroc_drop_error is None else row.auroc_drop_error

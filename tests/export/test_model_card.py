@@ -47,7 +47,7 @@ INT8 = Quantized(0.5, (), 1.0, 1, None, None, pixel_threshold=2.5)
 
 def keras_row(**changes) -> Row:
     confusion = {"tn": 95, "fp": 5, "fn": 10, "tp": 90}
-    row = Row("Keras", 1e-4, 0.0, 0, 0.95, 1.0, auroc_error=0.01, confusion=confusion)
+    row = Row("Keras", 100, 1e-4, 0.0, 0, 0.95, 1.0, auroc_error=0.01, confusion=confusion)
     return dataclasses.replace(row, **changes)
 
 
