@@ -214,10 +214,11 @@ def failures(rows: list[Row], max_auroc_drop: float = MAX_AUROC_DROP) -> list[st
                 f"Received: {row.differing_pixels} pixels that differ"
             )
         if not exact and too_many_differ(row.differing, row.images):
+            bound = disagreement_bound(row.differing, row.images)
             found.append(
                 f"{row.name}: expected at most {MAX_DISAGREEMENT:.1%} of Keras's decisions to "
-                f"differ. Received: {row.differing} of {row.images}, at least "
-                f"{disagreement_bound(row.differing, row.images):.2%} with {CONFIDENCE:.0%} confidence"
+                f"differ. Received: {row.differing} of {row.images}, at least {bound:.2%} with "
+                f"{CONFIDENCE:.0%} confidence"
             )
         if row.auroc is not None and rows[0].auroc is not None:
             error = np.inf if row.auroc_drop_error is None else row.auroc_drop_error
