@@ -22,10 +22,11 @@ import numpy as np
 from benchmarks.commands import run_command
 from benchmarks.results_file import RESULTS, save
 from ganad_tf.atomic_files import read_json
+from ganad_tf.data.account import SplitEntry
 from ganad_tf.data.folder.layouts import list_folder
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
-from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.errors import DataError, UsageError, run_cli
 from ganad_tf.run_folder import METRICS
 

@@ -29,7 +29,8 @@ from benchmarks.commands import run_command
 from benchmarks.results_file import RESULTS, missing_cells, save
 from benchmarks.texture_data import TEXTURES, write_texture
 from ganad_tf.atomic_files import read_json
-from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.account import SplitEntry
+from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import UsageError, run_cli

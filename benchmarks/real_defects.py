@@ -39,7 +39,8 @@ from benchmarks.commands import run_command
 from benchmarks.results_file import missing_cells, save
 from ganad_tf.atomic_files import read_json
 from ganad_tf.baselines.classical import nearest_neighbours, pixels
-from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.account import SplitEntry
+from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.errors import DataError, run_cli
 from ganad_tf.run_folder import DETECTOR, METRICS
 from ganad_tf.settings.names import TRAINED_COMPONENTS

@@ -19,7 +19,8 @@ from PIL import Image
 from scipy import ndimage
 
 from ganad_tf.atomic_files import replace_dir
-from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.account import SplitEntry
+from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.errors import UsageError, run_cli
 
 TEXTURES = ("brick", "grass", "gravel")

@@ -29,7 +29,11 @@ LAYERS = (
     ("ganad_tf.scoring",),
     ("ganad_tf.plan", "ganad_tf.tracking"),
     ("ganad_tf.calibration",),
+    ("ganad_tf.data.load",),
+    ("ganad_tf.data.arrays",),
+    ("ganad_tf.data.folder", "ganad_tf.data.fashion_mnist"),
     ("ganad_tf.data", "ganad_tf.synthesis", "ganad_tf.run_folder"),
+    ("ganad_tf.data.image_files",),
     ("ganad_tf.settings",),
     (
         *("ganad_tf.networks", "ganad_tf.losses", "ganad_tf.preprocessing"),
@@ -105,12 +109,15 @@ def _nodes(tree: ast.AST, whole: bool) -> Iterator[ast.AST]:
 
 
 def layer(name: str) -> tuple[int, str]:
-    """The number of a module's layer, from the top, and the package that is listed there."""
-    for number, packages in enumerate(LAYERS):
-        for package in packages:
-            if name == package or name.startswith(f"{package}."):
-                return number, package
-    raise AssertionError(f"{name} must be in a layer; add its package to LAYERS")
+    """The number of a module's layer, from the top, and the innermost package listed there."""
+    found = [
+        (number, package)
+        for number, packages in enumerate(LAYERS)
+        for package in packages
+        if name == package or name.startswith(f"{package}.")
+    ]
+    assert found, f"{name} must be in a layer; add its package to LAYERS"
+    return max(found, key=lambda place: len(place[1]))
 
 
 def definitions(kind: type) -> Iterator[tuple[str, ast.AST, ast.AST]]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.folder.decoding import prepare
 from ganad_tf.data.folder.image_size import size_for
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.split_file import draw_parts
+from ganad_tf.data.image_files.decoding import prepare
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.masks import Masks, scaled_mask
@@ -47,7 +47,7 @@ def prepare_images(
     Args:
         images: uint8 [N, H, W, C], [N, H, W], or a sequence of [H, W, C] and [H, W]; C is 1 or 3.
         image_shape: (h, w, C).
-        resize: `stretch` or `pad`; see `ganad_tf.data.folder.decoding.prepare`.
+        resize: `stretch` or `pad`; see `ganad_tf.data.image_files.decoding.prepare`.
 
     Returns:
         uint8 [N, h, w, C].

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.folder.decoding import orientation
-from ganad_tf.data.folder.reduced_jpeg import file_size
+from ganad_tf.data.image_files.decoding import orientation
+from ganad_tf.data.image_files.reduced_jpeg import file_size
 from ganad_tf.data.images import LabelledImages
 
 # name -> (words, relative margin, absolute margin). A median that differs from training's by less

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganad_tf.data.account import SplitEntry
 from ganad_tf.data.fashion_mnist.classes import parse_class
 from ganad_tf.data.fashion_mnist.load import load_fashion_mnist
 from ganad_tf.data.fashion_mnist.protocols import Labelling, split_one_class
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
-from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.data.splits import Splits
 from ganad_tf.settings.run_config import RunConfig
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.folder.decoding import placed
-from ganad_tf.data.folder.mask_file import read_mask_file
+from ganad_tf.data.image_files.decoding import placed
+from ganad_tf.data.image_files.mask_file import read_mask_file
 
 # Masks kept in memory after reading. Training draws the same ones again and again; 4096 masks of
 # 256 x 256 pixels, the largest image size, take 256 MB.
@@ -122,7 +122,7 @@ def read_mask(
     Args:
         path: the mask file, or several that are laid over one another.
         image_size: S.
-        resize: `stretch` or `pad`; see `ganad_tf.data.folder.decoding.placed`.
+        resize: `stretch` or `pad`; see `ganad_tf.data.image_files.decoding.placed`.
         max_pixels: the most pixels that a mask file may have.
 
     Returns:

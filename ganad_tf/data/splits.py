@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf.data.folder.account import FolderAccount
-from ganad_tf.data.folder.decoding import MAX_PIXELS
+from ganad_tf.data.account import FolderAccount
+from ganad_tf.data.image_files.decoding import MAX_PIXELS
 from ganad_tf.data.images import LabelledImages
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ganad_tf.data.folder.account import FolderAccount
+from ganad_tf.data.account import FolderAccount
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.report.overlays import overlay

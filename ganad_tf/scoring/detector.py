@@ -13,7 +13,7 @@ import tensorflow as tf
 from ganad_tf.atomic_files import read_json, replace_dir, write_json
 from ganad_tf.command_names import command_name
 from ganad_tf.data.arrays import prepare_images
-from ganad_tf.data.folder.decoding import MAX_PIXELS
+from ganad_tf.data.image_files.decoding import MAX_PIXELS
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
@@ -41,7 +41,7 @@ class Detector:
         scorer: fitted on validation images.
         image_shape: (h, w, C) of the uint8 images it takes.
         resize: how image files of other shapes are brought to (h, w): `stretch` or `pad`; see
-            `ganad_tf.data.folder.decoding.prepare`.
+            `ganad_tf.data.image_files.decoding.prepare`.
         bit_depth: how many bits of 16-bit image files are in use; see there.
         max_pixels: the most pixels that an image file may have.
         image_ranges: ranges of simple statistics of the normal training images; see

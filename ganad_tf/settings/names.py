@@ -56,7 +56,7 @@ CROSS_FITTED = "cross_fitted_images"
 PROTOCOLS = ("seen", "unseen", "few", "none")
 # Sides of the square that images are brought to; the U-Net halves it four times.
 IMAGE_SIZES = range(32, 257, 16)
-# How image files are read; see `ganad_tf.data.folder.decoding`.
+# How image files are read; see `ganad_tf.data.image_files.decoding`.
 RESIZE_MODES = ("stretch", "pad")
 BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 of the bits
 

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 
 from ganad_tf.atomic_files import read_json
-from ganad_tf.data.folder.split_file import SplitEntry, read_split
+from ganad_tf.data.account import SplitEntry
+from ganad_tf.data.folder.split_file import read_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, UsageError

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import mvtec
-from ganad_tf.data.folder.split_file import SplitEntry
+from ganad_tf.data.account import SplitEntry
 from ganad_tf.errors import DataError, UsageError
 
 

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from ganad_tf.data.arrays import number_kinds, prepare_images, split_arrays
-from ganad_tf.data.folder import decoding
-from ganad_tf.data.folder.decoding import open_image, prepare
 from ganad_tf.data.folder.options import FolderOptions
+from ganad_tf.data.image_files import decoding
+from ganad_tf.data.image_files.decoding import open_image, prepare
 from ganad_tf.data.masks import read_mask
 from ganad_tf.errors import DataError
 

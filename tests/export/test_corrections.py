@@ -14,7 +14,8 @@ from export.corrections import read_corrections
 from export.recalibrate import main
 from export.run import load_run
 from export.runtime import Scorer
-from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.account import SplitEntry
+from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.load import load_splits
 from ganad_tf.errors import DataError, UsageError
 from ganad_tf.plan import Plan

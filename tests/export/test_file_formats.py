@@ -19,7 +19,7 @@ from export.encoded import decode
 from export.runtime import InputShift, Scorer
 from export.serving.client import Client
 from export.serving.stand_in import serve
-from ganad_tf.data.folder import decoding
+from ganad_tf.data.image_files import decoding
 
 pillow_heif.register_heif_opener()  # to write files
 PAGE = Path(__file__).parents[2] / "docs" / "file_formats.md"

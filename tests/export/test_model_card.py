@@ -15,7 +15,7 @@ from export.model_card_text import render
 from export.parity import Row
 from export.pipeline import export
 from export.quantize import Quantized
-from ganad_tf.data.folder.account import FolderAccount
+from ganad_tf.data.account import FolderAccount
 from ganad_tf.settings.names import CROSS_FITTED
 
 NOTHING = {"files": {}, "versions": {}}

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from export import onnx_model, runtime, saved_model
 from export.encoded import decode
 from export.runtime import Scorer, ScoringError
-from ganad_tf.data.folder import decoding, reduced_jpeg
+from ganad_tf.data.image_files import decoding, reduced_jpeg
 from ganad_tf.scoring import Detector
 
 GREY, COLOUR = (28, 28, 1), (28, 28, 3)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ganad_tf.data.folder.account import FolderAccount
+from ganad_tf.data.account import FolderAccount
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.false_alarms import expected_rate

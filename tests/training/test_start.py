@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganad_tf.data.account import SplitEntry
 from ganad_tf.data.folder.enlarged import enlarged_parts
-from ganad_tf.data.folder.split_file import SplitEntry, write_split
+from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.plan import Plan

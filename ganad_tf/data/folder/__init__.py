@@ -1,1 +1,1 @@
-"""Folders of image files: layouts, masks, decoding, checks and splits."""
+"""Folders of image files: layouts, masks, checks, the cache and drawing parts."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ganad_tf.data.account import BadFile, SplitEntry
 from ganad_tf.data.folder.cache import DecodedImages
 from ganad_tf.data.folder.layouts import LAYOUTS
-from ganad_tf.data.folder.listing import CSV, OWN, VISA, BadFile, FoundImage, Listing
-from ganad_tf.data.folder.split_file import SplitEntry
+from ganad_tf.data.folder.listing import CSV, OWN, VISA, FoundImage, Listing
 from ganad_tf.data.folder.uses import notes_on_unused
 from ganad_tf.data.folder.wording import counted, few
 from ganad_tf.errors import DataError

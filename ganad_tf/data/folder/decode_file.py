@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.folder.decoding import describe, is_deep, open_image, orientation, prepare
 from ganad_tf.data.folder.thumbnails import THUMBNAIL, make_thumbnail, perceptual_hash
+from ganad_tf.data.image_files.decoding import describe, is_deep, open_image, orientation, prepare
 from ganad_tf.data.image_statistics import measure_file
 from ganad_tf.errors import DataError
 
@@ -17,7 +17,7 @@ _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 @dataclass(frozen=True)
 class Reading:
-    """How image files are read; see `ganad_tf.data.folder.decoding.prepare`.
+    """How image files are read; see `ganad_tf.data.image_files.decoding.prepare`.
 
     Args:
         image_size: S.

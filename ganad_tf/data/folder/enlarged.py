@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ganad_tf.data.folder.split_file import SplitEntry
+from ganad_tf.data.account import SplitEntry
 
 
 def enlarged_parts(

@@ -2,7 +2,7 @@
 
 import os
 
-from ganad_tf.data.folder.formats import reads_heif
+from ganad_tf.data.image_files.formats import reads_heif
 
 # `export/runtime.py` repeats these tables. tests/data/folder/test_file_names.py compares them.
 SUFFIXES = (

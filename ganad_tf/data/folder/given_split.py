@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganad_tf.data.account import SplitEntry
 from ganad_tf.data.folder.listing import Listing
-from ganad_tf.data.folder.split_file import SplitEntry, read_split
+from ganad_tf.data.folder.split_file import read_split
 from ganad_tf.data.folder.wording import few
 from ganad_tf.errors import DataError
 

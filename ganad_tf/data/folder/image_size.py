@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganad_tf.data.folder.decoding import open_image
+from ganad_tf.data.image_files.decoding import open_image
 
 # The pretrained encoder was trained at 224 pixels; 288 were worse than that on a part of the solar
 # cells, which have 300. The encoder's stride is 32.

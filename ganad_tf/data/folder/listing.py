@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ganad_tf.data.account import BadFile
 from ganad_tf.data.folder.file_names import (
     is_image_name,
     is_litter,
@@ -54,19 +55,6 @@ class FoundMask:
     path: str
     key: str
     is_part: bool = False
-
-
-@dataclass(frozen=True)
-class BadFile:
-    """A file that cannot be used.
-
-    Args:
-        path: relative to the data folder, with slashes.
-        reason: `expected ... Received: ...`.
-    """
-
-    path: str
-    reason: str
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganad_tf.data.folder.account import FolderAccount
+from ganad_tf.data.account import BadFile, FolderAccount, SplitEntry
 from ganad_tf.data.folder.cache import decode_files
 from ganad_tf.data.folder.checks import (
     check_any,
@@ -21,12 +21,11 @@ from ganad_tf.data.folder.checks import (
     report_bad,
     without,
 )
-from ganad_tf.data.folder.decoding import MAX_PIXELS
 from ganad_tf.data.folder.enlarged import enlarged_parts
 from ganad_tf.data.folder.given_split import GivenSplit, given_split
 from ganad_tf.data.folder.image_size import natural_size
 from ganad_tf.data.folder.layouts import list_folder
-from ganad_tf.data.folder.listing import BadFile, FoundImage, Listing
+from ganad_tf.data.folder.listing import FoundImage, Listing
 from ganad_tf.data.folder.masks import match_masks
 from ganad_tf.data.folder.near_duplicates import (
     describe_near_duplicates,
@@ -34,9 +33,10 @@ from ganad_tf.data.folder.near_duplicates import (
 )
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.parallel import digest_files
-from ganad_tf.data.folder.split_file import SplitEntry, draw_parts
+from ganad_tf.data.folder.split_file import draw_parts
 from ganad_tf.data.folder.usable import Usable, fingerprint
 from ganad_tf.data.folder.uses import describe_use
+from ganad_tf.data.image_files.decoding import MAX_PIXELS
 from ganad_tf.data.image_view import ImageView
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.masks import Masks

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganad_tf.data.folder.decoding import describe, open_image, orientation
-from ganad_tf.data.folder.listing import CSV, BadFile, FoundImage, FoundMask, Listing
-from ganad_tf.data.folder.mask_file import LARGE_SHARE, MaskFile, read_mask_file
+from ganad_tf.data.account import BadFile
+from ganad_tf.data.folder.listing import CSV, FoundImage, FoundMask, Listing
 from ganad_tf.data.folder.wording import few
+from ganad_tf.data.image_files.decoding import describe, open_image, orientation
+from ganad_tf.data.image_files.mask_file import LARGE_SHARE, MaskFile, read_mask_file
 from ganad_tf.errors import DataError
 
 # A mask that would be so much larger, were every value but black a defect, has fringes.

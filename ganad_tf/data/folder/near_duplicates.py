@@ -6,11 +6,11 @@ images.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from ganad_tf.data.account import NearDuplicate
 from ganad_tf.data.folder.thumbnails import THUMBNAIL
 from ganad_tf.data.folder.usable import Usable
 from ganad_tf.data.folder.wording import few
@@ -28,21 +28,6 @@ NEIGHBOURS = 12
 MAX_COPIES = 3
 # Pixels of each side of an image that are compared.
 MAX_SIDE = 112
-
-
-@dataclass(frozen=True)
-class NearDuplicate:
-    """An image that seems to be a copy of one in another part.
-
-    Args:
-        path: of the image, in the test or validation part.
-        original: the image of the training or validation part that it is nearly equal to.
-        difference: mean absolute difference of their pixels, in grey levels of 255.
-    """
-
-    path: str
-    original: str
-    difference: float
 
 
 def find_near_duplicates(usable: Usable, parts: np.ndarray) -> tuple[NearDuplicate, ...]:

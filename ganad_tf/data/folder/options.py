@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganad_tf.data.account import SplitEntry
 from ganad_tf.data.folder.decode_file import Reading
-from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.errors import UsageError
 from ganad_tf.settings.names import BIT_DEPTHS, IMAGE_SIZES, RESIZE_MODES
 
@@ -18,7 +18,7 @@ class FolderOptions:
             that follows the images; see `natural_size`.
         channels: 1 (grey) or 3 (RGB); by default 1 if all images are grey, else 3.
         resize: how images of other shapes are brought to the square: `stretch` or `pad`; see
-            `ganad_tf.data.folder.decoding.prepare`.
+            `ganad_tf.data.image_files.decoding.prepare`.
         bit_depth: how many bits of 16-bit files are in use: 8, 10, 12, 14 or 16; by default the
             fewest that hold all values of the folder's files.
         max_pixels: the most pixels that an image may have; by default 64,000,000.

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from ganad_tf.data.folder.decoding import describe
+from ganad_tf.data.image_files.decoding import describe
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

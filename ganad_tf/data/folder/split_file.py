@@ -3,37 +3,17 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ganad_tf.atomic_files import replace_file
+from ganad_tf.data.account import SplitEntry
 from ganad_tf.errors import DataError
 
 PARTS = ("train", "validation", "test", "unused")
 _COLUMNS = ["path", "kind", "label", "part", "mask"]
 _WITHOUT_MASKS = _COLUMNS[:-1]  # as earlier versions wrote it
-
-
-@dataclass(frozen=True)
-class SplitEntry:
-    """The line of one image in a split file.
-
-    Args:
-        path: of the image, relative to the data folder, with slashes.
-        kind: the name of its kind, as in `ganad_tf.data.folder.listing`.
-        is_anomaly: its label.
-        part: `train`, `validation`, `test` or `unused`.
-        masks: paths of its masks, relative to the data folder; None if the file does not say it,
-            which means all that are found.
-    """
-
-    path: str
-    kind: str
-    is_anomaly: bool
-    part: str
-    masks: tuple[str, ...] | None = None
 
 
 def draw_parts(

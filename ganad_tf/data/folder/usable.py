@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ganad_tf.data.account import BadFile, SplitEntry
 from ganad_tf.data.folder.cache import DecodedImages
-from ganad_tf.data.folder.listing import BadFile, FoundImage
+from ganad_tf.data.folder.listing import FoundImage
 from ganad_tf.data.folder.masks import MatchedMasks
 from ganad_tf.data.folder.parallel import digest_files
-from ganad_tf.data.folder.split_file import SplitEntry
 from ganad_tf.data.images import LabelledImages
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganad_tf.data.folder import decoding
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
+from ganad_tf.data.image_files import decoding
 from ganad_tf.errors import DataError
 
 

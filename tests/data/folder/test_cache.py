@@ -8,8 +8,8 @@ from ganad_tf.data.folder import decode_file
 from ganad_tf.data.folder.cache import decode_files
 from ganad_tf.data.folder.cache_folder import default_cache
 from ganad_tf.data.folder.decode_file import Reading
-from ganad_tf.data.folder.decoding import prepare
 from ganad_tf.data.folder.parallel import digest_files
+from ganad_tf.data.image_files.decoding import prepare
 
 
 @pytest.fixture

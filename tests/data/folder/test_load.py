@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from ganad_tf.data.batches import BalancedBatches
-from ganad_tf.data.folder.decoding import prepare
 from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.split_file import write_split
+from ganad_tf.data.image_files.decoding import prepare
 from ganad_tf.errors import DataError, UsageError
 
 
@@ -390,7 +390,7 @@ def test_turned_photos_are_other_images_than_when_they_were_read_unturned(own, l
 
 
 def test_large_photos_are_allowed_on_request(own, load, save, monkeypatch):
-    from ganad_tf.data.folder import decoding
+    from ganad_tf.data.image_files import decoding
 
     monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     save(own / "normal" / "large.png", size=(12, 12))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganad_tf.data.folder.split_file import PARTS, SplitEntry, draw_parts, read_split, write_split
+from ganad_tf.data.account import SplitEntry
+from ganad_tf.data.folder.split_file import PARTS, draw_parts, read_split, write_split
 from ganad_tf.errors import DataError
 
 

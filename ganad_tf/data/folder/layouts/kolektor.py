@@ -9,10 +9,11 @@ learning*, Computers in Industry 2021.
 import os
 from pathlib import Path
 
-from ganad_tf.data.folder.decoding import describe
+from ganad_tf.data.account import BadFile
 from ganad_tf.data.folder.layouts.names import account_for_rest, folder_for
-from ganad_tf.data.folder.listing import BadFile, FoundImage, FoundMask, Listing
-from ganad_tf.data.folder.mask_file import read_mask_file
+from ganad_tf.data.folder.listing import FoundImage, FoundMask, Listing
+from ganad_tf.data.image_files.decoding import describe
+from ganad_tf.data.image_files.mask_file import read_mask_file
 
 _ENDING = "_GT"
 

@@ -14,9 +14,10 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from ganad_tf.data.account import BadFile
 from ganad_tf.data.folder.file_names import is_image_name, is_litter
 from ganad_tf.data.folder.layouts.names import SPELLINGS, has_role
-from ganad_tf.data.folder.listing import BadFile, FoundImage, FoundMask, Listing, joined
+from ganad_tf.data.folder.listing import FoundImage, FoundMask, Listing, joined
 from ganad_tf.errors import DataError
 
 _NEEDED = ("path", "label")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganad_tf.data.folder.decoding import open_image, orientation
+from ganad_tf.data.image_files.decoding import open_image, orientation
 
 # Up to this many different values are labels, each of which is a defect. More are shades, as JPEG
 # and soft brushes make them.

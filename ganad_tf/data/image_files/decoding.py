@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from ganad_tf.data.folder.formats import open_formats
-from ganad_tf.data.folder.reduced_jpeg import reduce_jpeg
+from ganad_tf.data.image_files.formats import open_formats
+from ganad_tf.data.image_files.reduced_jpeg import reduce_jpeg
 from ganad_tf.errors import DataError
 
 # `export/runtime.py` is one file that users copy to other machines, so it repeats these rules.

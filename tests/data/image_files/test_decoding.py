@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks.robustness.damaged_files import plain_png
 from export import runtime
-from ganad_tf.data.folder import decoding, formats, reduced_jpeg
+from ganad_tf.data.image_files import decoding, formats, reduced_jpeg
 from ganad_tf.errors import DataError
 from ganad_tf.settings import names
 

@@ -3,9 +3,53 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganad_tf.data.folder.listing import BadFile
-from ganad_tf.data.folder.near_duplicates import NearDuplicate
-from ganad_tf.data.folder.split_file import SplitEntry
+
+@dataclass(frozen=True)
+class SplitEntry:
+    """The line of one image in a split file.
+
+    Args:
+        path: of the image, relative to the data folder, with slashes.
+        kind: the name of its kind, as in `ganad_tf.data.folder.listing`.
+        is_anomaly: its label.
+        part: `train`, `validation`, `test` or `unused`.
+        masks: paths of its masks, relative to the data folder; None if the file does not say it,
+            which means all that are found.
+    """
+
+    path: str
+    kind: str
+    is_anomaly: bool
+    part: str
+    masks: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that cannot be used.
+
+    Args:
+        path: relative to the data folder, with slashes.
+        reason: `expected ... Received: ...`.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """An image that seems to be a copy of one in another part.
+
+    Args:
+        path: of the image, in the test or validation part.
+        original: the image of the training or validation part that it is nearly equal to.
+        difference: mean absolute difference of their pixels, in grey levels of 255.
+    """
+
+    path: str
+    original: str
+    difference: float
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Single image files: formats, decoding, reduced JPEG files and masks."""
