@@ -65,6 +65,23 @@ _HEAD_SHORTENED = (
 )
 
 
+def mean_of_all_pairs(
+    protocol: str, method: str, by_class: Callable[[str, str], dict[int, float]]
+) -> float | None:
+    """A method's mean over all pairs; None unless all of them were run.
+
+    Args:
+        protocol: one of `UNSEEN_SHARES`.
+        method: if it ignores labels, its mean over the normal classes.
+        by_class: see `pairs_section`.
+    """
+    ignores_labels = method in UNLABELLED
+    found = by_class("none", method) if ignores_labels else _pairs(protocol, method)
+    if len(found) < (10 if ignores_labels else N_PAIRS):
+        return None
+    return float(np.mean(list(found.values())))
+
+
 def _means(
     protocol: str,
     kept: dict[tuple[str, str], Pairs],

@@ -1,12 +1,15 @@
 """The README's two tables: what to expect of one's own data, and results beside others'."""
 
 import dataclasses
+import functools
+import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from benchmarks.own_images_tables import SETTING_NAMES, elpv_aurocs
+from benchmarks.pair_tables import mean_of_all_pairs
 from benchmarks.published import ELPV, ELPV_SETTINGS, FASHION_MNIST
-from benchmarks.quality import IMAGENET
+from benchmarks.quality import IMAGENET, UNSEEN_SHARES
 from benchmarks.quality_tables import LABELLED, Cells, aurocs, load_cells, mean_auroc
 from benchmarks.results_file import kept, mean_of
 from benchmarks.texture_data import TEXTURES
@@ -31,6 +34,8 @@ DEFECTS = {
     "20": "20 labelled defects",
     "20m": "20 labelled defects with masks",
 }
+# Which class is labelled under `unseen`, in the words of `LABELLED`.
+NEXT, IN_TURN = "the next one", "each of the nine others in turn"
 NOT_MEASURED = "not measured yet"
 
 
@@ -122,32 +127,43 @@ def _what_labels_brought() -> list[str]:
 
 def _fashion_rows(cells: Cells) -> list[str]:
     rows = []
-    for protocol, labelled in LABELLED.items():
-        classes = tuple(aurocs(cells, protocol, "ganad"))
-        if not classes:
+    run = [protocol for protocol in LABELLED if aurocs(cells, protocol, "ganad")]
+    for protocol, method in itertools.product(run, ("ganad", IMAGENET)):
+        images, labelled, mean_of = _compared_on(cells, protocol, method)
+        ours = mean_of(method)
+        if ours is None:
             continue
-        means = {
-            method: mean_auroc(cells, protocol, method, classes) for method in ("ganad", *BASELINES)
-        }
-        mean = means.pop("ganad")
-        if mean is None:
-            continue
-        ours = Figure(mean, f"{mean:.4f}")
         baselines = [
-            Figure(mean, f"{mean:.4f}", BASELINES[method])
-            for method, mean in means.items()
-            if mean is not None
+            Figure(mean, f"{mean:.4f}", name)
+            for baseline, name in BASELINES.items()
+            if (mean := mean_of(baseline)) is not None
         ]
-        count = "ten" if len(classes) == 10 else str(len(classes))
-        name = f"Fashion-MNIST, {count} classes, `{protocol}`"
+        name = f"Fashion-MNIST, {images}, `{protocol}`"
+        name += ", ours with ImageNet weights" if method == IMAGENET else ""
+        figure = Figure(ours, f"{ours:.4f}", has_more=method == IMAGENET)
         published = _quoted(FASHION_MNIST.get(protocol, ""))
-        rows.append(_row(name, labelled, ours, baselines, published))
-        more = mean_auroc(cells, protocol, IMAGENET, classes)
-        if more is not None:
-            name += ", ours with ImageNet weights"
-            ours = Figure(more, f"{more:.4f}", has_more=True)
-            rows.append(_row(name, labelled, ours, baselines, published))
+        rows.append(_row(name, labelled, figure, baselines, published))
     return rows
+
+
+def _compared_on(
+    cells: Cells, protocol: str, method: str
+) -> tuple[str, str, Callable[[str], float | None]]:
+    """On what a method's line compares it: on all pairs if they were run, else on classes.
+
+    Returns:
+        Words for it, words for what is labelled, and the mean of every method on the same.
+    """
+    labelled = LABELLED[protocol]
+    if protocol in UNSEEN_SHARES:
+        by_class = functools.partial(aurocs, cells)
+        mean_of = functools.partial(mean_of_all_pairs, protocol, by_class=by_class)
+        if mean_of(method) is not None:
+            return "90 pairs", labelled.replace(NEXT, IN_TURN), mean_of
+    classes = tuple(aurocs(cells, protocol, "ganad"))
+    count = "ten" if len(classes) == 10 else str(len(classes))
+    mean_of = functools.partial(mean_auroc, cells, protocol, classes=classes)
+    return f"{count} classes", labelled, mean_of
 
 
 def _solar_rows() -> list[str]:

@@ -1,4 +1,4 @@
-"""Scores the test set through every exported format and compares: `python -m export.verify RUN`."""
+"""Scores test images through every exported format and compares: `python -m export.verify RUN`."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ from .description import describe_files
 from .limits import LIMITS, MAX_AUROC_DROP, check_max_auroc_drop
 from .run import add_source_flags, load_run
 
-DESCRIPTION = "Scores the test set through every exported format, and compares."
+DESCRIPTION = "Scores test images through every exported format, and compares."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from benchmarks import figures
+from benchmarks import figures, pair_tables, readme_tables
 from benchmarks.readme_tables import Figure, _quoted, _row
 from benchmarks.results_file import all_kept
 from ganad_tf.errors import UsageError
@@ -59,3 +59,14 @@ def test_the_best_of_a_line_is_bold_whoever_has_it():
     assert _row("a", "b", ours, [baseline], []) == "| a | b | **0.9500** | 0.9000 CNN |  |"
     assert _row("a", "b", ours, [], []) == "| a | b | 0.9500 |  |  |"
     assert _row("a", "b", None, [], []) == "| a | b | not measured yet |  |  |"
+
+
+def test_a_line_is_over_all_pairs_once_they_were_run(monkeypatch):
+    pairs = {(normal, known): 0.95 for normal in range(10) for known in range(10)}
+    run = {"ganad": {pair: value for pair, value in pairs.items() if pair[0] != pair[1]}}
+    monkeypatch.setattr(pair_tables, "_pairs", lambda protocol, method: run.get(method, {}))
+    lines = [line for line in readme_tables.results_table().splitlines() if "`unseen`" in line]
+    assert ["90 pairs" in line for line in lines] == [True, False]
+    # Neighbours ignore labels; the CNN has no mean over all pairs here.
+    assert "each of the nine others in turn" in lines[0]
+    assert "| 0.9500 | 0.9236 3 nearest neighbours on pixels |" in lines[0]
