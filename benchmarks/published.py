@@ -1,7 +1,7 @@
 """Published figures that stand beside ours, as strings: they are quoted, not measured."""
 
 # Means over the ten classes in print; Deep SAD's and ESAD's under `unseen` are over all 90 pairs of
-# a normal and a known class, ours are over ten of them. Sources: docs/method.md.
+# a normal and a labelled class. Sources: docs/method.md.
 FASHION_MNIST = {
     "seen": "Kim et al. 2020: 0.986",
     "unseen": "Deep SAD 0.905, ESAD 0.956",
