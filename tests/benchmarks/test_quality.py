@@ -1,6 +1,7 @@
 """Cells and tables of the quality benchmark, without training."""
 
 import json
+import re
 
 import pytest
 
@@ -83,10 +84,11 @@ def test_all_pairs_are_compared_on_the_same_pairs(kept):
     keep_pair(kept, "cnn", 0, 2, 0.75)
     quality_tables.write()
     page = (kept / "page.md").read_text()
-    assert "| 5% | ganad | 2 of 90 | 0.9400 | 0.0141 | 0.9300 (1) | Deep SAD" in page
-    assert "| 5% | cnn | 1 of 90 | 0.7500 |  | 0.7500 (1) | Deep SAD" in page
-    # Neighbours ignore labels: each normal class counts nine times.
-    assert "| 5% | knn | labels ignored | 0.5450 |" in page
+    assert "| 5% | ganad | 2 of 90 | 0.9400 | 0.0141 |  | 0.9300 (1) | Deep SAD" in page
+    assert "| 5% | cnn | 1 of 90 | 0.7500 |  |  | 0.7500 (1) | Deep SAD" in page
+    # Neighbours ignore labels: each normal class counts nine times. Settings were chosen on classes
+    # 0, 6 and 7, so a column leaves them out.
+    assert re.search(r"\| 5% \| knn \| labels ignored \| 0.5450 \| 0.\d+ \| 0.5457 \|", page)
     assert "| 0.5000 (1) |" in page
 
 
