@@ -115,8 +115,8 @@ def _train(config: RunConfig, splits: "Splits") -> "Detector":
 
     size, _, channels = splits.image_shape
     config = dataclasses.replace(config, image_size=size, channels=channels)
+    execution = choose_execution(config.precision, batch_size=config.batch_size)
     plan = make_plan(config, splits)
     plan, features = fit_encoder(config, plan, splits, pretrained_encoder(config))
-    execution = choose_execution(config.precision)
     with tempfile.TemporaryDirectory(prefix="ganad-") as folder:
         return train_detector(config, plan, splits, features, execution, Path(folder))

@@ -98,7 +98,7 @@ def run_experiment(
         UsageError, DataError, ArtefactError, TrainingError: see `ganad_tf.errors`.
         Interrupted: on Ctrl-C; the run can be resumed.
     """
-    index, workers = worker_index()
+    index, _ = worker_index()
     folder = resume or output or default_folder(config, _normal_class(config))
     # Told before images are decoded. Nothing is written before they are, so that a mistake in their
     # flags neither leaves nor destroys a run folder.
@@ -114,11 +114,6 @@ def run_experiment(
             config, image_size=size, channels=channels, bit_depth=splits.bit_depth
         )
     plan = make_plan(config, splits)
-    if config.batch_size % (2 * workers):
-        raise UsageError(
-            f"--batch-size must be a multiple of {2 * workers} for {workers} workers. "
-            f"Received: {config.batch_size}"
-        )
     encoder = pretrained_encoder(config)  # fails now, not after training, if its weights are wrong
     if resume and (folder / SPLIT).is_file():  # else the run was stopped before training
         check_same_split(folder, splits.fingerprint)

@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python train.py") 
     if config is None:
         config = (resumed_config if flags.resume else started_config)(begun, vars(flags))
     tracker = None if worker_index()[0] else choose_tracker(flags.track, flags.resume)
-    execution = choose_execution(config.precision, flags.devices)
+    execution = choose_execution(config.precision, flags.devices, config.batch_size)
     execution = dataclasses.replace(execution, tracker=tracker)
     print(execution.reason, flush=True)
     folder, metrics = run_experiment(

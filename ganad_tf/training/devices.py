@@ -42,15 +42,21 @@ def use_true_float32() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-def choose_execution(precision: str = "auto", devices: str = "auto") -> Execution:
+def choose_execution(
+    precision: str = "auto", devices: str = "auto", batch_size: int = 0
+) -> Execution:
     """Chooses the strategy, the precision and whether to compile.
 
     Args:
         precision: `auto`, `float32`, `mixed_bfloat16` or `mixed_float16`.
-        devices: `auto` (all GPUs, else the CPU), `cpu`, `gpu` (all) or `gpu:N` (the first N).
+        devices: `auto` (as many GPUs as can share a batch, else the CPU), `cpu`, `gpu` (all) or
+            `gpu:N` (the first N).
+        batch_size: the global batch, whose normal images and anomalies are shared out evenly; 0 if
+            nothing is trained.
 
     Raises:
-        UsageError: if requested GPUs are missing, or `devices` is malformed.
+        UsageError: if requested GPUs are missing, if they or the workers cannot share a batch
+            evenly, or if `devices` is malformed.
     """
     _, workers = worker_index()
     use_true_float32()
@@ -62,11 +68,13 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
             )
         # This must be the first use of TensorFlow: the strategy starts the process's server.
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        _check_shares(batch_size, strategy.num_replicas_in_sync, f"{workers} workers")
         chosen = "float32" if precision == "auto" else precision
         reason = f"{workers} workers (TF_CONFIG), {chosen}, without XLA"
         return Execution(strategy, chosen, False, reason)
-    gpus = _choose_gpus(devices)
-    if len(gpus) < len(tf.config.list_physical_devices("GPU")):
+    visible = tf.config.get_visible_devices("GPU")
+    gpus = _choose_gpus(visible, devices, batch_size)
+    if devices != "auto" and len(gpus) < len(visible):
         # What runs outside of the strategy, as fitting does, must not use the others either.
         tf.config.set_visible_devices(gpus, "GPU")
     if not gpus:
@@ -93,6 +101,8 @@ def choose_execution(precision: str = "auto", devices: str = "auto") -> Executio
     else:
         strategy = tf.distribute.MirroredStrategy(names)
     reason = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}, {chosen} ({why}), with XLA"
+    if devices == "auto" and len(gpus) < len(visible):
+        reason += f"; {len(visible)} GPUs cannot share a batch of {batch_size} evenly"
     return Execution(strategy, chosen, True, reason)
 
 
@@ -122,19 +132,30 @@ def worker_index() -> tuple[int, int]:
     return index, count
 
 
-def _choose_gpus(devices: str) -> list:
-    gpus = tf.config.list_physical_devices("GPU")
+def _choose_gpus(visible: list, devices: str, batch_size: int) -> list:
+    """The GPUs to train on, of those that TensorFlow may use; empty for the CPU."""
     if devices == "auto":
-        return gpus
+        counts = range(len(visible), 0, -1)
+        return visible[: next((n for n in counts if not batch_size % (2 * n)), 0)]
     if devices == "cpu":
         return []
     kind, _, count = devices.partition(":")
     if kind != "gpu" or (":" in devices and not (count.isdigit() and int(count) > 0)):
         raise UsageError(f"--devices must be auto, cpu, gpu or gpu:N. Received: {devices!r}")
-    wanted = int(count) if count else max(1, len(gpus))
-    if wanted > len(gpus):
+    wanted = int(count) if count else max(1, len(visible))
+    if wanted > len(visible):
         raise UsageError(
             f"--devices {devices} needs {wanted} GPU(s) that TensorFlow can use. "
-            f"Received: {len(gpus)} (the extra 'gpu' installs TensorFlow with its CUDA libraries)"
+            f"Received: {len(visible)} (the extra 'gpu' installs TensorFlow with its CUDA "
+            "libraries)"
         )
-    return gpus[:wanted]
+    _check_shares(batch_size, wanted, f"{wanted} GPUs")
+    return visible[:wanted]
+
+
+def _check_shares(batch_size: int, shares: int, of: str) -> None:
+    """Checks that replicas get equal shares of a batch's normal images and of its anomalies."""
+    if batch_size % (2 * shares):
+        raise UsageError(
+            f"--batch-size must be a multiple of {2 * shares} for {of}. Received: {batch_size}"
+        )

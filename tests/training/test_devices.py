@@ -1,6 +1,7 @@
 """Which device, precision and compilation a run gets, without the hardware."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -20,7 +21,7 @@ def gpus(monkeypatch):
             name: {"compute_capability": capability} if capability else {}
             for name, capability in zip(found, capabilities, strict=True)
         }
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: found)
+        monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: found)
         monkeypatch.setattr(tf.config.experimental, "get_device_details", details.get)
         monkeypatch.setattr(tf.config, "set_visible_devices", lambda *chosen: seen.append(chosen))
         monkeypatch.setattr(tf.distribute, "OneDeviceStrategy", lambda name: [name])
@@ -78,6 +79,16 @@ def test_what_is_asked_for_is_taken(gpus):
     assert choose_execution(devices="gpu:2").strategy == ["/GPU:0", "/GPU:1"]
 
 
+def test_gpus_get_equal_shares_of_a_batch(gpus):
+    gpus((8, 0), (8, 0), (8, 0))
+    assert len(choose_execution(batch_size=12).strategy) == 3
+    chosen = choose_execution(batch_size=16)
+    assert chosen.strategy == ["/GPU:0", "/GPU:1"]
+    assert chosen.reason.endswith("; 3 GPUs cannot share a batch of 16 evenly")
+    with pytest.raises(UsageError, match="must be a multiple of 6 for 3 GPUs. Received: 16"):
+        choose_execution(devices="gpu", batch_size=16)
+
+
 @pytest.mark.parametrize("asked", ["tpu", "gpu:", "gpu:0", "gpu:x", "gpu:-1", "cpu:1", ""])
 def test_a_malformed_device_is_refused(gpus, asked):
     gpus((8, 0))
@@ -102,10 +113,13 @@ def test_float32_is_true_float32_on_gpus(gpus):
 def test_several_workers_train_in_float32_without_xla(gpus, monkeypatch):
     gpus()
     workers(monkeypatch)
-    monkeypatch.setattr(devices.tf.distribute, "MultiWorkerMirroredStrategy", lambda: "all")
-    chosen = choose_execution()
-    assert (chosen.strategy, chosen.precision, chosen.jit_compile) == ("all", "float32", False)
+    every = SimpleNamespace(num_replicas_in_sync=3)
+    monkeypatch.setattr(devices.tf.distribute, "MultiWorkerMirroredStrategy", lambda: every)
+    chosen = choose_execution(batch_size=12)
+    assert (chosen.strategy, chosen.precision, chosen.jit_compile) == (every, "float32", False)
     assert chosen.reason.startswith("3 workers (TF_CONFIG)")
+    with pytest.raises(UsageError, match="must be a multiple of 6 for 3 workers. Received: 16"):
+        choose_execution(batch_size=16)
     with pytest.raises(UsageError, match="--devices must be auto with several workers"):
         choose_execution(devices="cpu")
 
