@@ -17,7 +17,6 @@ from ganad_tf.scoring import Scorer
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.detector_files import ENCODER_ARRAYS, RANGES, SCORER
 from ganad_tf.settings.names import CROSS_FITTED, MAX_ERROR
-from ganad_tf.training.devices import use_true_float32
 
 from .calibrated_graph import RECALIBRATED
 from .recalibration import Before, Fitted
@@ -43,7 +42,6 @@ class Run:
     """
 
     def __init__(self, folder: Path, max_pixels: int | None = None):
-        use_true_float32()
         self.folder = folder / DETECTOR
         self.detector = detector = Detector.load(self.folder)
         height, width, channels = detector.image_shape

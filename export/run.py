@@ -46,11 +46,9 @@ def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
     """
     from ganad_tf.data.image_statistics import fit_ranges
     from ganad_tf.scoring import Detector
-    from ganad_tf.training.devices import use_true_float32
 
     config = _finished_config(run, flags.data)
     _put_back_detector(run)
-    use_true_float32()
     detector = Detector.load(run)
     splits = _load_splits(run, config, flags, detector)
     ranges = detector.image_ranges

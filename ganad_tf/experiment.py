@@ -16,7 +16,7 @@ from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.data.image_statistics import describe_shift
 from ganad_tf.data.load import Source, load_splits
 from ganad_tf.data.splits import Splits
-from ganad_tf.errors import Interrupted, UsageError
+from ganad_tf.errors import Interrupted
 from ganad_tf.evaluation.test_set import (
     OUR_MODEL,
     Scored,

@@ -15,6 +15,7 @@ from ganad_tf.command_names import command_name
 from ganad_tf.data.arrays import prepare_images
 from ganad_tf.data.image_files.decoding import MAX_PIXELS
 from ganad_tf.data.image_view import ImageView
+from ganad_tf.environment import use_true_float32
 from ganad_tf.errors import ArtefactError, DataError
 from ganad_tf.networks import Generator
 from ganad_tf.scoring import detector_files as files
@@ -58,6 +59,7 @@ class Detector:
         max_pixels: int = MAX_PIXELS,
         image_ranges: Mapping[str, Any] | None = None,
     ):
+        use_true_float32()  # scores are defined in it
         self.measurer, self.scorer = measurer, scorer
         self.image_shape, self.resize = tuple(image_shape), resize
         self.bit_depth, self.max_pixels = bit_depth, max_pixels
@@ -275,6 +277,12 @@ class Detector:
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
         measurer = Measurer(generator, distances, encoder)
+        missing = {part.name for part in scorer.components} - set(measurer.components)
+        if missing:
+            raise ArtefactError(
+                f"{folder}: expected encoder.npz and encoder.keras, which measure "
+                f"{', '.join(sorted(missing))}. Received: none"
+            )
         return cls(measurer, scorer, shape, resize, bit_depth, max_pixels, ranges)
 
 

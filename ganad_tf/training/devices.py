@@ -6,6 +6,7 @@ import os
 
 import tensorflow as tf
 
+from ganad_tf.environment import use_true_float32
 from ganad_tf.errors import UsageError
 from ganad_tf.tracking import Tracker
 
@@ -31,15 +32,6 @@ class Execution:
     jit_compile: bool
     reason: str
     tracker: Tracker | None = None
-
-
-def use_true_float32() -> None:
-    """Makes GPUs multiply float32 numbers at full precision.
-
-    By default TensorFlow rounds them to 10 bits on recent GPUs (TF32). Scores would then differ
-    from those of other runtimes by more than export allows.
-    """
-    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def choose_execution(

@@ -27,11 +27,15 @@ WATCHED = "validation_auroc"
 _LOGGER = logging.getLogger(__name__)
 
 
+_WAY_OUT = "try a lower --learning-rate or --precision float32"
+
+
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Stops the run when a loss is no longer finite, and names that loss.
+    """Stops the run when a loss or a weight is no longer finite, and names it.
 
     Raises:
-        TrainingError: as soon as a loss is NaN or infinite.
+        TrainingError: if a loss is NaN or infinite after a step whose losses are known, which with
+            several workers is the last of an epoch; or if a weight that scores is after an epoch.
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -41,10 +45,18 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"loss {name!r} must stay finite; try a lower --learning-rate or "
-                    f"--precision float32. Received: {value} in epoch {self.epoch}, "
-                    f"batch {batch + 1}"
+                    f"loss {name!r} must stay finite; {_WAY_OUT}. Received: {value} in epoch "
+                    f"{self.epoch}, batch {batch + 1}"
                 )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        # The last step's losses were finite before its update; the next step's would tell.
+        weights = self.model.averaged_generator.get_weights()
+        if not all(np.isfinite(weight).all() for weight in weights):
+            raise TrainingError(
+                f"the generator's weights must stay finite; {_WAY_OUT}. Received: NaN or infinity "
+                f"after epoch {self.epoch}"
+            )
 
 
 class History(keras.callbacks.Callback):

@@ -15,6 +15,14 @@ from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.errors import TrainingError
 from ganad_tf.training.model import DualDiscriminatorGAN
 
+# What TensorFlow raises on a worker when another one is gone.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+
 
 def fit_on_workers(
     model: DualDiscriminatorGAN,
@@ -51,13 +59,16 @@ def fit_on_workers(
         for epoch in range(initial_epoch, epochs):
             model.reset_metrics()
             calls.on_epoch_begin(epoch)
+            logs: dict[str, float] = {}
             for number, batch in enumerate(data):
+                calls.on_train_batch_begin(number)
                 step(batch)
-                calls.on_train_batch_end(number)
-            logs = {metric.name: float(metric.result()) for metric in model.trackers.values()}
-            calls.on_train_batch_end(number, logs)
+                # Reading losses waits for all workers, so they are read once in an epoch.
+                if number + 1 == batches.steps_per_epoch:
+                    logs = {name: float(mean.result()) for name, mean in model.trackers.items()}
+                calls.on_train_batch_end(number, logs)
             calls.on_epoch_end(epoch, logs)
-    except tf.errors.OpError as error:
+    except LOST as error:
         raise TrainingError(
             "another worker must have stopped; start all workers again with --resume. "
             f"Received: {type(error).__name__}: {error.message.splitlines()[0]}"

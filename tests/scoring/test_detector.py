@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from ganad_tf.errors import ArtefactError, DataError, UsageError
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import Detector, fit_detector
+from ganad_tf.settings.names import ENCODER_FEATURES
 
 # The package's name `fit_detector` is the function.
 fit_module = sys.modules["ganad_tf.scoring.fit_detector"]
@@ -172,3 +174,18 @@ def test_damaged_files_are_named(detector, tmp_path, file, damage):
         path.write_bytes(damage)
     with pytest.raises(ArtefactError, match="detector"):
         Detector.load(tmp_path)
+
+
+def test_a_detector_without_the_encoder_that_its_score_needs_is_named(detector, tmp_path):
+    part = dataclasses.replace(detector.scorer.components[0], name=ENCODER_FEATURES)
+    scorer = dataclasses.replace(detector.scorer, components=(part,))
+    Detector(detector.measurer, scorer, detector.image_shape).save(tmp_path / "detector")
+    with pytest.raises(ArtefactError, match=r"expected encoder.npz .* measure encoder_features"):
+        Detector.load(tmp_path)
+
+
+def test_scores_are_of_true_float32_whoever_makes_the_detector(detector, tmp_path):
+    detector.save(tmp_path / "detector")
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    Detector.load(tmp_path)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()

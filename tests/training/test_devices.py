@@ -85,7 +85,7 @@ def test_gpus_get_equal_shares_of_a_batch(gpus):
     chosen = choose_execution(batch_size=16)
     assert chosen.strategy == ["/GPU:0", "/GPU:1"]
     assert chosen.reason.endswith("; 3 GPUs cannot share a batch of 16 evenly")
-    with pytest.raises(UsageError, match="must be a multiple of 6 for 3 GPUs. Received: 16"):
+    with pytest.raises(UsageError, match=r"must be a multiple of 6 for 3 GPUs. Received: 16"):
         choose_execution(devices="gpu", batch_size=16)
 
 
@@ -118,7 +118,7 @@ def test_several_workers_train_in_float32_without_xla(gpus, monkeypatch):
     chosen = choose_execution(batch_size=12)
     assert (chosen.strategy, chosen.precision, chosen.jit_compile) == (every, "float32", False)
     assert chosen.reason.startswith("3 workers (TF_CONFIG)")
-    with pytest.raises(UsageError, match="must be a multiple of 6 for 3 workers. Received: 16"):
+    with pytest.raises(UsageError, match=r"must be a multiple of 6 for 3 workers. Received: 16"):
         choose_execution(batch_size=16)
     with pytest.raises(UsageError, match="--devices must be auto with several workers"):
         choose_execution(devices="cpu")

@@ -3,6 +3,7 @@
 import csv
 import logging
 import math
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -129,3 +130,16 @@ def test_a_loss_that_is_lost_stops_the_run_and_is_named(value):
     stop.on_train_batch_end(1, None)
     with pytest.raises(TrainingError, match=r"loss 'abc' must stay finite.* in epoch 3, batch 5"):
         stop.on_train_batch_end(4, {**LOSSES, "abc": value})
+
+
+@pytest.mark.parametrize(("value", "stops"), [(1.0, False), (math.nan, True), (math.inf, True)])
+def test_weights_that_are_not_finite_after_an_epoch_stop_the_run(value, stops):
+    generator = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    generator.set_weights([np.full((1, 1), value), np.zeros(1)])
+    watching = StopWhenNotFinite()
+    model = keras.Sequential()
+    model.averaged_generator = generator
+    watching.set_model(model)
+    watching.on_epoch_begin(2)
+    with pytest.raises(TrainingError, match="after epoch 3") if stops else nullcontext():
+        watching.on_epoch_end(2)
