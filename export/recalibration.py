@@ -14,6 +14,7 @@ from ganad_tf.calibration.thresholds import (
     Threshold,
     choose_pixel_threshold,
     choose_threshold,
+    lowest_short_rate,
 )
 from ganad_tf.data.image_statistics import ranges_of
 from ganad_tf.evaluation.false_alarms import expected_rate, is_one_of
@@ -177,7 +178,7 @@ def report(fitted: Fitted) -> list[str]:
         lines.append(f"anomalies found among these: {_of(record['anomalies_found'], anomalies)}")
     lines.append(
         f"the lowest rate that {_count(images, 'normal image')} can promise: "
-        f"{_percent(1 / (images + 1))}; a rate A needs 1 / A - 1 images"
+        f"{_percent(lowest_short_rate(images))}; a rate A needs 1 / A - 1 images"
     )
     if "corrections" in record:
         lines.insert(1, _corrected(record))

@@ -185,8 +185,11 @@ def conformal_threshold(
     # The tolerance keeps (n + 1)(1 - a) = 99.00000000000001 from becoming k = 100.
     k = math.ceil((count + 1) * (1 - max_false_alarms) - 1e-9)
     if k > count:
+        # To two digits, upwards: what is named here must be accepted.
+        scale = 10 ** (1 - math.floor(math.log10(1 / (count + 1))))
+        lowest = math.ceil(scale / (count + 1) - 1e-9) / scale
         raise SettingError(
-            f"max_false_alarms must be at least {1 / (count + 1):.2g} with the model's {count} "
+            f"max_false_alarms must be at least {lowest:.2g} with the model's {count} "
             f"normal scores. Received: {max_false_alarms}"
         )
     return float(np.sort(np.asarray(normal_scores))[k - 1])

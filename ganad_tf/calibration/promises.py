@@ -8,6 +8,7 @@ from ganad_tf.calibration.thresholds import (
     DEFAULT_FALSE_ALARMS,
     MIN_ANOMALIES,
     can_promise,
+    lowest_short_rate,
     steady_rate,
 )
 from ganad_tf.data.folder.wording import counted
@@ -39,7 +40,7 @@ def check_promise(held_out: np.ndarray, n_crossed: int, asked: float | None) -> 
             else ("validation images", _HOLD_OUT_MORE)
         )
         raise UsageError(
-            f"--max-false-alarms must be at least {1 / (count + 1):.2g} with {count} normal "
+            f"--max-false-alarms must be at least {lowest_short_rate(count):g} with {count} normal "
             f"{kind}; {way_out}. Received: {asked}"
         )
     if asked is None and (warning := describe_low_promise(n_normal, n_crossed, n_anomaly)):
@@ -64,7 +65,8 @@ def describe_low_promise(n_normal: int, n_crossed: int, n_anomaly: int) -> str:
         )
     if n_crossed or can_promise(n_normal, DEFAULT_FALSE_ALARMS):
         return ""
+    lowest = 100 * lowest_short_rate(n_normal)
     return (
-        f"{counted(n_normal, 'normal validation image')} can promise {100 / (n_normal + 1):.2g}% "
-        f"false alarms at best, not {usual}; {_HOLD_OUT_MORE}"
+        f"{counted(n_normal, 'normal validation image')} can promise {lowest:.2g}% false alarms "
+        f"at best, not {usual}; {_HOLD_OUT_MORE}"
     )

@@ -58,7 +58,7 @@ def conformal_threshold(normal_scores: np.ndarray, max_false_alarms: float) -> f
         raise UsageError(f"max_false_alarms must be in (0, 1). Received: {max_false_alarms}")
     if not can_promise(count, max_false_alarms):
         raise UsageError(
-            f"max_false_alarms must be at least {1 / (count + 1):.2g} with {count} normal "
+            f"max_false_alarms must be at least {lowest_short_rate(count):g} with {count} normal "
             f"images. Received: {max_false_alarms}"
         )
     return float(np.sort(normal_scores)[_rank(count, max_false_alarms) - 1])
@@ -106,7 +106,7 @@ def choose_threshold(
     if max_false_alarms is None and np.count_nonzero(is_anomaly) >= MIN_ANOMALIES:
         return Threshold(best_f1_threshold(scores, is_anomaly), "best F1 on validation")
     normal_scores = scores[~is_anomaly]
-    rate = max_false_alarms or default_rate(len(normal_scores))
+    rate = default_rate(len(normal_scores)) if max_false_alarms is None else max_false_alarms
     value = conformal_threshold(normal_scores, rate)
     return Threshold(value, f"at most {rate:.2%} false alarms (conformal)")
 
@@ -128,7 +128,7 @@ def choose_pixel_threshold(
     Raises:
         UsageError: if there are too few images to promise the share.
     """
-    rate = max_false_alarms or default_rate(len(normal_peaks))
+    rate = default_rate(len(normal_peaks)) if max_false_alarms is None else max_false_alarms
     value = conformal_threshold(normal_peaks, rate)
     return Threshold(value, f"at most {rate:.2%} of normal images have a marked pixel (conformal)")
 
@@ -159,6 +159,14 @@ def steady_rate(n_held_out: int, n_crossed: int) -> float:
 def kept_rate(n_normal: int, rate: float | None) -> float | None:
     """The rate, or the lowest that so few images can promise; None if none is asked for."""
     return rate if rate is None or can_promise(n_normal, rate) else lowest_rate(n_normal)
+
+
+def lowest_short_rate(n_normal: int) -> float:
+    """The lowest rate of two digits that so many images can promise, for people to type."""
+    lowest = 1 / (n_normal + 1)
+    digits = 1 - math.floor(math.log10(lowest))
+    # Upwards; the tolerance keeps 20.000000000000004 from becoming 21.
+    return round(math.ceil(lowest * 10**digits - 1e-9) / 10**digits, digits)
 
 
 def lowest_rate(n_normal: int) -> float:

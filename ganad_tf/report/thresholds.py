@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ganad_tf.calibration.thresholds import conformal_threshold
+from ganad_tf.calibration.thresholds import can_promise, conformal_threshold
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.evaluation.false_alarms import CONFIDENCE, expected_rate, rate_bounds
 
@@ -101,7 +101,7 @@ def describe_thresholds(
 
     rows = [row("this run", chosen)]
     for rate in PROMISES:
-        if rate >= 1 / (len(normal_scores) + 1):
+        if can_promise(len(normal_scores), rate):
             threshold = conformal_threshold(normal_scores, rate)
             rows.append(row(f"at most {rate:.1%} promised", threshold))
     start, end = first * 10.0**exponent, last * 10.0**exponent

@@ -1,7 +1,6 @@
 """Draws a run's plots and writes its report."""
 
 import dataclasses
-import math
 import platform
 import shlex
 from collections import Counter
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from ganad_tf import __version__
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.calibration.promises import describe_low_promise
+from ganad_tf.calibration.thresholds import lowest_short_rate
 from ganad_tf.command_names import command_name
 from ganad_tf.data.splits import Splits
 from ganad_tf.evaluation.false_alarms import expected_alarms, is_one_of
@@ -180,7 +180,7 @@ def _threshold_changes(folder: Path, n_normal: int) -> list[tuple[str, str]]:
         folder: of the run.
         n_normal: number of normal validation images.
     """
-    rate = math.ceil(100 / (n_normal + 1)) / 100  # 0.01, or what so few images can promise
+    rate = max(0.01, lowest_short_rate(n_normal))
     return [
         (
             "train again with a promised false-alarm rate",

@@ -1,14 +1,19 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
+from export import runtime
 from ganad_tf.calibration.thresholds import (
     best_f1_threshold,
+    can_promise,
     choose_pixel_threshold,
     choose_threshold,
     conformal_threshold,
+    lowest_short_rate,
 )
 from ganad_tf.errors import UsageError
 
@@ -44,6 +49,21 @@ def test_the_conformal_threshold_is_the_order_statistic_of_the_theorem():
 def test_a_rate_that_so_few_images_cannot_promise_is_refused():
     with pytest.raises(UsageError, match=r"at least 0\.01 with 99 normal.*Received: 0\.005"):
         conformal_threshold(np.arange(99.0), 0.005)
+
+
+@pytest.mark.parametrize("count", [*range(1, 200), 999, 1000, 12_345])
+def test_the_rate_that_a_refusal_names_is_accepted(count):
+    rate = lowest_short_rate(count)
+    assert can_promise(count, float(f"{rate:g}"))
+    assert rate <= 1.1 / (count + 1) + 1e-12  # two digits
+    for promise, refusal in (
+        (conformal_threshold, UsageError),
+        (runtime.conformal_threshold, runtime.SettingError),
+    ):
+        with pytest.raises(refusal) as caught:
+            promise(np.zeros(count), 0.5 / (count + 1))
+        named = re.search(r"at least (\S+) with", str(caught.value))
+        promise(np.zeros(count), float(named[1]))
 
 
 def test_the_promised_rate_holds_on_average_over_many_draws(rng):
