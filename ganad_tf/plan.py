@@ -18,6 +18,7 @@ from ganad_tf.settings.names import (
     NO_ENCODER,
     NOVELTY,
     PRETRAINED,
+    TRAINED_COMPONENTS,
 )
 from ganad_tf.settings.run_config import RunConfig
 
@@ -104,6 +105,18 @@ class Plan:
     shares: dict[str, float] = dataclasses.field(default_factory=dict)
     cross_fit: bool = False
     reasons: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def learns_every_kind(self) -> bool:
+        """Whether the head learns from labelled anomalies of every kind that will come."""
+        return self.all_kinds_known and self.trains_head and self.n_labelled > 0
+
+    @property
+    def rests_on_frozen_features(self) -> bool:
+        """Whether nothing in the score is trained on the training images; known with `shares`."""
+        recipe = self.fallback_score if self.score == AUTO else self.score
+        is_trained = not self.shares.keys().isdisjoint(TRAINED_COMPONENTS)
+        return recipe == PRETRAINED and bool(self.shares) and not is_trained
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for plan.json."""
@@ -262,7 +275,7 @@ def _generator_recipe(plan: Plan) -> tuple[str, str]:
         if 2 * plan.n_masked > plan.n_labelled and plan.synthetic_share <= 0.5 and plan.trains_head:
             return MASKED_DEFECTS, "most labelled defects have masks and fill half of the batches"
         return DEFECTS, "the generator learns to fail in places"
-    if plan.all_kinds_known and plan.trains_head:
+    if plan.learns_every_kind:
         return FEW_LABELS, "the head has learnt some anomalies of every kind"
     return NOVELTY, "other kinds than the labelled ones are to be expected"
 

@@ -62,6 +62,8 @@ def test_the_recipe_of_the_generator_follows_from_what_is_learnt():
     assert plan(whole, "none").generator_recipe == "novelty"
     headless = RunConfig(loss_weights=LossWeights(feature_abc=0.0))
     assert plan(headless, "few", labelled=60).generator_recipe == "novelty"
+    # No labelled anomaly is learnt from then.
+    assert plan(RunConfig(synthetic=1.0), "seen", labelled=60).generator_recipe == "novelty"
 
 
 def test_a_rate_is_promised_where_one_kind_of_several_is_known():

@@ -35,11 +35,8 @@ from ganad_tf.scoring.map_batches import map_batches, map_parts
 from ganad_tf.scoring.measure import enlarge_places
 from ganad_tf.scoring.scorer import Scorer
 from ganad_tf.settings.names import (
-    AUTO,
     LABEL_DIRECTION,
     PIXELS,
-    PRETRAINED,
-    TRAINED_COMPONENTS,
 )
 
 # Ten cost twice as much and gave the same AUROC and false alarms on ELPV, splits 10 to 12, with 20
@@ -84,16 +81,6 @@ class Fold(NamedTuple):
             yield {name: rows[some] for name, rows in self.seen.items()}
 
 
-def rests_on_frozen_features(plan: Plan) -> bool:
-    """Whether the score of a settled plan has no part that was trained on the training images."""
-    recipe = plan.fallback_score if plan.score == AUTO else plan.score
-    return (
-        recipe == PRETRAINED
-        and bool(plan.shares)
-        and plan.shares.keys().isdisjoint(TRAINED_COMPONENTS)
-    )
-
-
 def images_that_count(count: int, seed: int) -> np.ndarray:
     """Which of so many normal training images are measured, at most `MAX_IMAGES`, sorted."""
     if count <= MAX_IMAGES:
@@ -116,7 +103,7 @@ def with_cross_fit(plan: Plan, held_out: np.ndarray, pixels: np.ndarray) -> Plan
         # Best F1 follows the share of anomalies, which training images would change.
         (asked is None and n_anomaly >= MIN_ANOMALIES)
         or (n_normal >= ENOUGH and (asked is None or can_promise(n_normal, asked)))
-        or not rests_on_frozen_features(plan)
+        or not plan.rests_on_frozen_features
         or _draw_folds(pixels, plan.seed) is None
     ):
         return plan

@@ -277,12 +277,8 @@ class Detector:
                 f"run. Received: {type(error).__name__}: {error}"
             ) from error
         measurer = Measurer(generator, distances, encoder)
-        missing = {part.name for part in scorer.components} - set(measurer.components)
-        if missing:
-            raise ArtefactError(
-                f"{folder}: expected encoder.npz and encoder.keras, which measure "
-                f"{', '.join(sorted(missing))}. Received: none"
-            )
+        needed = {component.name for component in scorer.components}
+        files.check_encoder(folder, needed - set(measurer.components))
         return cls(measurer, scorer, shape, resize, bit_depth, max_pixels, ranges)
 
 

@@ -1,12 +1,12 @@
 """The files of a saved detector."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from ganad_tf.errors import UsageError
+from ganad_tf.errors import ArtefactError, UsageError
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 
 GENERATOR, SCORER, DISTANCES = "generator.keras", "scorer.json", "scorer.npz"
@@ -59,3 +59,20 @@ def load_encoder(folder: Path) -> EncoderFeatures | None:
         return None
     with np.load(folder / ENCODER_ARRAYS, allow_pickle=False) as arrays:
         return EncoderFeatures.from_arrays(load_network(folder / ENCODER), arrays)
+
+
+def check_encoder(folder: Path, missing: Collection[str]) -> None:
+    """Checks that everything in the score can be measured.
+
+    Args:
+        folder: of the detector.
+        missing: components that cannot be; all others belong to the generator.
+
+    Raises:
+        ArtefactError: if there are some, because the encoder's files are gone.
+    """
+    if missing:
+        raise ArtefactError(
+            f"{folder}: expected {ENCODER_ARRAYS} and {ENCODER}, which measure "
+            f"{', '.join(sorted(missing))}. Received: none"
+        )

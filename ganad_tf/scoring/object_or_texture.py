@@ -34,7 +34,6 @@ from ganad_tf.settings.names import (
     PIXELS,
     RECIPES,
     SHUFFLE,
-    TRAINED_COMPONENTS,
 )
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.synthesis.kinds import KINDS
@@ -154,21 +153,19 @@ def with_layout(config: RunConfig, plan: Plan, share: float, aurocs: Mapping[str
         share: of `layout_share`.
         aurocs: of `layout_aurocs`.
     """
-    shares = pretrained_shares(plan, share, aurocs)
     reasons = {**plan.reasons, "shares": explain_shares(plan, share)}
-    epochs = plan.epochs
-    is_trained = not shares.keys().isdisjoint(TRAINED_COMPONENTS)
-    if config.epochs == AUTO and config.score == AUTO and not is_trained:
-        epochs = min(epochs, EPOCHS_WITHOUT_SHARE)
-        reasons["epochs"] = "the generator has no part in the score of such images"
-    return dataclasses.replace(
+    settled = dataclasses.replace(
         plan,
         layout_share=share,
         layout_auroc=dict(aurocs),
-        shares=shares,
-        epochs=epochs,
+        shares=pretrained_shares(plan, share, aurocs),
         reasons=reasons,
     )
+    if config.epochs != AUTO or not settled.rests_on_frozen_features:
+        return settled
+    reasons = {**reasons, "epochs": "the generator has no part in the score of such images"}
+    epochs = min(plan.epochs, EPOCHS_WITHOUT_SHARE)
+    return dataclasses.replace(settled, epochs=epochs, reasons=reasons)
 
 
 def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> dict[str, float]:
@@ -186,7 +183,7 @@ def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> 
         share: of `layout_share`.
         aurocs: of `layout_aurocs`.
     """
-    if _counts_on_labels(plan):
+    if plan.learns_every_kind:
         return dict(KNOWN_KINDS)
     best = max(aurocs.values())
     texture = float(np.clip((OBJECT - share) / (OBJECT - TEXTURE), 0, 1))
@@ -208,13 +205,9 @@ def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> 
     return {name: part for name, part in shares.items() if part}
 
 
-def _counts_on_labels(plan: Plan) -> bool:
-    return plan.all_kinds_known and plan.trains_head and plan.n_labelled > 0
-
-
 def explain_shares(plan: Plan, share: float) -> str:
     """One sentence for the report."""
-    if _counts_on_labels(plan):
+    if plan.learns_every_kind:
         return "labelled anomalies of every kind are known, so what learnt from them counts most"
     seen = (
         "the images show objects, so layout and kind count"

@@ -106,12 +106,19 @@ def test_the_report_says_what_was_found():
         ({}, TEXTURE, EPOCHS_BESIDE_ENCODER),
         ({"epochs": 30}, OBJECTS, 30),
         ({"score": "defects"}, OBJECTS, EPOCHS_BESIDE_ENCODER),
+        ({"score": "pretrained"}, OBJECTS, EPOCHS_WITHOUT_SHARE),
     ],
 )
 def test_a_generator_without_a_part_in_the_score_is_trained_briefly(settings, aurocs, epochs):
     config = RunConfig(data="photos", **settings)
     planned = 30 if "epochs" in settings else EPOCHS_BESIDE_ENCODER
-    plan = Plan(generator_recipe="defects", learns_masks=True, epochs=planned)
+    plan = Plan(
+        generator_recipe="defects",
+        learns_masks=True,
+        epochs=planned,
+        score=config.score,
+        fallback_score="pretrained",
+    )
     share = SHARES["texture" if aurocs is TEXTURE else "objects"]
     assert with_layout(config, plan, share, aurocs).epochs == epochs
 
