@@ -97,6 +97,8 @@ def quantize(
     few = np.linspace(0, len(validation) - 1, min(MEASURED_IMAGES, len(validation))).astype(int)
     sample = validation.subset(few)
     float_results = float_scorer.score(sample.images)
+    # Asked of the whole part; the sample has fewer images than the threshold rests on.
+    others = rests_on_others(float_scorer, validation.is_anomaly)
     _LOGGER.info("int8: measuring ranges on %d training images", len(chosen))
     with tempfile.TemporaryDirectory() as folder:
         quantizer = Quantizer(plain, metadata, train.images[chosen], Path(folder))
@@ -112,16 +114,18 @@ def quantize(
                     "int8: try %d of at most %d, at most %.0f s left", number, MAX_TRIES, left
                 )
             scores = Scorer(quantizer.write(kept)).score(sample.images)["score"]
-            return agreement(scores, float_results, sample.is_anomaly, float_scorer, max_auroc_drop)
+            truth = sample.is_anomaly
+            return agreement(scores, float_results, truth, float_scorer, others, max_auroc_drop)
 
         found = keep_float(measure, quantizer.work, MAX_TRIES)
         quantized = onnx.load(quantizer.write(found.kept))
     share_equal_constants(quantized)
     onnx.save(quantized, path)
     scores, before = (s.score(validation.images) for s in (Scorer(path), float_scorer))
-    threshold = refit_threshold(scores["score"], before, validation.is_anomaly, float_scorer)
+    truth = validation.is_anomaly
+    threshold = refit_threshold(scores["score"], before, truth, float_scorer, others)
     set_threshold(quantized, threshold)
-    normal_scores = _normal_scores(scores["score"], before, validation.is_anomaly, float_scorer)
+    normal_scores = _normal_scores(scores["score"], before, truth, float_scorer, others)
     set_metadata(
         quantized,
         {"threshold": as_float32(threshold), "normal_scores": json.dumps(normal_scores.tolist())},
@@ -149,21 +153,23 @@ def agreement(
     float_results: dict[str, np.ndarray],
     is_anomaly: np.ndarray,
     float_scorer: Scorer,
+    others: bool,
     max_auroc_drop: float = MAX_AUROC_DROP,
 ) -> Agreement:
     """How int8 scores agree with float32 ones on the same images.
 
     Args:
-        scores: int8 scores, [N].
+        scores: int8 scores of validation images, or of some of them, [N].
         float_results: `score` and `is_anomaly` of the float32 model, [N].
         is_anomaly: bool [N], the labels; at least one normal image.
         float_scorer: the float32 model, with its threshold and normal scores.
+        others: what `rests_on_others` says of the whole validation part.
         max_auroc_drop: allowed.
     """
     before = float_results["score"].astype(np.float64)
     change = (scores - before)[~is_anomaly]
     spread = max(float(before[~is_anomaly].std()), 1e-12)
-    threshold = refit_threshold(scores, float_results, is_anomaly, float_scorer)
+    threshold = refit_threshold(scores, float_results, is_anomaly, float_scorer, others)
     differing = int(((scores > threshold) != float_results["is_anomaly"]).sum())
     drop = 0.0
     fewer = min(is_anomaly.sum(), (~is_anomaly).sum())
@@ -185,26 +191,29 @@ def refit_threshold(
     float_results: dict[str, np.ndarray],
     is_anomaly: np.ndarray,
     float_scorer: Scorer,
+    others: bool,
 ) -> float:
     """The int8 threshold that means what the float32 threshold means.
 
     A conformal threshold is one of the normal scores, and its rank carries the promise: the same
-    rank is taken. Any other is placed where the int8 model makes the float32 model's decisions, as
-    nearly as it can. Where the threshold rests on other images than these, it may lie far from
-    their scores; it moves by as much as scores typically do.
+    rank is taken. Any other, and that of a sample, in which ranks say little, is placed where the
+    int8 model makes the float32 model's decisions, as nearly as it can. Where the threshold rests
+    on other images, it may lie far from the scores of these; it moves by as much as scores
+    typically do.
 
     Args:
-        scores: int8 scores of the validation images, [N].
+        scores: int8 scores of the validation images, or of some of them, [N].
         float_results: what the float32 scorer says of them.
         is_anomaly: bool [N].
         float_scorer: with its threshold and normal scores.
+        others: what `rests_on_others` says of the whole validation part.
     """
-    if _has_others(float_scorer, is_anomaly):
+    if others:
         return float_scorer.threshold + _typical_change(scores, float_results, is_anomaly)
     normal = np.sort(scores[~is_anomaly])
     float_normal = np.asarray(float_scorer.normal_scores, np.float32)
     rank = np.flatnonzero(np.equal(float_normal, np.float32(float_scorer.threshold)))
-    if len(rank):
+    if len(rank) and len(normal) == len(float_normal):
         return float(normal[rank[0]])
     order = np.argsort(scores)
     ordered, decided = scores[order].astype(np.float64), float_results["is_anomaly"][order]
@@ -223,18 +232,23 @@ def _normal_scores(
     float_results: dict[str, np.ndarray],
     is_anomaly: np.ndarray,
     float_scorer: Scorer,
+    others: bool,
 ) -> np.ndarray:
     """The sorted normal scores that go with the threshold; arguments as in `refit_threshold`."""
-    if _has_others(float_scorer, is_anomaly):
+    if others:
         change = _typical_change(scores, float_results, is_anomaly)
         return (np.asarray(float_scorer.normal_scores) + change).astype(np.float32)
     return np.sort(scores[~is_anomaly])
 
 
-def _has_others(float_scorer: Scorer, is_anomaly: np.ndarray) -> bool:
+def rests_on_others(float_scorer: Scorer, is_anomaly: np.ndarray) -> bool:
     """Whether the threshold rests on other images than the validation part's normal ones.
 
     So it does after a recalibration, and where training images count as well.
+
+    Args:
+        float_scorer: with its normal scores.
+        is_anomaly: bool [N], of the whole validation part.
     """
     count = int(np.count_nonzero(~is_anomaly))
     return RECALIBRATED in float_scorer.metadata or len(float_scorer.normal_scores) != count

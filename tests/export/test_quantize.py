@@ -11,7 +11,7 @@ from export.fast_graph import fold_scales
 from export.graph import Graph
 from export.keep_float import MAX_TRIES
 from export.onnx_model import convert
-from export.quantize import quantize, refit_threshold
+from export.quantize import agreement, quantize, refit_threshold, rests_on_others
 from export.quantizer import _give_weights_and_biases, share_equal_constants
 from export.runtime import Scorer
 from tests.export.conftest import make_images
@@ -112,13 +112,14 @@ class Float32:
 def test_a_conformal_threshold_keeps_its_rank():
     scores, is_anomaly = np.array([0.1, 0.4, 0.2, 9.0]), np.array([False, False, False, True])
     decided = {"is_anomaly": np.array([False, True, False, True])}
-    assert refit_threshold(scores, decided, is_anomaly, Float32(2.0, [1.0, 2.0, 3.0])) == 0.2
+    assert refit_threshold(scores, decided, is_anomaly, Float32(2.0, [1, 2, 3]), False) == 0.2
 
 
 def test_any_other_threshold_repeats_the_decisions():
     scores = np.array([0.1, 0.4, 0.2, 0.9], np.float32)
     decided = {"is_anomaly": np.array([False, True, False, True])}
-    threshold = refit_threshold(scores, decided, decided["is_anomaly"], Float32(2.5, [1.0, 2.0]))
+    scorer = Float32(2.5, [1.0, 2.0])
+    threshold = refit_threshold(scores, decided, decided["is_anomaly"], scorer, others=False)
     assert np.array_equal(scores > threshold, decided["is_anomaly"])
 
 
@@ -127,7 +128,8 @@ def test_a_recalibrated_threshold_far_above_all_scores_moves_as_they_do():
     decided = {"score": before, "is_anomaly": np.zeros(3, bool)}
     scorer = Float32(5.0, [4.0, 5.0, 6.0], recalibrated="{}")
     after = before + np.array([0.02, 0.01, -0.01], np.float32)
-    threshold = refit_threshold(after, decided, np.zeros(3, bool), scorer)
+    assert rests_on_others(scorer, np.zeros(3, bool))
+    threshold = refit_threshold(after, decided, np.zeros(3, bool), scorer, others=True)
     assert threshold == pytest.approx(5.01)
 
 
@@ -136,8 +138,22 @@ def test_a_threshold_by_more_images_than_validation_has_moves_as_scores_do():
     before = np.array([0.1, 0.2, 0.3], np.float32)
     decided = {"score": before, "is_anomaly": np.zeros(3, bool)}
     scorer = Float32(0.5, np.linspace(0, 0.6, 42).tolist())
-    threshold = refit_threshold(before + np.float32(0.01), decided, np.zeros(3, bool), scorer)
+    assert rests_on_others(scorer, np.zeros(3, bool))
+    threshold = refit_threshold(before + np.float32(0.01), decided, np.zeros(3, bool), scorer, True)
     assert threshold == pytest.approx(0.51)
+
+
+@pytest.mark.parametrize("rank", [500, None])
+def test_a_try_that_is_measured_on_a_sample_repeats_the_decisions(rng, rank):
+    """Stretched scores decide alike; a threshold moved by the median change would not."""
+    before = np.sort(rng.normal(size=600)).astype(np.float32)
+    threshold = float(before[rank]) if rank else float(before[500:502].mean())
+    scorer = Float32(threshold, before.tolist())
+    others = rests_on_others(scorer, np.zeros(600, bool))
+    sample = before[::3]
+    decided = {"score": sample, "is_anomaly": sample > threshold}
+    found = agreement(1.3 * sample, decided, np.zeros(200, bool), scorer, others)
+    assert found.differing == 0
 
 
 def test_shared_weights_are_rounded_apart_and_stored_once_where_they_stay_equal(rng):
