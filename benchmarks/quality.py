@@ -10,8 +10,8 @@ Under `unseen` the labelled class is the one after the normal one; with `--pairs
 nine others in turn, after fewer epochs. `unseen1` has 1 % of labelled anomalies instead of 5 %.
 
 `ganad-imagenet` is ours at preset `imagenet`, `ganad-head` (under `seen`) ours with ten times the
-weight on the head's loss, `abc` the generator with reconstruction and ABC loss
-alone, `without-LOSS` ours with that loss left out (after a third of the training, beside
+weight on the head's loss, `abc` the generator with reconstruction and ABC loss alone,
+`without-LOSS` ours with that loss left out (after a third of the training, beside
 `without-nothing`), `mix-...` ours with another mixture of synthetic anomalies.
 
 Each finished cell is kept at once as benchmarks/results/quality/CELL.json; a second call goes on
@@ -143,7 +143,8 @@ class Cell:
         """Whether there is such an experiment.
 
         A classifier needs labelled anomalies, and so does a share of synthetic ones beside them.
-        The head's weight was only tried where every kind is labelled. Methods that ignore labels run once, under `none`, for all protocols.
+        The head's weight was only tried where every kind is labelled. Methods that ignore labels
+        run once, under `none`, for all protocols.
         """
         if self.method == HEAD and self.protocol != "seen":
             return False
