@@ -3,9 +3,10 @@
 import dataclasses
 import hashlib
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ganad_tf.environment import installed_version
 
 if TYPE_CHECKING:
     from ganad_tf.data.splits import Splits
@@ -72,5 +73,5 @@ def describe_int8(report: Any) -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """Versions of what wrote the files."""
-    versions = {name: metadata.version(name) for name in LIBRARIES}
+    versions = {name: installed_version(name) for name in LIBRARIES}
     return {**versions, "python": platform.python_version()}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from scipy.special import expit
 
 from .corrections import Corrections
 from .new_images import BATCH, Measuring, read_image
@@ -35,7 +36,7 @@ def describe_next(
     if not names:
         return []
     _, _, labelled = _measure(measuring, (*corrections.normal, *corrections.anomaly))
-    probabilities = 1 / (1 + np.exp(-(slope * scores.astype(np.float64) + intercept)))
+    probabilities = expit(slope * scores.astype(np.float64) + intercept)
     picked = choose(probabilities, thumbs, labelled, COUNT)
     return [
         "label these next, whose labels would teach most (probability of an anomaly):",

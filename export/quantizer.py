@@ -257,8 +257,9 @@ class _Batches(CalibrationDataReader):
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the quantiser's advice to run its own optimiser first; ours has run."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

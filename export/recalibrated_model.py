@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from scipy.special import expit
 
 from ganad_tf.atomic_files import replace_file
 from ganad_tf.calibration.map_peaks import MapPeaks
@@ -131,9 +132,7 @@ class Model:
         outputs += [] if pixel is None else ["anomaly_map", "mask"]
         before, now = self.scorer.score(images), Scorer(path).score(images, outputs=outputs)
         scores = now["score"]
-        probability = 1 / (
-            1 + np.exp(-(fitted.slope * scores.astype(np.float64)) - fitted.intercept)
-        )
+        probability = expit(fitted.slope * scores.astype(np.float64) + fitted.intercept)
         if not (
             np.array_equal(scores, before["score"])
             and np.array_equal(now["is_anomaly"], scores > np.float32(fitted.threshold.value))

@@ -91,7 +91,7 @@ def fit(
     found = np.empty(0) if anomalies is None else anomalies.scores.astype(np.float64)
     scores = np.concatenate([normal_scores, found])
     is_anomaly = np.arange(len(scores)) >= len(normal_scores)
-    chosen = choose_threshold(scores, is_anomaly, max_false_alarms)
+    chosen = choose_threshold(scores, is_anomaly, max_false_alarms, "the calibration images")
     # The graph compares float32 numbers.
     threshold = Threshold(float(np.float32(chosen.value)), chosen.rule)
     slope, intercept = fit_probability(scores, is_anomaly, threshold.value)

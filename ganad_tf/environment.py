@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from importlib import metadata
 
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_TOP_PAD = -1, -2
@@ -35,6 +36,14 @@ def use_true_float32() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def installed_version(package: str) -> str:
+    """The version of a package; `not known` where another one stands in, as tensorflow-cpu may."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not known"
 
 
 def _import_tensorflow_quietly() -> None:

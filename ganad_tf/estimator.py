@@ -9,6 +9,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ganad_tf.api import train
+from ganad_tf.errors import UsageError
 from ganad_tf.scoring import Detector
 
 
@@ -68,17 +69,20 @@ class GANAnomalyDetector(ClassifierMixin, BaseEstimator):
             y: [N], 0 for normal images and 1 for anomalies; None if all are normal.
             masks: the defective pixels of each image, [H, W], where they are known.
         """
-        detector = train(
-            X,
-            y,
-            masks,
-            epochs=self.epochs,
-            image_size=self.image_size,
-            max_false_alarms=self.max_false_alarms,
-            validation_fraction=self.validation_fraction,
-            seed=self.random_state,
-            **(self.settings or {}),
-        )
+        own = {
+            "epochs": self.epochs,
+            "image_size": self.image_size,
+            "max_false_alarms": self.max_false_alarms,
+            "validation_fraction": self.validation_fraction,
+            "seed": self.random_state,
+        }
+        settings = dict(self.settings or {})
+        if twice := sorted(own.keys() & settings.keys()):
+            raise UsageError(
+                "settings must leave out what has an argument of its own "
+                f"({', '.join(own)}, of which `random_state` is the seed). Received: {twice[0]}"
+            )
+        detector = train(X, y, masks, **own, **settings)
         self.detector_ = detector
         self.classes_ = np.array([0, 1])
         self.threshold_ = detector.scorer.threshold

@@ -10,7 +10,7 @@ import tensorflow as tf
 from sklearn.preprocessing import StandardScaler
 
 from ganad_tf.baselines.classical import nearest_neighbours
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.images import LabelledImages, drawn
 from ganad_tf.data.splits import Splits
 from ganad_tf.scoring.encoder_features import EncoderFeatures, mean_features
 from ganad_tf.scoring.map_batches import map_batches
@@ -77,10 +77,8 @@ def _scores(
     splits: Splits, features: Features, seed: int, scaled: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of validation and test images to normal training images."""
-    normals = np.flatnonzero(~splits.train.is_anomaly)
-    if len(normals) > MAX_NORMALS:
-        normals = np.random.default_rng(seed).choice(normals, MAX_NORMALS, replace=False)
-    known = features(splits.train, np.sort(normals))
+    normals = drawn(np.flatnonzero(~splits.train.is_anomaly), MAX_NORMALS, seed)
+    known = features(splits.train, normals)
     scaler = StandardScaler(with_mean=scaled, with_std=scaled).fit(known)
     known = scaler.transform(known)
 

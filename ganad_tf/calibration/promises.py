@@ -19,19 +19,19 @@ _ADD_PHOTOS = "add photos"
 _HOLD_OUT_MORE = "add photos or raise --validation-fraction"
 
 
-def check_promise(held_out: np.ndarray, n_crossed: int, asked: float | None) -> None:
+def check_promise(is_anomaly: np.ndarray, n_crossed: int, asked: float | None) -> None:
     """Refuses what would otherwise fail after training, and warns if less is promised than usual.
 
     Args:
-        held_out: bool [N], which of the validation images are anomalies.
+        is_anomaly: bool [N], of the validation images.
         n_crossed: how many normal training images count as well.
         asked: the rate of `--max-false-alarms`, if it was given.
 
     Raises:
         UsageError: if so few normal images cannot promise the asked rate.
     """
-    n_anomaly = int(np.count_nonzero(held_out))
-    n_normal = len(held_out) - n_anomaly
+    n_anomaly = int(np.count_nonzero(is_anomaly))
+    n_normal = len(is_anomaly) - n_anomaly
     count = n_normal + n_crossed
     if asked is not None and not can_promise(count, asked):
         kind, way_out = (

@@ -89,9 +89,14 @@ class Threshold:
 
 
 def choose_threshold(
-    scores: np.ndarray, is_anomaly: np.ndarray, max_false_alarms: float | None = None
+    scores: np.ndarray,
+    is_anomaly: np.ndarray,
+    max_false_alarms: float | None = None,
+    source: str = "validation",
 ) -> Threshold:
-    """The threshold for scores of VALIDATION images; one rule for our model and the baselines.
+    """The threshold for scores of images that nothing was fitted to.
+
+    One rule for our model, for the baselines and for a new calibration.
 
     Args:
         scores: [N] anomaly scores.
@@ -99,12 +104,13 @@ def choose_threshold(
         max_false_alarms: a promised false-alarm rate in (0, 1). By default the threshold of best
             F1 or, with fewer than `MIN_ANOMALIES` anomalies, `DEFAULT_FALSE_ALARMS` or the lowest
             rate that so few normal images can promise.
+        source: which images these are, for the rule's name.
 
     Raises:
         UsageError: if there are too few normal images to promise the rate.
     """
     if max_false_alarms is None and np.count_nonzero(is_anomaly) >= MIN_ANOMALIES:
-        return Threshold(best_f1_threshold(scores, is_anomaly), "best F1 on validation")
+        return Threshold(best_f1_threshold(scores, is_anomaly), f"best F1 on {source}")
     normal_scores = scores[~is_anomaly]
     rate = default_rate(len(normal_scores)) if max_false_alarms is None else max_false_alarms
     value = conformal_threshold(normal_scores, rate)

@@ -119,3 +119,10 @@ class LabelledImages:
 def pixel_digest(image: np.ndarray) -> bytes:
     """SHA-256 of an image's pixels, for images of one shape and type."""
     return hashlib.sha256(np.ascontiguousarray(image).data).digest()
+
+
+def drawn(indices: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most so many of some indices, int [n], sorted; all of them if they are no more."""
+    if len(indices) > most:
+        indices = np.random.default_rng(seed).choice(indices, most, replace=False)
+    return np.sort(indices)

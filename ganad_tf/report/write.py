@@ -5,7 +5,6 @@ import platform
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ganad_tf.calibration.promises import describe_low_promise
 from ganad_tf.calibration.thresholds import lowest_short_rate
 from ganad_tf.command_names import command_name
 from ganad_tf.data.splits import Splits
+from ganad_tf.environment import installed_version
 from ganad_tf.evaluation.false_alarms import expected_alarms, is_one_of
 from ganad_tf.evaluation.test_set import OUR_MODEL, better_baselines
 from ganad_tf.plan import Plan, learnt_from
@@ -99,7 +99,7 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
         versions={
             "ganad_tf": __version__,
             "Python": platform.python_version(),
-            **{package: version(package) for package in PACKAGES},
+            **{package: installed_version(package) for package in PACKAGES},
         },
         outlook=_outlook(run.detector.scorer, metrics, run.config.max_false_alarms),
         better=better_baselines(metrics),

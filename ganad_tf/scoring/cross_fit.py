@@ -25,7 +25,7 @@ from sklearn.metrics import pairwise_distances
 
 from ganad_tf.calibration.thresholds import MIN_ANOMALIES, can_promise, steady_rate
 from ganad_tf.data.folder.wording import counted
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.images import LabelledImages, drawn
 from ganad_tf.plan import Plan
 from ganad_tf.scoring.encoder_features import DETAILS, MEANS, PATCHES, POOLED, EncoderFeatures
 from ganad_tf.scoring.feature_distance import PIXEL_SHRINKAGE, FeatureDistance
@@ -42,7 +42,7 @@ from ganad_tf.settings.names import (
 # Ten cost twice as much and gave the same AUROC and false alarms on ELPV, splits 10 to 12, with 20
 # to 100 photos.
 FOLDS = 5
-# So many held-out images promise 1 %, and hardly need others.
+# With so many held-out images, 1 % can be promised without training images.
 ENOUGH = 99
 # Two in each fold. With fewer different images, what is fitted to the others says little.
 MIN_DIFFERENT = 2 * FOLDS
@@ -83,21 +83,19 @@ class Fold(NamedTuple):
 
 def images_that_count(count: int, seed: int) -> np.ndarray:
     """Which of so many normal training images are measured, at most `MAX_IMAGES`, sorted."""
-    if count <= MAX_IMAGES:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, MAX_IMAGES, replace=False))
+    return drawn(np.arange(count), MAX_IMAGES, seed)
 
 
-def with_cross_fit(plan: Plan, held_out: np.ndarray, pixels: np.ndarray) -> Plan:
+def with_cross_fit(plan: Plan, is_anomaly: np.ndarray, pixels: np.ndarray) -> Plan:
     """The plan, with what is needed so that its false-alarm rate can be promised.
 
     Args:
         plan: of the run, with shares.
-        held_out: bool [N], which of the validation images are anomalies.
+        is_anomaly: bool [N], of the validation images.
         pixels: `averaged_pixels` of `images_that_count`, float32 [n, D].
     """
-    n_anomaly = int(np.count_nonzero(held_out))
-    n_normal = len(held_out) - n_anomaly
+    n_anomaly = int(np.count_nonzero(is_anomaly))
+    n_normal = len(is_anomaly) - n_anomaly
     asked = plan.max_false_alarms
     if (
         # Best F1 follows the share of anomalies, which training images would change.
@@ -115,22 +113,22 @@ def with_cross_fit(plan: Plan, held_out: np.ndarray, pixels: np.ndarray) -> Plan
     return dataclasses.replace(plan, cross_fit=True, reasons={**plan.reasons, "cross_fit": reason})
 
 
-def promised_rate(plan: Plan, held_out: np.ndarray, n_crossed: int) -> float | None:
+def promised_rate(plan: Plan, is_anomaly: np.ndarray, n_crossed: int) -> float | None:
     """The false-alarm rate to promise; None for the rule of `choose_threshold`.
 
     Args:
         plan: of the run.
-        held_out: bool [N], which of the images that nothing was fitted to are anomalies.
+        is_anomaly: bool [N], of the images that nothing was fitted to.
         n_crossed: how many normal training images count as well.
     """
     if plan.max_false_alarms is not None or not n_crossed:
         return plan.max_false_alarms
-    return steady_rate(int(np.count_nonzero(~held_out)), n_crossed)
+    return steady_rate(int(np.count_nonzero(~is_anomaly)), n_crossed)
 
 
-def promising(plan: Plan, held_out: np.ndarray, folds: Sequence[Fold]) -> Plan:
+def with_promised_rate(plan: Plan, is_anomaly: np.ndarray, folds: Sequence[Fold]) -> Plan:
     """The plan with the rate that `promised_rate` gives for held-out images and those of folds."""
-    rate = promised_rate(plan, held_out, sum(len(fold.images) for fold in folds))
+    rate = promised_rate(plan, is_anomaly, sum(len(fold.images) for fold in folds))
     return dataclasses.replace(plan, max_false_alarms=rate)
 
 

@@ -10,8 +10,9 @@ from ganad_tf.calibration.map_scale import MAX_MAP_PIXELS, MapScale, fit_map_sca
 from ganad_tf.calibration.promises import check_promise
 from ganad_tf.data.image_statistics import fit_ranges
 from ganad_tf.data.image_view import ImageView
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.images import LabelledImages, drawn
 from ganad_tf.data.splits import Splits
+from ganad_tf.errors import DataError
 from ganad_tf.networks import EfficientNetLite0, Generator
 from ganad_tf.plan import Plan
 from ganad_tf.preprocessing import to_network
@@ -21,8 +22,8 @@ from ganad_tf.scoring.cross_fit import (
     fold_peaks,
     fold_values,
     images_that_count,
-    promising,
     with_cross_fit,
+    with_promised_rate,
 )
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
@@ -78,9 +79,9 @@ def fit_encoder(
     Raises:
         UsageError: if the false-alarm rate that was asked for cannot be promised.
     """
-    held_out = splits.validation.is_anomaly
+    is_anomaly = splits.validation.is_anomaly
     if encoder is None:
-        check_promise(held_out, 0, config.max_false_alarms)
+        check_promise(is_anomaly, 0, config.max_false_alarms)
         return plan, None
     normals = fitted_normals(splits.train, plan.seed)
     _LOGGER.info("measuring %s normal images with %s", f"{len(normals):,}", plan.encoder)
@@ -94,11 +95,11 @@ def fit_encoder(
     aurocs = layout_aurocs(features, pixels, splits.validation, plan)
     plan = with_layout(config, plan, share, aurocs)
     rows = rows[images_that_count(len(rows), plan.seed)]
-    plan = with_cross_fit(plan, held_out, rows)
+    plan = with_cross_fit(plan, is_anomaly, rows)
     for decision in ("shares", "epochs", "cross_fit"):
         if decision in plan.reasons:
             _LOGGER.info("%s", plan.reasons[decision])
-    check_promise(held_out, len(rows) if plan.cross_fit else 0, config.max_false_alarms)
+    check_promise(is_anomaly, len(rows) if plan.cross_fit else 0, config.max_false_alarms)
     return plan, features
 
 
@@ -129,7 +130,7 @@ def fit_detector(
     values, scales, maps = measure_part(measurer, validation)
     folds = fit_folds(encoder, train, plan)
     crossed = fold_values(folds, plan.shares)
-    plan = promising(plan, validation.is_anomaly, folds)
+    plan = with_promised_rate(plan, validation.is_anomaly, folds)
     scorer = fit_to_validation(
         values, validation.is_anomaly, scales, plan, encoder is not None, crossed
     )
@@ -171,11 +172,14 @@ def fit_folds(
 
 
 def fitted_normals(train: LabelledImages, seed: int) -> np.ndarray:
-    """The normal training images that distances are fitted to, int [n]."""
-    normals = np.flatnonzero(~train.is_anomaly)
-    if len(normals) > MAX_NORMALS:
-        normals = np.random.default_rng(seed).choice(normals, MAX_NORMALS, replace=False)
-    return np.sort(normals)
+    """The normal training images that distances are fitted to, int [n].
+
+    Raises:
+        DataError: if there are none.
+    """
+    if train.is_anomaly.all():
+        raise DataError("Fitting distances needs normal training images. Received: none")
+    return drawn(np.flatnonzero(~train.is_anomaly), MAX_NORMALS, seed)
 
 
 class MeasuredPart(NamedTuple):

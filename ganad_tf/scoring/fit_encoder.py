@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.data.image_view import ImageView
-from ganad_tf.data.images import LabelledImages
+from ganad_tf.data.images import LabelledImages, drawn
 from ganad_tf.networks import EfficientNetLite0
 from ganad_tf.preprocessing import to_encoder
 from ganad_tf.scoring.encoder_features import (
@@ -204,10 +204,7 @@ def labelled_parts(
 
 def labelled_anomalies(train: LabelledImages, seed: int) -> np.ndarray:
     """The labelled anomalies that the direction is fitted to, int [m]."""
-    anomalies = np.flatnonzero(train.is_anomaly)
-    if len(anomalies) > MAX_LABELLED:
-        anomalies = np.random.default_rng(seed).choice(anomalies, MAX_LABELLED, replace=False)
-    return np.sort(anomalies)
+    return drawn(np.flatnonzero(train.is_anomaly), MAX_LABELLED, seed)
 
 
 def _some_rows(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
-from ganad_tf.scoring.cross_fit import fold_peaks, fold_values, promising
+from ganad_tf.scoring.cross_fit import fold_peaks, fold_values, with_promised_rate
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.fit_detector import fit_folds, fitted_normals, measure_part
@@ -72,7 +72,7 @@ def refit(
             for name, column in measured.values.items()
         }
         truth = np.concatenate([splits.validation.is_anomaly, is_anomaly[joining]])
-        settled = promising(new_plan, truth, folds)
+        settled = with_promised_rate(new_plan, truth, folds)
         scorer = fit_to_validation(
             of_all, truth, measured.scales, settled, encoder is not None, crossed
         )
