@@ -71,6 +71,12 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     if not 13 <= flags.opset <= 20:
         raise UsageError(f"--opset must be in 13..20. Received: {flags.opset}")
     check_max_auroc_drop(flags.max_auroc_drop)
+    formats = flags.formats or FORMATS
+    if flags.version is not None and "saved_model" not in formats:
+        raise UsageError(
+            "--version numbers the SavedModel, which --formats leaves out. "
+            f"Received: --version {flags.version} --formats {','.join(formats)}"
+        )
     if flags.version is not None and flags.version < 1:
         raise UsageError(f"--version must be at least 1. Received: {flags.version}")
     return flags

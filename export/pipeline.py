@@ -145,8 +145,10 @@ def _export(
     options: Options,
 ) -> Exported:
     wanted, left_out = _default_formats(detector) if formats is None else (formats, {})
-    version = options.version or _next_version(output)
-    if "saved_model" in wanted and (output / "saved_model" / str(version)).exists():
+    version = None
+    if "saved_model" in wanted:
+        version = options.version or _next_version(output)
+    if version and (output / "saved_model" / str(version)).exists():
         raise UsageError(f"--version must be a new one. Received: {version}, which exists")
     temporary = Path(tempfile.mkdtemp(dir=output, prefix=".writing-"))
     try:
@@ -182,11 +184,14 @@ def _write_floats(
     splits: Splits,
     staged: _Staged,
     wanted: tuple[str, ...],
-    version: int,
+    version: int | None,
     options: Options,
 ) -> None:
-    """Writes the SavedModel, and model.onnx if it or int8 is wanted; one conversion serves both."""
-    if "saved_model" in wanted:
+    """Writes the SavedModel, if it has a version, and model.onnx, if it or int8 is wanted.
+
+    One conversion serves both ONNX files.
+    """
+    if version:
         _LOGGER.info("writing the SavedModel")
         staged.files["saved_model"] = f"saved_model/{version}"
         saved_model.write(
@@ -270,7 +275,7 @@ def _describe(
     detector: Detector,
     splits: Splits,
     staged: _Staged,
-    version: int,
+    version: int | None,
     options: Options,
     rows: list[Row],
 ) -> dict[str, Any]:

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 from ganad_tf.atomic_files import is_unfinished, remove_unfinished
 from ganad_tf.command_names import command_name
-from ganad_tf.errors import ArtefactError, UsageError
+from ganad_tf.errors import ArtefactError
 from ganad_tf.folder_lock import locked
+from ganad_tf.run_folder import (
+    DETECTOR,
+    check_same_split,
+    is_finished,
+    load_config,
+    moved,
+    with_own_split,
+)
 
 if TYPE_CHECKING:
     from ganad_tf.data.splits import Splits
     from ganad_tf.scoring import Detector
     from ganad_tf.settings.run_config import RunConfig
-
-SPLIT_FILE = "split.csv"
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +71,6 @@ def load_splits_of(run: Path, flags: argparse.Namespace, detector: "Detector") -
 
 def _put_back_detector(run: Path) -> None:
     """Gives the detector its place again, if a killed process had put it aside."""
-    from ganad_tf.run_folder import DETECTOR
-
     # Otherwise nothing is locked or changed, so a run that can only be read will do.
     if not (run / DETECTOR).is_dir() and any(is_unfinished(path.name) for path in run.iterdir()):
         with locked(run):
@@ -75,22 +79,19 @@ def _put_back_detector(run: Path) -> None:
 
 def _finished_config(run: Path, data: str | None) -> "RunConfig":
     """The settings of a finished run, with its images where they are now."""
-    from ganad_tf.run_folder import is_finished, load_config
-
     config = load_config(run)
     if not is_finished(run):
         raise ArtefactError(
             f"{run}: expected a finished run ({command_name('train')} --resume finishes it). "
             "Received: no metrics.json"
         )
-    return moved_config(config, data, run)
+    return with_own_split(moved(config, data), run)
 
 
 def _load_splits(
     run: Path, config: "RunConfig", flags: argparse.Namespace, detector: "Detector"
 ) -> "Splits":
     from ganad_tf.data.load import Source, load_splits
-    from ganad_tf.run_folder import check_same_split
 
     if config.data:
         # Where the settings leave them open, they followed from all images that were there then.
@@ -99,23 +100,3 @@ def _load_splits(
     splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
     check_same_split(run, splits.fingerprint)
     return splits
-
-
-def moved_config(config: "RunConfig", data: str | None, run: Path) -> "RunConfig":
-    """The settings of a run, with its images where they are now and split as they were.
-
-    Args:
-        config: the run's settings.
-        data: the folder of images now; None if it is still the one in `config`.
-        run: the run folder; its split.csv, if there is one, decides the split.
-    """
-    if data is not None:
-        if not config.data:
-            raise UsageError(
-                "--data is for runs on own images; this run learnt from Fashion-MNIST, which "
-                f"--data-dir and --idx-dir locate. Received: --data {data}"
-            )
-        config = dataclasses.replace(config, data=data)
-    if config.data and (run / SPLIT_FILE).is_file():
-        config = dataclasses.replace(config, split=str(run / SPLIT_FILE))
-    return config

@@ -276,7 +276,8 @@ def moved(config: RunConfig, data: str | None) -> RunConfig:
         return config
     if not config.data:
         raise UsageError(
-            f"--data must be left out: the run was trained on Fashion-MNIST. Received: {data!r}"
+            "--data must be left out: the run was trained on Fashion-MNIST, which --data-dir and "
+            f"--idx-dir locate. Received: {data!r}"
         )
     return dataclasses.replace(config, data=data)
 

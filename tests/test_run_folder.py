@@ -12,6 +12,7 @@ from ganad_tf.run_folder import (
     SPLIT_TABLE,
     create_run,
     load_config,
+    moved,
     resumed_config,
     with_own_split,
 )
@@ -65,6 +66,14 @@ def test_a_run_killed_while_it_was_replaced_can_be_replaced_again(tmp_path, monk
 def test_what_a_killed_run_was_writing_first_is_no_other_file(tmp_path):
     (tmp_path / ".writing-x.json").write_text("{")
     create_run(tmp_path, RunConfig(), overwrite=False)
+
+
+def test_own_images_may_have_moved():
+    config = RunConfig(data="photos")
+    assert moved(config, None) == config
+    assert moved(config, "/elsewhere/photos").data == "/elsewhere/photos"
+    with pytest.raises(UsageError, match=r"--data must be left out: .* Fashion-MNIST.*: 'x'"):
+        moved(RunConfig(), "x")
 
 
 def test_a_run_on_own_images_is_split_by_its_own_file(tmp_path):

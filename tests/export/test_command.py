@@ -23,6 +23,7 @@ def run(monkeypatch, main, *arguments):
         ["--formats", ""],
         ["--opset", "3"],
         ["--version", "0"],
+        ["--version", "3", "--formats", "onnx"],
     ],
 )
 def test_wrong_flags_are_usage_errors(monkeypatch, capsys, flags):

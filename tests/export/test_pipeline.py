@@ -175,6 +175,11 @@ def test_a_file_of_an_earlier_export_does_not_stay_beside_the_new_ones(
     assert "model.int8.onnx, of an earlier export, is removed" in caplog.text
 
 
+def test_no_version_is_named_without_a_saved_model(detector, splits, tmp_path):
+    export(detector, splits, tmp_path, ("onnx",))
+    assert json.loads((tmp_path / "export.json").read_text())["version"] is None
+
+
 @pytest.mark.parametrize("name", ["line [3]", "a*b?"])
 def test_a_folder_of_any_name_will_do(detector, splits, tmp_path, name):
     exported = export(detector, splits, tmp_path / name, FLOATS)
