@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from benchmarks.quality import IMAGENET, METHODS
+from benchmarks.quality import HEAD, IMAGENET, METHODS
 from ganad_tf.data.fashion_mnist.classes import CLASSES
 
 # At 0.5, random scores would hide the differences of the others.
 SHOWN = tuple(method for method in METHODS if method != "random")
 # Ours are filled circles, the others hollow.
-OURS = ("ganad", IMAGENET)
-MARKS = dict(zip(SHOWN, "svD^<Phoo", strict=True))
+OURS = ("ganad", HEAD, IMAGENET)
+MARKS = dict(zip(SHOWN, "svD^<Phooo", strict=True))
 COLOURS = {method: f"C{number}" for number, method in enumerate(SHOWN)} | {"ganad": "black"}
 WIDTH = 0.7  # of a class's column, over which the methods are spread
 
