@@ -38,7 +38,7 @@ class DualDiscriminatorGAN(keras.Model):
     with.
 
     A second generator, `averaged_generator`, holds the moving average of the generator's weights
-    and batch statistics. It is the one that is evaluated and exported.
+    and batch statistics. It is the one that scores images and is exported.
 
     Args:
         image_size, channels, width, refine: see `Generator`.
@@ -51,8 +51,7 @@ class DualDiscriminatorGAN(keras.Model):
 
     There are more than seven arguments because Keras rebuilds the model from its config.
 
-    Data for `fit`: what `TrainingImages` takes. Data for `evaluate`: `{"normal": uint8
-    [N, h, w, C], "anomaly": uint8 [M, h, w, C]}`, used as they are.
+    Data for `fit`: what `TrainingImages` takes.
 
     Source: Kim et al. 2020, section 3.
     """
@@ -160,7 +159,7 @@ class DualDiscriminatorGAN(keras.Model):
         images, masks = self.training_images(data, self._step_seed())
         n_normal = tf.shape(data["normal"])[0]
         with tf.GradientTape(persistent=True) as tape:
-            values = self._loss_values(self.generator, images, n_normal, True, masks)
+            values = self._loss_values(images, n_normal, masks)
             objectives = self._objectives(values)
             scaled = [
                 optimizer.scale_loss(objective)
@@ -191,20 +190,13 @@ class DualDiscriminatorGAN(keras.Model):
         return tf.stack([first, tf.cast(self.step.value, tf.int32)])
 
     def _loss_values(
-        self,
-        generator: Generator,
-        pixels: tf.Tensor,
-        n_normal: tf.Tensor,
-        training: bool,
-        masks: tf.Tensor | None = None,
+        self, pixels: tf.Tensor, n_normal: tf.Tensor, masks: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        networks = Networks(generator, self.normal_discriminator, self.anomaly_discriminator)
-        images = to_network(pixels, generator.image_size)
-        if masks is not None:
-            masks = _network_masks(masks, generator.image_size)
-        if not self.weights_of_losses.local_abc:
-            masks = None
-        return loss_values(networks, images, n_normal, masks, self.abc_scale, training)
+        networks = Networks(self.generator, self.normal_discriminator, self.anomaly_discriminator)
+        size = self.generator.image_size
+        learns_places = masks is not None and self.weights_of_losses.local_abc
+        places = _network_masks(masks, size) if learns_places else None
+        return loss_values(networks, to_network(pixels, size), n_normal, places, self.abc_scale)
 
     def _objectives(self, values: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         return weighted_objectives(values, self.weights_of_losses)

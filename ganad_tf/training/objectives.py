@@ -38,25 +38,23 @@ def loss_values(
     n_normal: tf.Tensor,
     masks: tf.Tensor | None,
     abc_scale: float,
-    training: bool,
 ) -> dict[str, tf.Tensor]:
-    """All losses, one value per image.
+    """All losses of a training step, one value per image.
 
     Args:
-        networks: the generator may be the trained or the averaged one.
+        networks: their batch normalisation uses the batch.
         images: float32 [N + M, S, S, C] in [-1, 1], the N normal ones first.
         n_normal: N.
         masks: float32 [M, S, S], 1 where an anomaly is anomalous, else 0; None if all are
             anomalous as a whole.
         abc_scale: factor on the error inside the ABC loss.
-        training: whether batch normalisation uses the batch.
 
     Returns:
         For each name of `GENERATOR_LOSSES` and `DISCRIMINATOR_LOSSES`, float32 [N], [M] or
         [N + M]; see `ganad_tf.losses` for formulas and sources.
     """
     generator = networks.generator
-    reconstructions, features, logits = generator(images, training=training)
+    reconstructions, features, logits = generator(images, training=True)
     errors = losses.pixel_errors(images, reconstructions)
     x_n, x_a = images[:n_normal], images[n_normal:]
     g_n, g_a = reconstructions[:n_normal], reconstructions[n_normal:]

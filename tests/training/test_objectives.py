@@ -38,7 +38,7 @@ def test_every_loss_has_a_weight():
 
 
 def test_each_loss_has_a_value_for_each_image_that_it_is_about(networks, images):
-    values = loss_values(networks, images, 3, None, 1.0, training=True)
+    values = loss_values(networks, images, 3, None, 1.0)
     counts = {name: len(value) for name, value in values.items()}
     about_anomalies = dict.fromkeys(
         ("abc", "local_abc", "anomaly_adversarial", "anomaly_discriminator"), 2
@@ -60,8 +60,8 @@ def test_a_local_defect_counts_in_its_place_and_other_anomalies_as_a_whole(netwo
     masks = np.ones((2, 32, 32), np.float32)
     masks[0] = 0
     masks[0, 4:9, 4:9] = 1
-    values = loss_values(networks, images, 3, tf.constant(masks), 2.0, training=False)
-    reconstructions, _, _ = networks.generator(images, training=False)
+    values = loss_values(networks, images, 3, tf.constant(masks), 2.0)
+    reconstructions, _, _ = networks.generator(images, training=True)
     errors = losses.pixel_errors(images, reconstructions)[3:]
     local = losses.local_abc_loss(errors, masks)
     whole = losses.abc_loss(errors, 2.0)
@@ -70,6 +70,6 @@ def test_a_local_defect_counts_in_its_place_and_other_anomalies_as_a_whole(netwo
 
 
 def test_without_masks_all_anomalies_count_as_a_whole(networks, images):
-    values = loss_values(networks, images, 3, None, 1.0, training=False)
+    values = loss_values(networks, images, 3, None, 1.0)
     np.testing.assert_array_equal(values["local_abc"], [0, 0])
     assert (values["abc"].numpy() > 0).all()
