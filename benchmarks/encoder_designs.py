@@ -53,8 +53,8 @@ from ganad_tf.errors import TrainingError, run_cli
 from ganad_tf.networks import load_efficientnet_lite0
 from ganad_tf.plan import Plan, make_plan
 from ganad_tf.scoring import Detector, fit_detector, fit_encoder
-from ganad_tf.scoring.fit_detector import measure_part
 from ganad_tf.scoring.fit_scorer import fit_scorer, fit_to_validation
+from ganad_tf.scoring.fit_to_part import measure_part
 from ganad_tf.settings.names import ENCODER_COMPONENTS, GENERATOR_COMPONENTS, RECIPES
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import build_model, scoring_generator

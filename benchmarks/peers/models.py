@@ -32,9 +32,9 @@ from ganad_tf.scoring.feature_distance import (
     FeatureDistance,
     FeatureDistances,
 )
-from ganad_tf.scoring.fit_detector import measure_part
 from ganad_tf.scoring.fit_pixels import normal_peaks, with_pixel_threshold
 from ganad_tf.scoring.fit_scorer import fit_to_validation
+from ganad_tf.scoring.fit_to_part import measure_part
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.settings.names import ALL, GENERATOR_COMPONENTS, NO_ENCODER, PRETRAINED
 from ganad_tf.settings.run_config import RunConfig

@@ -1,12 +1,10 @@
 """Fits a detector: first what the encoder measures, after the training everything else."""
 
 import logging
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.calibration.map_scale import MAX_MAP_PIXELS, MapScale, fit_map_scale
 from ganad_tf.calibration.promises import check_promise
 from ganad_tf.data.image_statistics import fit_ranges
 from ganad_tf.data.image_view import ImageView
@@ -19,13 +17,10 @@ from ganad_tf.preprocessing import to_network
 from ganad_tf.scoring.cross_fit import (
     Fold,
     cross_fitted,
-    fold_peaks,
-    fold_values,
     images_that_count,
     with_cross_fit,
-    with_promised_rate,
 )
-from ganad_tf.scoring.detector import Detector, batch_size_for
+from ganad_tf.scoring.detector import Detector
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.feature_distance import (
     LOCAL_LEVEL,
@@ -37,8 +32,7 @@ from ganad_tf.scoring.feature_distance import (
     place_features,
 )
 from ganad_tf.scoring.fit_encoder import fit_encoder_features
-from ganad_tf.scoring.fit_pixels import normal_peaks, with_pixel_threshold
-from ganad_tf.scoring.fit_scorer import fit_to_validation
+from ganad_tf.scoring.fit_to_part import fit_to_part, measure_part
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.object_or_texture import (
@@ -47,7 +41,6 @@ from ganad_tf.scoring.object_or_texture import (
     whole_size,
     with_layout,
 )
-from ganad_tf.settings.names import MAX_ERROR
 from ganad_tf.settings.run_config import RunConfig
 
 # Limits of what is fitted on: normal training images and places in them. More would cost memory
@@ -127,20 +120,16 @@ def fit_detector(
     train, validation = splits.train, splits.validation
     distances = _fit_distances(generator, train.images, fitted_normals(train, plan.seed), plan.seed)
     measurer = Measurer(generator, distances, encoder)
-    values, scales, maps = measure_part(measurer, validation)
-    folds = fit_folds(encoder, train, plan)
-    crossed = fold_values(folds, plan.shares)
-    plan = with_promised_rate(plan, validation.is_anomaly, folds)
-    scorer = fit_to_validation(
-        values, validation.is_anomaly, scales, plan, encoder is not None, crossed
+    scorer = fit_to_part(
+        measurer,
+        validation,
+        measure_part(measurer, validation),
+        plan,
+        fit_folds(encoder, train, plan),
     )
-    peaks = [
-        normal_peaks(measurer, scorer, validation, maps),
-        *fold_peaks(folds, scorer, *splits.image_shape[:2]),
-    ]
     return Detector(
         measurer,
-        with_pixel_threshold(scorer, np.concatenate(peaks), plan.max_false_alarms),
+        scorer,
         splits.image_shape,
         splits.resize,
         splits.bit_depth,
@@ -180,51 +169,6 @@ def fitted_normals(train: LabelledImages, seed: int) -> np.ndarray:
     if train.is_anomaly.all():
         raise DataError("Fitting distances needs normal training images. Received: none")
     return drawn(np.flatnonzero(~train.is_anomaly), MAX_NORMALS, seed)
-
-
-class MeasuredPart(NamedTuple):
-    """Measurements of a part.
-
-    Args:
-        values: every component of every image, [N] each.
-        scales: the scale of every map.
-        maps: every map of the first normal images, about `MAX_MAP_PIXELS` pixels at most.
-    """
-
-    values: dict[str, np.ndarray]
-    scales: dict[str, MapScale]
-    maps: dict[str, np.ndarray]
-
-
-def measure_part(measurer: Measurer, part: LabelledImages) -> MeasuredPart:
-    """Measures every image of a part.
-
-    Scales are quantiles over the pixels of normal images, at most `MAX_MAP_PIXELS`.
-    """
-
-    def values(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return measurer(images, measurer.components).values
-
-    def maps(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return measurer(images, measurer.components).maps
-
-    def both(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        measured = measurer(images, measurer.components)
-        return {**measured.values, **{f"map {kind}": m for kind, m in measured.maps.items()}}
-
-    size, every = batch_size_for(measurer), np.arange(len(part))
-    normals = np.flatnonzero(~part.is_anomaly)
-    pixels_each = part.images.shape[1] * part.images.shape[2]
-    if len(part) * pixels_each <= MAX_MAP_PIXELS:  # one pass: the maps of all images fit in memory
-        found = map_batches(both, part.images, every, size)
-        kinds = [name for name in found if name.startswith("map ")]
-        pixels = {name.removeprefix("map "): found.pop(name)[normals] for name in kinds}
-    else:
-        found = map_batches(values, part.images, every, size)
-        some = normals[: max(1, MAX_MAP_PIXELS // pixels_each)]
-        pixels = map_batches(maps, part.images, some, size)
-    scales = {kind: fit_map_scale(pixels[kind], kind != MAX_ERROR) for kind in pixels}
-    return MeasuredPart(found, scales, pixels)
 
 
 def _averaged_pixels(images: np.ndarray | ImageView, indices: np.ndarray, plan: Plan) -> np.ndarray:

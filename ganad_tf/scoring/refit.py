@@ -10,13 +10,11 @@ import tensorflow as tf
 from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
-from ganad_tf.scoring.cross_fit import fold_peaks, fold_values, with_promised_rate
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
-from ganad_tf.scoring.fit_detector import fit_folds, fitted_normals, measure_part
+from ganad_tf.scoring.fit_detector import fit_folds, fitted_normals
 from ganad_tf.scoring.fit_encoder import fit_direction, labelled_parts
-from ganad_tf.scoring.fit_pixels import normal_peaks, peaks_of, with_pixel_threshold
-from ganad_tf.scoring.fit_scorer import fit_to_validation
+from ganad_tf.scoring.fit_to_part import MoreImages, fit_to_part, measure_part
 from ganad_tf.scoring.map_batches import map_batches
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.scoring.object_or_texture import pretrained_shares
@@ -62,26 +60,16 @@ def refit(
     measurer = dataclasses.replace(detector.measurer, encoder=encoder)
     measured = measure_part(measurer, splits.validation)
     folds = fit_folds(encoder, train, new_plan, images[is_anomaly])
-    crossed = fold_values(folds, new_plan.shares)
     values = _measure(measurer, images)
 
     def fitted(joining: np.ndarray) -> Detector:
         """With the corrected images `joining`, bool [n], in the validation part."""
-        of_all = {
-            name: np.concatenate([column, values[name][joining]])
-            for name, column in measured.values.items()
-        }
-        truth = np.concatenate([splits.validation.is_anomaly, is_anomaly[joining]])
-        settled = with_promised_rate(new_plan, truth, folds)
-        scorer = fit_to_validation(
-            of_all, truth, measured.scales, settled, encoder is not None, crossed
+        more = MoreImages(
+            images[joining],
+            is_anomaly[joining],
+            {name: column[joining] for name, column in values.items()},
         )
-        peaks = [
-            normal_peaks(measurer, scorer, splits.validation, measured.maps),
-            peaks_of(measurer, scorer, images, np.flatnonzero(joining & ~is_anomaly)),
-            *fold_peaks(folds, scorer, *splits.image_shape[:2]),
-        ]
-        scorer = with_pixel_threshold(scorer, np.concatenate(peaks), settled.max_false_alarms)
+        scorer = fit_to_part(measurer, splits.validation, measured, new_plan, folds, more)
         return Detector(
             measurer,
             scorer,

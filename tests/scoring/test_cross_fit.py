@@ -110,7 +110,7 @@ def test_values_are_those_of_features_that_were_fitted_without_the_image(
     for name in SHARES:
         right = distance(pixels[mine]) if name == "pixels" else expected[name]
         # So few places hardly span the directions that are kept: the last ones turn by rounding.
-        tolerance = 0.06 if name == "encoder_patches" else 2e-3
+        tolerance = 0.1 if name == "encoder_patches" else 2e-3
         np.testing.assert_allclose(found[name], right, rtol=tolerance)
     # An image that was fitted to is nearer.
     of_all, _ = fitted.measure(tf.constant(train.images[:COUNT]), fitted.components)

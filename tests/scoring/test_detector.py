@@ -1,5 +1,4 @@
 import dataclasses
-import sys
 
 import numpy as np
 import pytest
@@ -12,11 +11,8 @@ from ganad_tf.data.splits import Splits
 from ganad_tf.errors import ArtefactError, DataError, UsageError
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
-from ganad_tf.scoring import Detector, fit_detector
+from ganad_tf.scoring import Detector, fit_detector, fit_to_part
 from ganad_tf.settings.names import ENCODER_FEATURES
-
-# The package's name `fit_detector` is the function.
-fit_module = sys.modules["ganad_tf.scoring.fit_detector"]
 
 
 def labelled(rng, count):
@@ -96,7 +92,7 @@ def test_maps_that_do_not_fit_into_memory_give_the_same_peaks(detector, monkeypa
     rng = np.random.default_rng(0)
     train, validation = labelled(rng, 80), labelled(rng, 60)
     splits = Splits(train, validation, validation, "good", "seen", "0" * 64)
-    monkeypatch.setattr(fit_module, "MAX_MAP_PIXELS", 29 * 28 * 28)
+    monkeypatch.setattr(fit_to_part, "MAX_MAP_PIXELS", 29 * 28 * 28)
     few = fit_detector(detector.generator, splits, Plan(score="all")).scorer
     assert len(few.normal_peaks) == 30
     # The scale of the maps rests on 29 of the 30 images.
