@@ -2,17 +2,14 @@
 
 import argparse
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ganad_tf import __version__
 from ganad_tf.atomic_files import read_json
 from ganad_tf.calibration.thresholds import Threshold
 from ganad_tf.errors import UsageError
-from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.plan import Plan
 from ganad_tf.run_folder import PLAN
 from ganad_tf.scoring.detector_files import ENCODER_ARRAYS, save_arrays
@@ -23,7 +20,7 @@ from .calibrated_graph import RECALIBRATED
 from .corrections import Corrections
 from .new_images import check_different, read_images
 from .recalibrated_run import Run
-from .recalibration import Fitted, describe_marks
+from .recalibration import Fitted, describe_decision, describe_marks
 from .run import load_splits_of
 
 
@@ -109,20 +106,12 @@ class CorrectedRun(Run):
         scorer = self.detector.scorer
         assert scorer.pixel_threshold is not None  # `refit` sets it
         pixel = Threshold(scorer.pixel_threshold, scorer.explanation["pixel_threshold"])
+        threshold = Threshold(scorer.threshold, scorer.explanation["threshold"])
+        probability = {"slope": scorer.slope, "intercept": scorer.intercept}
         record = {
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "ganad_version": __version__,
-            "old_sha256": self.before.sha256,
+            **describe_decision(self.before, threshold, probability, scorer.normal_scores),
             "normal_images": scorer.explanation["normal_images"],
             "anomalous_images": scorer.explanation["anomalous_images"],
-            "threshold": {
-                **self.before.beside(self.before.threshold, scorer.threshold),
-                "rule": scorer.explanation["threshold"],
-            },
-            "probability": self.before.beside(
-                self.before.probability, {"slope": scorer.slope, "intercept": scorer.intercept}
-            ),
-            "expected_false_alarm_rate": expected_rate(scorer.normal_scores, scorer.threshold),
             **describe_marks(self.before, pixel, scorer.normal_peaks),
             **self._record,
         }

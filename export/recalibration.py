@@ -103,19 +103,12 @@ def fit(
         limits = before.beside(before.threshold, threshold.value)
         return {name: int(np.count_nonzero(some > limit)) for name, limit in limits.items()}
 
+    probability = {"slope": slope, "intercept": intercept}
     record = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "ganad_version": __version__,
-        "old_sha256": before.sha256,
+        **describe_decision(before, threshold, probability, normal_scores),
         "normal_images": len(normal_scores),
         "anomalous_images": len(found),
         "copies_left_out": normals.copies + (0 if anomalies is None else anomalies.copies),
-        "threshold": {
-            **before.beside(before.threshold, threshold.value),
-            "rule": threshold.rule,
-        },
-        "probability": before.beside(before.probability, {"slope": slope, "intercept": intercept}),
-        "expected_false_alarm_rate": expected_rate(normal_scores, threshold.value),
         "false_alarms": above(normal_scores),
         "anomalies_found": above(found),
         "map_scales": {kind: dataclasses.asdict(scale) for kind, scale in scales.items()},
@@ -128,6 +121,30 @@ def fit(
     ordered = [float(score) for score in np.sort(normal_scores)]
     peaks = tuple(float(peak) for peak in np.sort(normals.peaks))
     return Fitted(threshold, slope, intercept, ordered, scales, ranges, record, pixel, peaks)
+
+
+def describe_decision(
+    before: Before,
+    chosen: Threshold,
+    probability: dict[str, float],
+    normal_scores: np.ndarray | Sequence[float],
+) -> dict[str, Any]:
+    """What a record says of the threshold and the probability, and when they were fitted.
+
+    Args:
+        before: the old calibration.
+        chosen: the new threshold.
+        probability: the new `slope` and `intercept`.
+        normal_scores: of the normal images that both were fitted to.
+    """
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "ganad_version": __version__,
+        "old_sha256": before.sha256,
+        "threshold": {**before.beside(before.threshold, chosen.value), "rule": chosen.rule},
+        "probability": before.beside(before.probability, probability),
+        "expected_false_alarm_rate": expected_rate(normal_scores, chosen.value),
+    }
 
 
 def describe_marks(
