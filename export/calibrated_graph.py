@@ -18,6 +18,8 @@ from .graph import Graph
 
 # The metadata's entry that says where a later calibration comes from.
 RECALIBRATED = "recalibrated"
+# In that record, corrections that an earlier one had; what was learnt from them stays.
+EARLIER = "earlier_corrections"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,8 +60,8 @@ class CorrectedRun(Run):
         self._record: dict[str, Any] = {}
         self.not_learnt: tuple[str, ...] = ()
 
-    def learn(self) -> list[str]:
-        """Fits the detector again in memory; returns lines that say what was done.
+    def learn(self) -> None:
+        """Fits the detector again in memory.
 
         Raises:
             DataError: if a corrected image cannot be read or has both labels.
@@ -76,11 +76,7 @@ class CorrectedRun(Run):
         is_anomaly = np.arange(len(images)) >= len(digests[0])
         old = self.detector
         self.detector, fitted = refit(old, self._splits, self._plan, images, is_anomaly)
-        right = {}
-        for name, detector in (("old", old), ("new", self.detector)):
-            same = detector.predict(images) == is_anomaly
-            of_label = {"normal": same[~is_anomaly], "anomaly": same[is_anomaly]}
-            right[name] = {label: int(found.sum()) for label, found in of_label.items()}
+        self._judged = _Judged(is_anomaly, old.predict(images), self.detector.score_samples(images))
         if not self.detector.scorer.uses(LABEL_DIRECTION):
             self.not_learnt = self._corrections.anomaly
         test = self._splits.test
@@ -88,17 +84,14 @@ class CorrectedRun(Run):
         self._record = {
             "corrections": {
                 **self._corrections.to_dict(),
-                "decided_as_corrected": right,
                 "of_test_part": len(test) - len(untouched),
             },
             "direction": fitted,
         }
-        counts = {"normal": len(digests[0]), "anomaly": len(digests[1])}
-        return [self._learnt(fitted), *_decided(right, counts)]
 
     def write(self, fitted: Fitted) -> None:
         """Writes what was learnt, with a calibration for new images."""
-        fitted.record.update(self._record)
+        fitted.record.update(self._recorded(fitted.threshold.value))
         super().write(fitted)
 
     def write_learnt(self) -> None:
@@ -113,7 +106,7 @@ class CorrectedRun(Run):
             "normal_images": scorer.explanation["normal_images"],
             "anomalous_images": scorer.explanation["anomalous_images"],
             **describe_marks(self.before, pixel, scorer.normal_peaks),
-            **self._record,
+            **self._recorded(scorer.threshold),
         }
         explanation = {**scorer.explanation, RECALIBRATED: record}
         self.replace(dataclasses.replace(scorer, explanation=explanation), None)
@@ -124,31 +117,67 @@ class CorrectedRun(Run):
         if encoder is not None:
             save_arrays(folder / ENCODER_ARRAYS, encoder.to_arrays())
 
-    def _learnt(self, fitted: dict[str, Any]) -> str:
-        scorer = self.detector.scorer
-        threshold = (
-            f"threshold: {scorer.threshold:.6g} ({scorer.explanation['threshold']}); scores have "
-            "changed, so it does not compare with the old one"
-        )
-        if not scorer.uses(LABEL_DIRECTION):
-            return (
-                "the score of this run has no part that is fitted to labels, so corrections enter "
-                f"the threshold and the probability alone\n{threshold}"
-            )
-        labelled, weight = fitted["labelled_anomalies"], fitted["weight"]
-        return (
+    def report(self, fitted: Fitted | None = None) -> list[str]:
+        """What was learnt; lines for a person.
+
+        Args:
+            fitted: a calibration for new images; None for the one of the run's validation images.
+        """
+        scorer, direction = self.detector.scorer, self._record["direction"]
+        labelled, weight = direction["labelled_anomalies"], direction["weight"]
+        lines = [
             f"the direction to labelled anomalies is fitted to {labelled['new']:,}, "
             f"{labelled['old']:,} in training; weight in the score {weight['old']:.3g} before, "
-            f"{weight['new']:.3g} now\n{threshold}"
-        )
+            f"{weight['new']:.3g} now"
+            if scorer.uses(LABEL_DIRECTION)
+            else "the score of this run has no part that is fitted to labels, so corrections enter "
+            "the threshold and the probability alone"
+        ]
+        if fitted is None:
+            lines.append(
+                f"threshold: {scorer.threshold:.6g} ({scorer.explanation['threshold']}); scores "
+                "have changed, so it does not compare with the old one"
+            )
+        chosen = scorer.threshold if fitted is None else fitted.threshold.value
+        return [*lines, *self._judged.report(chosen)]
+
+    def _recorded(self, threshold: float) -> dict[str, Any]:
+        """What the record says of the corrections, with the threshold that is written."""
+        right = self._judged.decided_as_corrected(threshold)
+        corrections = {**self._record["corrections"], "decided_as_corrected": right}
+        return {**self._record, "corrections": corrections}
 
 
-def _decided(right: dict[str, dict[str, int]], counts: dict[str, int]) -> list[str]:
-    """How many corrected images are decided as the person decided."""
-    words = {"normal": "corrected normal images", "anomaly": "corrected anomalies"}
-    return [
-        f"{words[label]} decided as corrected: {right['old'][label]:,} of {count:,} before, "
-        f"{right['new'][label]:,} now"
-        for label, count in counts.items()
-        if count
-    ]
+class _Judged(NamedTuple):
+    """The corrected images, as the person and the detectors judge them.
+
+    Args:
+        is_anomaly: bool [n], what the person said.
+        old: bool [n], what the detector said before.
+        scores: float32 [n], of the detector that has learnt from them.
+    """
+
+    is_anomaly: np.ndarray
+    old: np.ndarray
+    scores: np.ndarray
+
+    def decided_as_corrected(self, threshold: float) -> dict[str, dict[str, int]]:
+        """`old` and `new` -> label -> how many are decided as the person decided."""
+        right = {}
+        for name, decided in (("old", self.old), ("new", self.scores > np.float32(threshold))):
+            same = decided == self.is_anomaly
+            of_label = {"normal": same[~self.is_anomaly], "anomaly": same[self.is_anomaly]}
+            right[name] = {label: int(found.sum()) for label, found in of_label.items()}
+        return right
+
+    def report(self, threshold: float) -> list[str]:
+        """The same in words."""
+        right, anomalies = self.decided_as_corrected(threshold), int(self.is_anomaly.sum())
+        counts = {"normal": len(self.is_anomaly) - anomalies, "anomaly": anomalies}
+        words = {"normal": "corrected normal images", "anomaly": "corrected anomalies"}
+        return [
+            f"{words[label]} decided as corrected: {right['old'][label]:,} of {count:,} before, "
+            f"{right['new'][label]:,} now"
+            for label, count in counts.items()
+            if count
+        ]

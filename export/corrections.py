@@ -83,9 +83,10 @@ def read_corrections(path: Path) -> Corrections:
             )
         file = os.path.join(path.parent, name)
         if not os.path.isfile(file):
+            hint = "; it is there from the working directory" if os.path.isfile(name) else ""
             raise DataError(
                 f"{path}: expected an image file in line {number}, relative to the folder of the "
-                f"CSV file. Received: {name!r}, not there"
+                f"CSV file. Received: {name!r}, not there{hint}"
             )
         real = os.path.realpath(file)
         other, before = labels.setdefault(real, (label, number))

@@ -7,7 +7,7 @@ from ganad_tf import __version__
 from ganad_tf.evaluation.false_alarms import expected_rate
 from ganad_tf.settings.names import CROSS_FITTED
 
-from .calibrated_graph import RECALIBRATED
+from .calibrated_graph import EARLIER, RECALIBRATED
 from .limits import CONFIDENCE_OF_CARD, auroc_interval, share_interval
 
 if TYPE_CHECKING:
@@ -89,12 +89,15 @@ def _threshold_source(detector: "Detector") -> str:
 def _describe_corrections(scorer: "Scorer") -> dict[str, Any] | None:
     """What a person corrected after training; None without corrections."""
     record = scorer.explanation.get(RECALIBRATED, {})
+    is_earlier = EARLIER in record
+    record = record.get(EARLIER, record)
     if "corrections" not in record:
         return None
     counts = record["corrections"]
     is_learnt = record["direction"]["weight"]["new"] > 0
     return {
-        "normal": counts["normal"],
+        # Those of an earlier recalibration are not among the normal images of the thresholds.
+        "normal": 0 if is_earlier else counts["normal"],
         "anomaly": counts["anomaly"],
         "learnt": counts["anomaly"] if is_learnt else 0,
         # Records of earlier versions do not say it.

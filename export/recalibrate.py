@@ -218,17 +218,18 @@ def recalibrate_run(flags: argparse.Namespace, corrections: Corrections | None) 
             from .corrected_run import CorrectedRun
 
             corrected = CorrectedRun(run, flags, corrections)
-            lines = corrected.learn()
+            corrected.learn()
             slope = corrected.detector.scorer.slope
             intercept = corrected.detector.scorer.intercept
             if flags.normals is None:
                 corrected.write_learnt()
+                lines = corrected.report()
             else:
                 # Anomalies that were learnt from do not count as new ones.
                 kept = dataclasses.replace(corrections, anomaly=corrected.not_learnt)
                 fitted, _ = _fit(corrected, corrected.before, flags, kept)
-                lines += report(fitted)
                 corrected.write(fitted)
+                lines = [*corrected.report(fitted), *report(fitted)]
                 slope, intercept = fitted.slope, fitted.intercept
             lines += describe_next(corrected, corrections, slope, intercept)
     return [

@@ -18,7 +18,7 @@ from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.detector_files import ENCODER_ARRAYS, RANGES, SCORER
 from ganad_tf.settings.names import CROSS_FITTED, MAX_ERROR
 
-from .calibrated_graph import RECALIBRATED
+from .calibrated_graph import EARLIER, RECALIBRATED
 from .recalibration import Before, Fitted
 
 # What training fitted, as it was before the first recalibration. A file that is not in it was not
@@ -84,6 +84,7 @@ class Run:
         The files that training wrote are kept in `detector/from_training`.
         """
         pixel, scorer = fitted.pixel_threshold, self.detector.scorer
+        record = {**_earlier_corrections(scorer), **fitted.record}
         if pixel is not None:
             scorer = dataclasses.replace(
                 scorer,
@@ -104,7 +105,7 @@ class Run:
                 "normal_images": fitted.record["normal_images"],
                 "anomalous_images": fitted.record["anomalous_images"],
                 CROSS_FITTED: 0,  # none of the new images is a training image
-                RECALIBRATED: fitted.record,
+                RECALIBRATED: record,
             },
         )
         self.replace(scorer, fitted.ranges)
@@ -132,3 +133,11 @@ class Run:
 
     def write_others(self, folder: Path) -> None:
         """Writes what else has changed into the new folder of the detector: nothing."""
+
+
+def _earlier_corrections(scorer: Scorer) -> dict[str, Any]:
+    """What an earlier record says of corrections: they stay in the score."""
+    record = scorer.explanation.get(RECALIBRATED, {})
+    if "direction" not in record:
+        return {EARLIER: record[EARLIER]} if EARLIER in record else {}
+    return {EARLIER: {name: record[name] for name in ("date", "corrections", "direction")}}

@@ -5,12 +5,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganad_tf.atomic_files import is_unfinished, remove_unfinished
+from ganad_tf.atomic_files import is_unfinished, read_json, remove_unfinished
 from ganad_tf.command_names import command_name
 from ganad_tf.errors import ArtefactError
 from ganad_tf.folder_lock import locked
 from ganad_tf.run_folder import (
     DETECTOR,
+    PLAN,
     check_same_split,
     is_finished,
     load_config,
@@ -36,10 +37,11 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def load_run(run: Path, flags: argparse.Namespace) -> "tuple[Detector, Splits]":
-    """Loads the detector of a finished run, and the same images in the same split.
+    """Loads the detector of a finished run, and the images that it learnt from and was tested on.
 
     Own images are split as the run's split.csv says. Images that were added to the folder since
-    then are ignored, so a run can still be exported when its folder has grown.
+    then are ignored, so a run can still be exported when its folder has grown. Labelled anomalies
+    that were not learnt from, because all were synthetic, are left out of the training part.
 
     Args:
         run: the run folder.
@@ -92,6 +94,7 @@ def _load_splits(
     run: Path, config: "RunConfig", flags: argparse.Namespace, detector: "Detector"
 ) -> "Splits":
     from ganad_tf.data.load import Source, load_splits
+    from ganad_tf.plan import Plan, learnt_from
 
     if config.data:
         # Where the settings leave them open, they followed from all images that were there then.
@@ -99,4 +102,6 @@ def _load_splits(
         config = dataclasses.replace(config, image_size=size, channels=channels)
     splits = load_splits(config, Source(flags.data_dir, flags.idx_dir))
     check_same_split(run, splits.fingerprint)
-    return splits
+    if not (run / PLAN).is_file():  # a run of an earlier version
+        return splits
+    return learnt_from(Plan.from_dict(read_json(run / PLAN)), splits)

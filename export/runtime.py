@@ -807,7 +807,7 @@ class Scorer:
             session = self._session_for(DECISIONS)
             self.metadata = dict(session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # onnxruntime raises a dozen types of its own
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ScoringError(f"{path}: expected an ONNX model. Received: {reason}") from None
         try:
             height, width, channels = map(int, self.metadata["image_shape"].split(","))
@@ -937,7 +937,7 @@ class Scorer:
         if regions:
             self.check_regions(pixel_threshold)
         check_pillow()
-        pairs = (p if isinstance(p, tuple) else (os.fspath(p), os.path.basename(p)) for p in paths)
+        pairs = _with_map_names(paths, unique=maps is not None)
         pending: collections.deque = collections.deque()
         # A bounded queue of batches: reading, decoding and scoring one is one task, so that cores
         # stay busy and memory does not grow with the folder.
@@ -1181,6 +1181,24 @@ def _score_batch(
     return records, rows
 
 
+def _with_map_names(
+    paths: Iterable[PathName | tuple[PathName | bytes, str]], unique: bool
+) -> Iterator[tuple[PathName | bytes, str]]:
+    """(file, map name) of each; if `unique`, a name that is taken goes into a numbered folder."""
+    taken: set[str] = set()
+    for number, path in enumerate(paths, 1):
+        if isinstance(path, tuple):
+            yield path
+            continue
+        file = os.fspath(path)
+        name = os.path.basename(file)
+        if unique and name in taken:
+            name = os.path.join(str(number), name)
+        elif unique:
+            taken.add(name)
+        yield file, name
+
+
 def _write_overlay(
     scorer: Scorer,
     path: PathName | bytes,
@@ -1200,7 +1218,13 @@ def _write_overlay(
 
     os.makedirs(os.path.dirname(destination) or ".", exist_ok=True)
     drawn = overlay(pixels, np.ascontiguousarray(heat[inside]), scorer.map_colour_range, mask)
-    Image.fromarray(drawn).save(destination)
+    temporary = f"{destination}.{os.getpid()}.part"
+    try:
+        Image.fromarray(drawn).save(temporary, "PNG")
+        os.replace(temporary, destination)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
 
 
 def _no_mask(expected: str) -> SettingError:
@@ -1980,7 +2004,7 @@ def find_images(
         if not os.path.isdir(argument):
             yield argument, os.path.join(prefix, os.path.basename(argument))
             continue
-        found, folders = 0, [argument]
+        found, folders, before = 0, [argument], len(problems)
         while folders:
             folder = folders.pop()
             try:
@@ -2001,7 +2025,7 @@ def find_images(
                             skipped[suffix or "without a suffix"] += 1
             except OSError as error:
                 problems.append({"path": folder, "error": describe(error)})
-        if not found:
+        if not found and len(problems) == before:
             message = f"expected images ({' '.join(SUFFIXES)}). Received: a folder without any"
             problems.append({"path": argument, "error": message})
 
@@ -2048,9 +2072,12 @@ class Output:
     def __init__(self, arguments: argparse.Namespace):
         self.jsonl, self.csv, self.failures = arguments.jsonl, arguments.csv, 0
         if self.csv:
+            if os.path.isdir(self.csv):
+                raise SettingError(f"--csv must be a file. Received: {self.csv}, a folder")
             self.temporary = f"{self.csv}.{os.getpid()}.part"
+            # Names keep their bytes, so that the files are found by this table.
             self.file = open(  # noqa: SIM115
-                self.temporary, "w", newline="", encoding="utf-8", errors="backslashreplace"
+                self.temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
             )
             self.table = csv.DictWriter(self.file, FIELDS)
             self.table.writeheader()
@@ -2060,11 +2087,13 @@ class Output:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.csv:
-            self.file.close()
-            if kind is None:
-                os.replace(self.temporary, self.csv)
-            else:
-                os.remove(self.temporary)
+            try:
+                self.file.close()
+                if kind is None:
+                    os.replace(self.temporary, self.csv)
+            finally:
+                if os.path.exists(self.temporary):
+                    os.remove(self.temporary)
 
     def write(self, record: dict[str, Any]) -> None:
         if self.csv:

@@ -105,11 +105,14 @@ def parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     check_positive(flags, "workers", "shard_size", "max_pixels")
     if flags.pixel_threshold is not None and not flags.regions:
         raise UsageError("--pixel-threshold must go with --regions. Received: it alone")
-    for name in ("source", "model"):
-        if ":/" in str(getattr(flags, name)):  # what a path makes of s3://
+    for name, path in (
+        ("SOURCE", flags.source),
+        ("MODEL", flags.model),
+        ("--output", flags.output),
+    ):
+        if ":/" in str(path):  # what a path makes of s3://
             raise UsageError(
-                f"{name.upper()} must be a path on a disk that all workers see. "
-                f"Received: {getattr(flags, name)}"
+                f"{name} must be a path on a disk that all workers see. Received: {path}"
             )
     output, source = flags.output.resolve(), flags.source.resolve()
     if output == source or source in output.parents:
@@ -154,6 +157,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
         "pixel_threshold": flags.pixel_threshold,
     }
     with locked(flags.output):
+        described = job_folder.earlier_shift(flags.output)
         manifest = job_folder.open_job(flags.output, source, settings, flags.overwrite)
         tasks = job_folder.open_tasks(flags.output)
         if tasks:
@@ -169,8 +173,9 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
                 "pixel_threshold": flags.pixel_threshold,
             }
             _score(flags, job, tasks, manifest, shift)
+            described = shift.describe()
         used = scorer.threshold if threshold is None else threshold
-        return job_folder.finish(flags.output, manifest, used, shift.describe())
+        return job_folder.finish(flags.output, manifest, used, described)
 
 
 def _score(

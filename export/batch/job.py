@@ -113,6 +113,13 @@ def _describe_source(source: dict) -> str:
     return f"{source['path']} ({source['rows']:,} rows{column}, digest {source['digest'][:8]})"
 
 
+def earlier_shift(folder: Path) -> str:
+    """What the summary of a finished job says of its images; empty if it says nothing."""
+    if not (folder / SUMMARY).is_file():
+        return ""
+    return read_json(folder / SUMMARY).get("input_shift") or ""
+
+
 def open_tasks(folder: Path) -> list[Task]:
     """The shards that are still to be scored."""
     tasks, offset = [], 0

@@ -251,8 +251,9 @@ def score_shards(job: dict[str, Any], tasks: list[Task], workers: int) -> Iterat
     try:
         yield from answers.iter_rows()
     except ray.exceptions.RayError as error:
+        reason = str(error).partition("\n")[0]
         raise GanadError(
             "expected workers that stay alive (short of memory, or an image that crashes its "
             "reader?); the same command goes on with what is missing. "
-            f"Received: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"Received: {type(error).__name__}: {reason}"
         ) from None

@@ -98,7 +98,7 @@ def score_histogram(scores: ArrayLike, is_anomaly: ArrayLike, threshold: float) 
         if not len(group):
             continue
         axes.hist(
-            np.minimum(group, edges[-1]),
+            np.clip(group, edges[0], edges[-1]),  # the first edge may be rounded up
             bins=edges,
             weights=np.full(len(group), 1 / len(group)),
             color=colour,

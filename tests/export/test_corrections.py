@@ -252,6 +252,15 @@ def finished_run(with_encoder, colour_data, encoder_plan, tmp_path):
     return run
 
 
+@pytest.fixture
+def new_normals(colour_data, tmp_path):
+    """A folder of 30 normal images in another light."""
+    (tmp_path / "normals").mkdir()
+    for number, image in enumerate(np.asarray(colour_data[0].validation.images[:30])):
+        Image.fromarray(brighter(image)).save(tmp_path / "normals" / f"{number}.png")
+    return tmp_path / "normals"
+
+
 def test_a_run_learns_from_corrections_and_keeps_what_training_wrote(
     finished_run, colour_data, with_encoder, tmp_path, capsys
 ):
@@ -285,6 +294,37 @@ def test_corrected_images_of_the_test_part_are_counted(finished_run, tmp_path):
     assert record["corrections"]["of_test_part"] == 2
 
 
+def test_what_was_learnt_from_corrections_is_known_after_another_recalibration(
+    finished_run, new_normals, tmp_path
+):
+    tested = sorted((tmp_path / "data/anomaly/square").glob("test-*.png"))[:2]
+    path = table(tmp_path / "c.csv", *(f"{file},anomaly" for file in tested))
+    recalibrate("--run", finished_run, "--corrections", path)
+    learnt = Detector.load(finished_run).scorer.explanation["recalibrated"]
+    for _ in range(2):
+        recalibrate("--run", finished_run, new_normals)
+        record = Detector.load(finished_run).scorer.explanation["recalibrated"]
+        assert "corrections" not in record
+        earlier = record["earlier_corrections"]
+        assert earlier == {name: learnt[name] for name in ("date", "corrections", "direction")}
+
+
+def test_corrections_with_new_normals_are_judged_by_the_threshold_that_is_written(
+    finished_run, new_normals, tmp_path, capsys
+):
+    path = table(tmp_path / "c.csv", *(f"new-{number}.png,anomaly" for number in range(10)))
+    recalibrate("--run", finished_run, new_normals, "--corrections", path)
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("threshold: ")]) == 1
+    again = Detector.load(finished_run)
+    files = [np.asarray(Image.open(tmp_path / f"new-{number}.png")) for number in range(10)]
+    found = int(again.predict(np.stack(files)).sum())
+    right = again.scorer.explanation["recalibrated"]["corrections"]["decided_as_corrected"]
+    assert right["new"] == {"normal": 0, "anomaly": found}
+    told = f"corrected anomalies decided as corrected: {right['old']['anomaly']} of 10 before, "
+    assert told + f"{found} now" in lines
+
+
 def put_detector_aside(run):
     """As after a kill between the two renames of `replace_dir`."""
     (run / ".replaced-detector-x").mkdir()
@@ -304,15 +344,22 @@ def test_a_detector_that_a_killed_process_put_aside_is_found_again(finished_run,
     assert not list(finished_run.glob(".*"))
 
 
+def test_anomalies_that_were_not_learnt_from_are_left_out(finished_run):
+    flags = argparse.Namespace(data=None, data_dir=None, idx_dir=None)
+    _, splits = load_run(finished_run, flags)
+    assert splits.n_labelled == 1
+    plan = json.loads((finished_run / "plan.json").read_text())
+    (finished_run / "plan.json").write_text(json.dumps({**plan, "n_labelled": 0}))
+    _, splits = load_run(finished_run, flags)  # as after --synthetic 1
+    assert splits.n_labelled == 0
+
+
 def test_new_scores_of_a_corrected_run_are_not_compared_with_the_old_threshold(
-    finished_run, colour_data, tmp_path, capsys
+    finished_run, new_normals, tmp_path, capsys
 ):
-    (tmp_path / "normals").mkdir()
-    for number, image in enumerate(np.asarray(colour_data[0].validation.images[:30])):
-        Image.fromarray(brighter(image)).save(tmp_path / "normals" / f"{number}.png")
     path = table(tmp_path / "c.csv", *(f"new-{number}.png,anomaly" for number in range(4)))
     scorer = finished_run / "detector/scorer.json"
-    for normals in ([], [tmp_path / "normals"]):
+    for normals in ([], [new_normals]):
         recalibrate("--run", finished_run, *normals, "--corrections", path)
         record = json.loads(scorer.read_text())["explanation"]["recalibrated"]
         for name in ("threshold", "probability", "pixel_threshold"):

@@ -125,6 +125,19 @@ def test_tested_images_that_were_corrected_are_counted(detector, splits):
     assert "Images of it that were corrected after training: 3." in text
 
 
+def test_corrections_before_another_recalibration_are_told(detector, splits):
+    new = corrected(detector, of_test_part=3)
+    explanation = new.scorer.explanation
+    record = {"earlier_corrections": explanation["recalibrated"]}
+    new.scorer = dataclasses.replace(
+        new.scorer, explanation={**explanation, "recalibrated": record}
+    )
+    text = render(describe_model(new, splits, [keras_row()], None), NOTHING)
+    assert "Images of it that were corrected after training: 3." in text
+    assert "learnt from anomalies that were corrected after training (10)" in text
+    assert "of them corrected" not in text  # the threshold is from other images
+
+
 def test_the_images_of_a_recalibration_are_not_called_validation(detector, splits):
     new = copy.copy(detector)
     new.image_ranges = {**detector.image_ranges, "source": "recalibration"}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,54 @@ def test_a_table_and_maps_are_written(model_path, folder, tmp_path, capsys):
     assert all(Image.open(row["map"]).size == (28, 28) for row in good)
     assert "cut.png" in capsys.readouterr().err
     assert (tmp_path / "maps" / "tief" / "schön 図.png.png").is_file()
+
+
+def test_maps_of_files_with_one_name_do_not_replace_each_other(scorer, folder, tmp_path):
+    files = [folder / "1.png", folder / "tief/1.png"]
+    shutil.copy(folder / "2.png", files[1])
+    records = list(scorer.score_files(files, maps=tmp_path / "maps"))
+    first, second = (Path(record["map"]).read_bytes() for record in records)
+    assert first != second
+    (alone,) = scorer.score_files(files[1:], maps=tmp_path / "alone")
+    assert Path(alone["map"]).read_bytes() == second
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_table_that_is_a_folder_is_refused_before_anything_is_scored(
+    model_path, folder, tmp_path, capsys
+):
+    assert main([str(model_path), str(folder), "--csv", str(tmp_path)]) == 2
+    assert f"--csv must be a file. Received: {tmp_path}, a folder" in capsys.readouterr().err
+    assert not list(tmp_path.parent.glob("*.part"))
+
+
+def test_a_table_finds_files_whose_names_are_no_text(model_path, folder, tmp_path):
+    name = os.fsencode(folder) + b"/caf\xe9.png"
+    os.rename(os.fsencode(folder / "1.png"), name)
+    assert main([str(model_path), os.fsdecode(name), "--csv", str(tmp_path / "t.csv")]) == 0
+    with open(tmp_path / "t.csv", encoding="utf-8", errors="surrogateescape") as file:
+        (row,) = csv.DictReader(file)
+    assert os.path.exists(row["path"])
+
+
+def test_a_folder_that_may_not_be_read_is_told_once(model_path, folder, monkeypatch, capsys):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert main([str(model_path), str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert "Permission denied" in error
+    assert "a folder without any" not in error
+
+
+def test_a_model_that_does_not_fit_into_memory_is_told(model_path, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(runtime.Scorer, "_session_for", full)
+    with pytest.raises(ScoringError, match="Received: MemoryError"):
+        Scorer(model_path)
 
 
 def test_maps_among_the_images_are_refused(model_path, folder, capsys):

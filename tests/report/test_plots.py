@@ -59,6 +59,13 @@ def test_histogram_bars_of_each_group_add_up_to_one_outliers_included():
     assert "last bar holds all higher ones" in axes.get_xlabel()
 
 
+@pytest.mark.parametrize("threshold", [5.2, 6.7, 9.5])  # here the first edge is rounded up
+def test_the_lowest_score_is_in_the_histogram(threshold):
+    axes = plots.score_histogram(SCORES, IS_ANOMALY, threshold).axes[0]
+    heights = [sum(bar.get_height() for bar in bars) for bars in axes.containers]
+    assert heights == pytest.approx([1, 1])
+
+
 def test_equal_scores_still_make_a_histogram():
     plots.score_histogram(np.ones(60), IS_ANOMALY, 1.0).draw_without_rendering()
 

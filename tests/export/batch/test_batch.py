@@ -394,6 +394,7 @@ def wrong(tmp_path, files, model_path):
         "cut model": ("cut.onnx", files, (), 1, "cut.onnx: expected an ONNX model"),
         "no source": (None, "none", (), 1, "none: expected a folder, or a file"),
         "bucket": (None, "s3://bucket/x", (), 2, "SOURCE must be a path on a disk"),
+        "bucket out": (None, files, ("--output", "s3://b/x"), 2, "--output must be a path on a"),
         "empty": (None, "empty", (), 1, "empty: expected images"),
         "mixed": (None, "mixed", (), 1, "Received: a.png and x.parquet"),
         "csv": (None, "table.csv", (), 1, "table.csv: expected an image"),
@@ -413,7 +414,8 @@ def wrong(tmp_path, files, model_path):
 
 
 CASES = (
-    *("no model", "cut model", "no source", "bucket", "empty", "mixed", "csv", "column", "text"),
+    *("no model", "cut model", "no source", "bucket", "bucket out", "empty", "mixed", "csv"),
+    *("column", "text"),
     *("no parquet", "feature", "gzip", "output is a file", "output is full", "output inside"),
     *("workers", "shard size", "rate", "nan"),
 )
@@ -471,6 +473,9 @@ def test_images_unlike_the_training_images_are_reported(
     assert "warning: 30 images differ from the 60 normal" in capsys.readouterr().err
     summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
     assert "brightness" in summary["input_shift"]
+    # Nothing is left to score; the summary still says it.
+    assert score_here(tmp_path / "bright", tmp_path / "out", "--shard-size", "7") == 0
+    assert json.loads((tmp_path / "out" / "_summary.json").read_text()) == summary
     # Of large shards only a sample is compared.
     monkeypatch.setattr(batch_worker, "SAMPLE", 5)
     assert score_here(tmp_path / "bright", tmp_path / "sample", "--shard-size", "10") == 0
