@@ -17,8 +17,9 @@ const INTERLACED = [
  *
  * @param {Uint8Array} bytes the file.
  * @param {number} bitDepth how many bits of 16-bit files are in use: 2 ** bitDepth - 1 becomes 255.
- * @returns {Promise<{width: number, height: number, rgba: Uint8Array, turn: number}>} not
- *   premultiplied; `turn` is the orientation in the EXIF data, 1 to 8.
+ * @returns {Promise<{width: number, height: number, rgba: Uint8Array, stored: Uint8Array,
+ *   turn: number}>} not premultiplied; `stored` is RGBA, too, of 16 bits the upper ones, and an array
+ *   of its own if a pixel may be transparent; `turn` is the orientation in the EXIF data, 1 to 8.
  * @throws {ImageError} if the file is damaged.
  */
 export async function decodePng(bytes, bitDepth) {
@@ -45,7 +46,14 @@ export async function decodePng(bytes, bitDepth) {
       : spread(scaled(values, head.depth, bitDepth), head.channels);
   if (clear && head.colourType !== PALETTE && head.depth < 16) clearColour(rgba, clear, head);
   const { width, height } = head;
-  return { width, height, rgba, turn: chunks.eXIf.length ? orientation(chunks.eXIf[0]) : 1 };
+  let stored = rgba;
+  if (head.depth === 16) {
+    stored = spread(Uint8Array.from(values, (value) => value >> 8), head.channels);
+  } else if (clear || head.channels === 4) {
+    stored = rgba.slice();
+  }
+  const turn = chunks.eXIf.length ? orientation(chunks.eXIf[0]) : 1;
+  return { width, height, rgba, stored, turn };
 }
 
 function damaged() {

@@ -10,7 +10,8 @@ import { overBlack, toChannels, upright } from "./values.js";
  *
  * @param {Uint8Array | ImageBitmap} source a file's bytes, or a frame of the camera.
  * @param {object} model the contents of model.json.
- * @returns {Promise<{width: number, height: number, rgba: Uint8Array | Uint8ClampedArray}>}
+ * @returns {Promise<{width: number, height: number, rgba: Uint8Array | Uint8ClampedArray}>} of a PNG
+ *   file with `stored`, an image like it of the colours in the file, for statistics.
  * @throws {ImageError} if it is no image that can be scored.
  */
 export async function decode(source, model) {
@@ -19,9 +20,10 @@ export async function decode(source, model) {
   // Before decoding: a small file can hold an image that fills the memory.
   if (width !== undefined) checkSize(width, height, model.max_pixels);
   if (format === "PNG") {
-    const { turn, ...image } = await decodePng(source, model.bit_depth);
+    const { turn, stored, ...image } = await decodePng(source, model.bit_depth);
     overBlack(image.rgba);
-    return upright(image, turn);
+    const { width, height } = image;
+    return { ...upright(image, turn), stored: { width, height, rgba: stored } };
   }
   let bitmap;
   try {

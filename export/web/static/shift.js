@@ -9,7 +9,7 @@ const SAMPLE = 32; // pixels to each side, to which an image is averaged for its
  *
  * @param {Uint8Array} pixels [h, w, C], as the model gets them.
  * @param {number[]} shape [h, w, C].
- * @param {{width: number, height: number, rgba: Uint8Array}} image decoded.
+ * @param {{width: number, height: number, rgba: Uint8Array}} image of `decode` in prepare.js.
  * @returns {Object<string, number>} by name.
  */
 export function measure(pixels, [height, width, channels], image) {
@@ -35,7 +35,8 @@ export function measure(pixels, [height, width, channels], image) {
     ...(channels === 3 ? { red: ratio(sums[0]), blue: ratio(sums[2]) } : {}),
     size: Math.max(image.width, image.height),
     aspect: image.width / image.height,
-    saturation: saturation(image),
+    // Transparent pixels keep their colour in it.
+    saturation: saturation(image.stored ?? image),
   };
   for (const name of Object.keys(measured)) measured[name] = round(measured[name]);
   return measured;

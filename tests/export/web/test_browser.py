@@ -259,6 +259,28 @@ def test_images_that_differ_from_training_are_noticed_as_by_runtime_py(page, add
             assert found[key] == wanted[key]
 
 
+def test_statistics_of_every_kind_of_png_file_are_those_of_runtime_py(page, address):
+    """Of 16 bits and of transparent pixels, runtime.py sees the colours that are stored."""
+    page.browser.get(address + "empty.html")
+    kinds = {name: data for name, data in files.readable().items() if name.endswith(".png")}
+    script = """
+        const { decode } = await import("/prepare.js");
+        const { measure } = await import("/shift.js");
+        const measured = {};
+        for (const [name, bytes] of Object.entries(a[0])) {
+          const model = { bit_depth: 12, max_pixels: 1e6 };
+          const image = await decode(Uint8Array.from(bytes), model);
+          measured[name] = measure(new Uint8Array(12), [2, 2, 3], image);
+        }
+        return measured;"""
+    found = page.run(script, {name: list(data) for name, data in kinds.items()})
+    for name, data in kinds.items():
+        expected = measure_file(open_image(data))
+        # Turning and averaging round in another order.
+        np.testing.assert_allclose([found[name][s] for s in FILE_STATISTICS], expected, atol=0.2)
+    assert found["clear.png"]["saturation"] > 20
+
+
 def test_values_equal_to_those_of_training_are_not_outside(page, address):
     page.browser.get(address + "empty.html")
     # 4/3 is rounded, and 33/32 lies half way between two values of four decimals.
