@@ -18,6 +18,7 @@ from ganad_tf.calibration.thresholds import (
 )
 from ganad_tf.data.image_statistics import ranges_of
 from ganad_tf.evaluation.false_alarms import expected_rate, is_one_of
+from ganad_tf.wording import counted
 
 from .new_images import Measured
 
@@ -180,7 +181,7 @@ def report(fitted: Fitted) -> list[str]:
     images, anomalies = record["normal_images"], record["anomalous_images"]
     rate, alarms = record["expected_false_alarm_rate"], record["false_alarms"]
     lines = [
-        f"{_count(images, 'normal image')}, {_count(anomalies, 'anomaly', 'anomalies')}",
+        f"{counted(images, 'normal image')}, {counted(anomalies, 'anomaly')}",
         f"threshold: {_before_and_now(record['threshold'])} ({threshold.rule})",
         f"false alarms to expect on new normal images: {_percent(rate['mean'])}, with "
         f"{rate['confidence']:.0%} confidence between {_percent(rate['low'])} and "
@@ -188,13 +189,13 @@ def report(fitted: Fitted) -> list[str]:
         f"false alarms on these images: {_of(alarms, images)}",
     ]
     if record["copies_left_out"]:
-        lines[0] += f"; {_count(record['copies_left_out'], 'copy', 'copies')} of these left out"
+        lines[0] += f"; {counted(record['copies_left_out'], 'copy')} of these left out"
     if not is_one_of(fitted.normal_scores, threshold.value):
         lines[2] += "; the interval ignores that the threshold was chosen on these scores"
     if anomalies:
         lines.append(f"anomalies found among these: {_of(record['anomalies_found'], anomalies)}")
     lines.append(
-        f"the lowest rate that {_count(images, 'normal image')} can promise: "
+        f"the lowest rate that {counted(images, 'normal image')} can promise: "
         f"{_percent(lowest_short_rate(images))}; a rate A needs 1 / A - 1 images"
     )
     if "corrections" in record:
@@ -215,8 +216,8 @@ def _corrected(record: dict[str, Any]) -> str:
     """How many of the images are corrections."""
     counts, stored = record["corrections"], record["stored_normal_scores"]
     line = (
-        f"of these, {_count(counts['normal'], 'normal image')} and "
-        f"{_count(counts['anomaly'], 'anomaly', 'anomalies')} are corrections"
+        f"of these, {counted(counts['normal'], 'normal image')} and "
+        f"{counted(counts['anomaly'], 'anomaly')} are corrections"
     )
     return line + f"; {stored:,} normal scores are the model's own" * bool(stored)
 
@@ -234,10 +235,6 @@ def _of(counts: dict[str, int], total: int) -> str:
     if "old" not in counts:
         return f"{counts['new']:,} of {total:,}"
     return f"{counts['old']:,} of {total:,} before, {counts['new']:,} now"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _percent(rate: float) -> str:

@@ -41,7 +41,7 @@ LAYERS = (
     ),
     (
         *("ganad_tf.console", "ganad_tf.environment", "ganad_tf.errors"),
-        *("ganad_tf.keras_classes", "ganad_tf.command_names"),
+        *("ganad_tf.keras_classes", "ganad_tf.command_names", "ganad_tf.wording"),
     ),
 )
 

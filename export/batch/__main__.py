@@ -18,6 +18,7 @@ from ganad_tf.errors import (
     run_cli,
 )
 from ganad_tf.folder_lock import locked
+from ganad_tf.wording import counted
 
 from ..runtime import (
     InputShift,
@@ -186,8 +187,8 @@ def _score(
     left, shards = sum(task.rows for task in tasks), manifest["source"]["shards"]
     if not flags.quiet:
         going_on = f", {shards - len(tasks):,} of them done before" * (len(tasks) < shards)
-        total = _counted(manifest["source"]["rows"], "image")
-        print(f"{total} in {_counted(shards, 'shard')}{going_on}", file=sys.stderr)
+        total = counted(manifest["source"]["rows"], "image")
+        print(f"{total} in {counted(shards, 'shard')}{going_on}", file=sys.stderr)
     failures = []
     with worker.ray_running(flags.address, flags.workers or available_cores()) as cores:
         workers = flags.workers or cores
@@ -206,10 +207,6 @@ def _score(
         )
 
 
-def _counted(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.batch") -> int:
     """The command."""
     for stream in (sys.stdout, sys.stderr):
@@ -223,9 +220,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m export.b
         raise Interrupted("interrupted; the same command goes on with what is missing") from None
     scored = summary["rows"] - summary["errors"]
     print(
-        f"{_counted(summary['rows'], 'image')}: {scored:,} scored "
-        f"({_counted(summary['anomalies'], 'anomaly', 'anomalies')}), "
-        f"{_counted(summary['errors'], 'error')}; {_counted(summary['shards'], 'shard')} "
+        f"{counted(summary['rows'], 'image')}: {scored:,} scored "
+        f"({counted(summary['anomalies'], 'anomaly')}), "
+        f"{counted(summary['errors'], 'error')}; {counted(summary['shards'], 'shard')} "
         f"in {flags.output} after {time.monotonic() - began:.0f} s"
     )
     if summary["input_shift"]:

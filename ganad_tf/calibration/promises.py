@@ -11,8 +11,8 @@ from ganad_tf.calibration.thresholds import (
     lowest_short_rate,
     steady_rate,
 )
-from ganad_tf.data.folder.wording import counted
 from ganad_tf.errors import UsageError
+from ganad_tf.wording import counted
 
 _LOGGER = logging.getLogger(__name__)
 _ADD_PHOTOS = "add photos"

@@ -5,7 +5,6 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ def write_report(data: ReportData, path: str | os.PathLike) -> None:
     """Writes the report to `path`, whole or not at all.
 
     Raises:
-        OSError: if the file can't be written, or a PNG can't be read.
+        OSError: if the file can't be written.
     """
     html = render_report(data)
     with replace_file(path) as temporary:
@@ -233,16 +232,11 @@ def _cell(key: str, value: float | None) -> str:
     return f"{value:.4f}" if key in _AREAS else f"{value:.1%}"
 
 
-def _data_uri(image: Figure | np.ndarray | str | os.PathLike) -> str:
+def _data_uri(image: Figure | np.ndarray) -> str:
+    buffer = io.BytesIO()
     if isinstance(image, Figure):
-        buffer = io.BytesIO()
         # The Software entry holds a version; without it, equal figures give equal files.
         image.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
-        png = buffer.getvalue()
-    elif isinstance(image, np.ndarray):
-        buffer = io.BytesIO()
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
-        png = buffer.getvalue()
     else:
-        png = Path(image).read_bytes()
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

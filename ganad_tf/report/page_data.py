@@ -1,6 +1,5 @@
 """Everything that a report shows, as plain values."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,13 +89,13 @@ class ReportFigure:
     Attributes:
         title: heading above it.
         caption: what to see in it, a sentence or two.
-        image: a matplotlib figure, or the path of a PNG file.
+        image: the picture.
         alt: text for readers who cannot see the picture (default: the title).
     """
 
     title: str
     caption: str
-    image: Figure | str | os.PathLike
+    image: Figure
     alt: str = ""
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ganad_tf import __version__
 from ganad_tf.atomic_files import replace_file
@@ -65,9 +64,8 @@ def write_run_report(folder: Path, run: EvaluatedRun) -> None:
     models = {OUR_MODEL: metrics, **metrics["baselines"]}
     figures = draw_figures(run.splits, run.detector, models, history, run.scores)
     for file, figure in figures.items():
-        if isinstance(figure.image, Figure):
-            with replace_file(folder / PLOTS / f"{file}.png") as temporary:
-                figure.image.savefig(temporary, dpi=110)
+        with replace_file(folder / PLOTS / f"{file}.png") as temporary:
+            figure.image.savefig(temporary, dpi=110)
     own = None
     learnt = learnt_from(run.plan, run.splits)
     if run.splits.folder:

@@ -24,7 +24,6 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import pairwise_distances
 
 from ganad_tf.calibration.thresholds import MIN_ANOMALIES, can_promise, steady_rate
-from ganad_tf.data.folder.wording import counted
 from ganad_tf.data.images import LabelledImages, drawn
 from ganad_tf.plan import Plan
 from ganad_tf.scoring.encoder_features import DETAILS, MEANS, PATCHES, POOLED, EncoderFeatures
@@ -38,6 +37,7 @@ from ganad_tf.settings.names import (
     LABEL_DIRECTION,
     PIXELS,
 )
+from ganad_tf.wording import counted
 
 # Ten cost twice as much and gave the same AUROC and false alarms on ELPV, splits 10 to 12, with 20
 # to 100 photos.

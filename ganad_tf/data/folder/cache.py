@@ -21,7 +21,6 @@ from ganad_tf.data.folder.decode_file import (
     decode_one,
 )
 from ganad_tf.data.folder.parallel import in_threads
-from ganad_tf.data.folder.wording import counted
 from ganad_tf.data.image_files.decoding import (
     deep_rows,
     is_deep,
@@ -30,6 +29,7 @@ from ganad_tf.data.image_files.decoding import (
 from ganad_tf.data.image_files.formats import reads_heif
 from ganad_tf.errors import DataError
 from ganad_tf.settings.names import BIT_DEPTHS
+from ganad_tf.wording import counted
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from ganad_tf.data.folder.cache import DecodedImages
 from ganad_tf.data.folder.layouts import LAYOUTS
 from ganad_tf.data.folder.listing import CSV, OWN, VISA, FoundImage, Listing
 from ganad_tf.data.folder.uses import notes_on_unused
-from ganad_tf.data.folder.wording import counted, few
 from ganad_tf.errors import DataError
+from ganad_tf.wording import counted, few
 
 _LOGGER = logging.getLogger(__name__)
 

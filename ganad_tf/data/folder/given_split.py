@@ -9,8 +9,8 @@ from pathlib import Path
 from ganad_tf.data.account import SplitEntry
 from ganad_tf.data.folder.listing import Listing
 from ganad_tf.data.folder.split_file import read_split
-from ganad_tf.data.folder.wording import few
 from ganad_tf.errors import DataError
+from ganad_tf.wording import few
 
 _LOGGER = logging.getLogger(__name__)
 

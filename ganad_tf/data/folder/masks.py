@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ganad_tf.data.account import BadFile
 from ganad_tf.data.folder.listing import CSV, FoundImage, FoundMask, Listing
-from ganad_tf.data.folder.wording import few
 from ganad_tf.data.image_files.decoding import describe, open_image, orientation
 from ganad_tf.data.image_files.mask_file import LARGE_SHARE, MaskFile, read_mask_file
 from ganad_tf.errors import DataError
+from ganad_tf.wording import few
 
 # A mask that would be so much larger, were every value but black a defect, has fringes.
 _GROWN = 1.5

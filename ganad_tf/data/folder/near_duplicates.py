@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from ganad_tf.data.account import NearDuplicate
 from ganad_tf.data.folder.thumbnails import THUMBNAIL
 from ganad_tf.data.folder.usable import Usable
-from ganad_tf.data.folder.wording import few
+from ganad_tf.wording import few
 
 # Of the 64 bits of the perceptual hash. Unrelated images differ in 32 on average.
 MAX_BITS = 8

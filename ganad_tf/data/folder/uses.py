@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ganad_tf.data.account import BadFile
 from ganad_tf.data.folder.file_names import HEIF_SUFFIXES
 from ganad_tf.data.folder.listing import NOT_AN_IMAGE, NOT_READ, Listing, joined
-from ganad_tf.data.folder.wording import counted, few
+from ganad_tf.wording import counted, few
 
 # Of the lines that say what is used, and of those that say what is not.
 _MAX_USED, _MAX_IGNORED = 14, 8

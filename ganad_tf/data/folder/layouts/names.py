@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ganad_tf.data.folder.file_names import is_litter
 from ganad_tf.data.folder.listing import OWN, Listing, joined
-from ganad_tf.data.folder.wording import counted
 from ganad_tf.errors import DataError
+from ganad_tf.wording import counted
 
 SPELLINGS = {
     "normal": ("normal", "normals", "good", "ok", "nominal"),

@@ -9,8 +9,8 @@ from pathlib import Path
 from ganad_tf.data.folder.file_names import is_image_name, is_litter
 from ganad_tf.data.folder.layouts.names import closest_role, folders_in, has_role
 from ganad_tf.data.folder.listing import count_images
-from ganad_tf.data.folder.wording import counted, few
 from ganad_tf.errors import DataError
+from ganad_tf.wording import counted, few
 
 _MAX_NAMED = 8
 

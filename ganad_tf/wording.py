@@ -1,4 +1,4 @@
-"""How lists and numbers of files are told in a line."""
+"""How lists and numbers of things are told in a line."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,6 @@ def few(texts: Sequence[str], most: int = 3) -> str:
 
 
 def counted(count: int, one: str) -> str:
-    """A number of things: `1 mask`, `2 masks`, `3 anomalies`."""
+    """A number of things: `1 mask`, `2,000 masks`, `3 anomalies`."""
     plural = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
-    return f"{count} {one if count == 1 else plural}"
+    return f"{count:,} {one if count == 1 else plural}"
