@@ -201,6 +201,12 @@ def test_an_estimator_that_is_not_fitted_says_so():
         GANAnomalyDetector().predict(make(3)[0])
 
 
+@pytest.mark.parametrize("name", ["seed", "epochs"])
+def test_a_setting_that_an_estimator_has_twice_is_named(name):
+    with pytest.raises(UsageError, match=f"Received: {name}$"):
+        GANAnomalyDetector(settings={name: 1}).fit(*make(3))
+
+
 # Those of scikit-learn's checks that feed no table of numbers.
 @pytest.mark.parametrize(
     "check",
