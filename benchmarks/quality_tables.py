@@ -51,6 +51,9 @@ Methods, all with the same split and seed, trained ones with the same number of 
 - `ganad` is ours at preset `small`.
 - `ganad-imagenet` is ours at preset `imagenet`. It joins features of a network that was trained on
   ImageNet; no other method here has them.
+- `ganad-head` is ours with `--loss-weight feature_abc=30`, ten times the default weight on the
+  loss of the generator's head. It was only run under `seen`. The weight was chosen on classes 0
+  and 6 with seed 1.
 - `cnn` is a supervised classifier with the generator's encoder as its trunk.
 - `abc` is the generator trained with reconstruction and ABC loss alone.
 - `autoencoder` learns to reconstruct normal images only.
