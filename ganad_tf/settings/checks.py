@@ -50,6 +50,8 @@ def check_types(config: "RunConfig") -> None:
             continue
         if value is None:
             raise UsageError(f"{flag_of(field.name)} must have a value. Received: None")
+        if value == "" and "path" in field.metadata:
+            raise UsageError(f"{flag_of(field.name)} must be a path. Received: an empty text")
         kinds = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
         is_path = "path" in field.metadata and isinstance(value, os.PathLike)
         if not is_path and not any(_is_a(value, kind) for kind in kinds):
@@ -132,6 +134,11 @@ def _check_combinations(config: "RunConfig") -> None:
     if config.split and not config.data:
         raise UsageError(
             f"--split names the parts of own images, --data. Received: {config.split} without them"
+        )
+    if config.data and config.normal != type(config).normal:
+        raise UsageError(
+            "--normal names the normal class of Fashion-MNIST; with --data the folders say what is "
+            f"normal. Received: --normal {config.normal}"
         )
     if config.data and config.protocol not in ("seen", "none"):
         raise UsageError(

@@ -335,8 +335,7 @@ class RunConfig:
         # Earlier versions kept what has no effect.
         if values.get("protocol") != "few":
             values.pop("anomalies", None)
-        if not values.get("data"):
-            values.pop("split", None)
+        values.pop("normal" if values.get("data") else "split", None)
         if "preset" not in values and values.get("width") == PRESETS[PAPER]["width"]:
             values["preset"] = PAPER
         values.setdefault("encoder", NO_ENCODER)  # format 1 had none

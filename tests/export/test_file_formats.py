@@ -11,6 +11,7 @@ import numpy as np
 import pillow_heif
 import pytest
 import tensorflow as tf
+import tifffile
 from PIL import Image
 
 from export import runtime
@@ -84,6 +85,19 @@ def tiff(values, **options):
     return encoded(Image.fromarray(values), "TIFF", **options)
 
 
+def deep_tiff(values, **options):
+    """A TIFF as other programs write it."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, **options)
+    return file.getvalue()
+
+
+def colour_tiff(planarconfig="contig", **options):
+    values = deep(20, 28, 3)
+    planes = values if planarconfig == "contig" else values.transpose(2, 0, 1)
+    return deep_tiff(planes, photometric="rgb", planarconfig=planarconfig, **options)
+
+
 def deep(*shape):
     return noise(*shape, most=65536, dtype=np.uint16)
 
@@ -125,13 +139,22 @@ FILES = {
     "TIFF of 8 bits": [
         encoded(picture(mode), "TIFF") for mode in ("L", "RGB", "CMYK", "P", "RGBA")
     ],
-    "TIFF of 16 bits, grey": [tiff(deep(20, 28)), tiff(deep(20, 28), compression="tiff_lzw")],
+    "TIFF of 16 bits, grey or colour": [
+        tiff(deep(20, 28)),
+        tiff(deep(20, 28), compression="tiff_lzw"),
+        colour_tiff(),
+        colour_tiff(planarconfig="separate", compression="deflate"),
+    ],
+    "TIFF of 16 bits where 0 is white": [deep_tiff(deep(20, 28), photometric="miniswhite")],
+    "TIFF of 16-bit colours, plane by plane and uncompressed": [
+        colour_tiff(planarconfig="separate")
+    ],
     "TIFF of several pages": [frames("TIFF")],
     "TIFF of 32-bit whole numbers up to 65535": [tiff(deep(20, 28).astype(np.int32))],
     "TIFF of larger or negative numbers": [
         tiff(np.full((20, 28), value, np.int32)) for value in (70000, -1)
     ],
-    "TIFF of floating-point numbers": [tiff(np.zeros((20, 28), np.float32))],
+    "TIFF of 32-bit floating-point numbers": [tiff(np.zeros((20, 28), np.float32))],
     "TIFF of signed 8-bit numbers": [tiff(noise(20, 28), tiffinfo={339: 2})],
     "PGM, PPM, PBM": [encoded(picture(mode), "PPM") for mode in ("L", "RGB", "1")],
     "JPEG 2000 (`.jp2 .j2k`)": [
@@ -248,7 +271,7 @@ MATRIX = {
     "lossless.webp": FILES["WebP"][0],
     "animated.webp": FILES["WebP, animated"][0],
     "8 bits.tif": FILES["TIFF of 8 bits"][1],
-    "16 bits.tiff": FILES["TIFF of 16 bits, grey"][0],
+    "16 bits.tiff": FILES["TIFF of 16 bits, grey or colour"][0],
     "pages.tif": FILES["TIFF of several pages"][0],
     "plain.ppm": FILES["PGM, PPM, PBM"][1],
     "plain.jp2": FILES["JPEG 2000 (`.jp2 .j2k`)"][0],
@@ -257,7 +280,7 @@ MATRIX = {
         f"{wide}x{high}.png": encoded(picture(size=(wide, high)), "PNG")
         for wide, high in ((1, 1), (28, 28), (97, 3), (90, 61), (99, 28))
     },
-    "float.tif": FILES["TIFF of floating-point numbers"][0],
+    "float.tif": FILES["TIFF of 32-bit floating-point numbers"][0],
     "cut.png": FILES["a damaged or cut file"][0],
     "text.jpg": b"not an image",
     "large.png": encoded(picture("L", (200, 51)), "PNG"),

@@ -129,6 +129,8 @@ def test_a_newer_format_is_refused_by_its_number():
         ({"batch_size": True}, "--batch-size must be a whole number. Received: True"),
         ({"flip": "no"}, "--flip must be True or False. Received: 'no'"),
         ({"split": 5}, "--split must be a path. Received: 5"),
+        ({"data": ""}, "--data must be a path. Received: an empty text"),
+        ({"data": "photos", "normal": "good"}, "with --data the folders say what is normal"),
         ({"preset": ["small"]}, r"--preset must be text. Received: \['small'\]"),
         ({"synthetic_kinds": ["rotate"]}, r"--synthetic-kinds must be text. Received: \['rotate"),
         ({"learning_rate": "fast"}, "--learning-rate must be a number. Received: 'fast'"),
@@ -149,6 +151,8 @@ def test_what_has_no_effect_or_no_meaning_is_refused(settings, message):
 def test_what_had_no_effect_in_a_run_of_an_earlier_version_is_left_out():
     stored = {**RunConfig().to_dict(), "anomalies": 60, "split": "/somewhere/split.csv"}
     assert RunConfig.from_dict(stored) == RunConfig()
+    own = RunConfig(data="/photos")
+    assert RunConfig.from_dict({**own.to_dict(), "normal": "good"}) == own
     few = RunConfig(protocol="few", anomalies=60)
     assert RunConfig.from_dict(few.to_dict()) == few
 

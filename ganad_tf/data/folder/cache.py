@@ -34,7 +34,7 @@ from ganad_tf.wording import counted
 _LOGGER = logging.getLogger(__name__)
 
 # Raise it when decoding or the stored record changes, so that older entries are not used.
-_VERSION = 8
+_VERSION = 9
 _RECORD = (
     *("pixel_digests", "is_grey", "reasons", "readings", "spans", "file_statistics"),
     *("thumbnails", "hashes", "has_more"),
@@ -110,7 +110,8 @@ def decode_files(
                 decoded = counted(len(files) - failed, "decoded image")
                 _LOGGER.info("kept %s in %s", decoded, folder)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        full = (errno.ENOSPC, errno.EDQUOT)
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, *full):
             raise cache_error(folder.parent, error) from None
         # On file systems without locks another process may have been faster.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

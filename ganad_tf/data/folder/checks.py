@@ -193,7 +193,8 @@ def notes_on(
     if duplicates:
         copies = sum(map(len, duplicates)) - len(duplicates)
         examples = few([" = ".join(group[:3]) for group in duplicates])
-        notes.append(f"{copies} images repeat another one and go to the same part: {examples}")
+        repeat = "image repeats" if copies == 1 else "images repeat"
+        notes.append(f"{copies:,} {repeat} another one and go to the same part: {examples}")
     label = {entry.path: entry.is_anomaly for entry in entries}
     both = [group for group in duplicates if len({label[path] for path in group}) == 2]
     if both:
@@ -205,9 +206,7 @@ def notes_on(
     if not counts["test", True]:
         notes.append("there is no anomaly to test with: only false alarms can be measured")
     elif not (is_given or listing.is_split) and not counts["train", True] + counts["unused", True]:
-        notes.append(
-            f"no anomaly is used for training: all {counts['test', True]} are needed for testing"
-        )
+        notes.append(f"no anomaly is used for training, only for testing: {counts['test', True]}")
     return (*notes, *_notes_on_parts(listing, entries, is_given))
 
 

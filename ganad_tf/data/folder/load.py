@@ -113,11 +113,9 @@ def _read(
     digests, unreadable = digest_files(root, [image.path for image in images])
     bad += [BadFile(path, reason) for path, reason in unreadable.items()]
     unused = {path for path, part in given.parts.items() if part == "unused"} if given else set()
-    bad += contradictions([image for image in images if image.path not in unused], digests)
     images = without(images, bad)
-    if given:
-        check_any(images, listing, bad)
-    else:
+    check_any(images, listing, bad)
+    if not given:
         check_normals(images, listing, bad)
 
     files = {digests[image.path]: root / image.path for image in images}
@@ -126,6 +124,8 @@ def _read(
         row = decoded.rows[digests[image.path]]
         if row in decoded.reasons:
             bad.append(BadFile(image.path, decoded.reasons[row]))
+    images = without(images, bad)
+    bad += contradictions([image for image in images if image.path not in unused], digests)
     images = without(images, bad)
     bad = [file for file in bad if file.path not in unused]
     readable = {image.path for image in images}

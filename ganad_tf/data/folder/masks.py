@@ -4,7 +4,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ganad_tf.data.account import BadFile
 from ganad_tf.data.folder.listing import CSV, FoundImage, FoundMask, Listing
@@ -92,10 +92,18 @@ def match_masks(
             continue
         for mask in masks:
             label = "a normal image" if key in normal else "no such image"
-            reason = f"expected the mask of an anomaly. Received: {label}"
+            hint = _elsewhere(mask, anomalies)
+            reason = f"expected the mask of an anomaly. Received: {label}{hint}"
             result.bad.append(BadFile(mask.path, reason))
     result.notes = [*_notes(checked), *_note_on_missing(listing, anomalies, found)]
     return result
+
+
+def _elsewhere(mask: FoundMask, anomalies: Sequence[FoundImage]) -> str:
+    """The one anomaly of the mask's name in a folder of another kind; empty without it."""
+    name = PurePath(mask.key).name
+    found = [image.path for image in anomalies if PurePath(image.key).name == name]
+    return f"; of {found[0]}, it must lie in the folder of its kind" if len(found) == 1 else ""
 
 
 class _BadMaskError(Exception):

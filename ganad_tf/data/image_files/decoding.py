@@ -158,7 +158,7 @@ def deep_rows(image: Image.Image) -> Iterator[np.ndarray] | None:
     Raises:
         DataError: if values are negative or larger.
     """
-    _refuse_signed(image)
+    _refuse_misread(image)
     order = _colour_order(image)
     if order is not None:
         return _colour_rows(image, order)
@@ -261,12 +261,19 @@ def _too_large(limit: int, received: str) -> str:
     return f"expected at most {limit:,} pixels (--max-pixels allows more). Received: {received}"
 
 
-def _refuse_signed(image: Image.Image) -> None:
-    """Pillow reads signed 8-bit numbers as if they had no sign."""
+def _refuse_misread(image: Image.Image) -> None:
+    """Refuses TIFF files of which Pillow makes other numbers than they hold, without a word."""
     tags = getattr(image, "tag_v2", {})
-    formats, bits = tags.get(339, 1), tags.get(258, 8)
-    if 2 in np.atleast_1d(formats) and 8 in np.atleast_1d(bits):
+    bits = np.atleast_1d(tags.get(258, 8))
+    if 2 in np.atleast_1d(tags.get(339, 1)) and 8 in bits:
         raise DataError("expected 8-bit or 16-bit pixels. Received: signed 8-bit pixels")
+    if 16 in bits and tags.get(262) == 0:
+        raise DataError("expected 16-bit pixels of which 0 is black. Received: 0 is white")
+    if 16 in bits and tags.get(284, 1) == 2 and tags.get(259, 1) == 1:
+        raise DataError(
+            "expected 16-bit colours pixel by pixel, or compressed. "
+            "Received: plane by plane, uncompressed"
+        )
 
 
 def _colour_order(image: Image.Image) -> str | None:

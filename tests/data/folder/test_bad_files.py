@@ -192,6 +192,31 @@ def test_a_class_of_bad_files_alone_says_so(own, load):
         load(own, skip_bad=True)
 
 
+def test_two_empty_files_are_damaged_and_no_contradiction(own, load):
+    empty(own / "normal" / "e.png")
+    empty(own / "anomaly" / "e.png")
+    with pytest.raises(DataError) as caught:
+        load(own)
+    assert str(caught.value).count("other or damaged content") == 2
+    assert "the same file" not in str(caught.value)
+
+
+def test_a_table_that_names_no_file_that_is_there_says_so(tmp_path, load):
+    (tmp_path / "list.csv").write_text("path,label\nnormal\\0.png,normal\n1.png,normal\n")
+    with pytest.raises(DataError, match=r"expected images to use(?s:.)*1.png: .*no such file"):
+        load(tmp_path / "list.csv")
+
+
+def test_a_mask_in_the_wrong_place_is_told_the_right_one(mvtec, load, save):
+    (mvtec / "ground_truth" / "hole" / "000_mask.png").rename(
+        mvtec / "ground_truth" / "hole" / "unknown.png"
+    )
+    (mvtec / "ground_truth" / "Hole").mkdir()
+    save(mvtec / "ground_truth" / "Hole" / "002_mask.png", np.ones((6, 5), np.uint8))
+    with pytest.raises(DataError, match=r"of test/hole/002.png, it must lie in the folder of its"):
+        load(mvtec)
+
+
 def test_masks_that_do_not_match_stop_everything_unless_skipped(mvtec, load, save):
     save(mvtec / "ground_truth" / "hole" / "002_mask.png", np.ones((9, 9), np.uint8))
     with pytest.raises(DataError, match=r"002_mask.png: expected a mask of its image's size, 6x5"):

@@ -1,5 +1,6 @@
 """Decoded images are kept where the user wants them, by one writer at a time."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganad_tf.data.folder import cache_folder
+from ganad_tf.data.folder import cache, cache_folder
 from ganad_tf.data.folder.cache_folder import default_cache
+from ganad_tf.data.folder.decode_file import Reading
 from ganad_tf.errors import DataError
 
 
@@ -68,6 +70,15 @@ def test_a_chosen_folder_that_cannot_be_written_is_refused(monkeypatch, tmp_path
         DataError, match=r"cache: expected a folder .*GANAD_CACHE_DIR names another"
     ):
         default_cache()
+
+
+def test_a_full_disk_is_told_with_the_variable(monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache, "_decode_as_needed", full)
+    with pytest.raises(DataError, match=r"GANAD_CACHE_DIR names another one\. Received: No space"):
+        cache.decode_files({"0" * 64: tmp_path / "a.png"}, Reading(32), tmp_path / "kept")
 
 
 RUN = """

@@ -102,6 +102,7 @@ def test_what_is_not_a_file_is_not_waited_for(tmp_path):
         (["norml/a.png", "norml/b.png"], "rename .*/norml/ to normal/, if", "norml/ (2 images)"),
         (["anomaly/a.png"], "the nearest is normal/ and anomaly/.* (own)", "anomaly/ (1 image)"),
         (["a.png", "b.png"], "move the normal images into .*/normal/", "2 images"),
+        (["nonnormal/a.png", "gold/b.png"], "the nearest is", "gold/ (1 image), nonnormal/ (1 im"),
         (["bottle/train/good/a.png"], "name one of the folders in it, .*bottle", "bottle/ with"),
     ],
 )
@@ -123,7 +124,16 @@ def test_two_layouts_in_one_folder_are_both_named(tmp_path):
         list_folder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["abnormal", "Anomaly", "Defects", "ANOMALIES"])
+def test_the_folder_of_one_class_alone_is_answered_with_the_one_above(tmp_path):
+    put(tmp_path, "normal/a.png", "anomaly/b.png")
+    for name in ("normal", "anomaly"):
+        with pytest.raises(DataError, match=f"name the folder that it lies in, {tmp_path}[.]"):
+            list_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["abnormal", "Anomaly", "Defects", "ANOMALIES", "NOK", "not_ok", "Rejects"]
+)
 def test_other_spellings_of_folders_are_accepted(tmp_path, name):
     put(tmp_path, "Normal/a.png", f"{name}/hole/b.png", f"{name}/c.png", "Ground_Truth/c_mask.png")
     listing = list_folder(tmp_path)
@@ -149,6 +159,13 @@ def test_a_folder_passed_over_is_told_with_the_change_that_helps(tmp_path):
         "grond_truth/ with 1 image is not used, since the own layout has no such folder; was "
         "ground_truth/ meant? Rename it then",
     ]
+
+
+def test_no_change_is_proposed_that_would_mean_the_opposite_or_nothing(tmp_path):
+    put(tmp_path, "normal/a.png", "non_normal/b.png", "train/c.png", "wood/d.png")
+    notes = " ".join(list_folder(tmp_path).notes)
+    assert "meant?" not in notes
+    assert "Move it to anomaly/non_normal/ then" in notes
 
 
 def test_a_mask_beside_its_image_is_no_image(tmp_path):

@@ -13,7 +13,8 @@ SPELLINGS = {
     "normal": ("normal", "normals", "good", "ok", "nominal"),
     "anomaly": (
         *("anomaly", "anomalies", "anomalous", "abnormal", "defect", "defects", "defective"),
-        *("bad", "ng", "ko", "not_good"),
+        *("bad", "ng", "ko", "nok", "not_good", "not_ok", "faulty", "fail", "failed", "reject"),
+        *("rejects", "rejected"),
     ),
     "ground_truth": (
         *("ground_truth", "groundtruth", "ground-truth", "ground truth", "gt", "masks", "mask"),
@@ -22,6 +23,12 @@ SPELLINGS = {
     "validation": ("validation", "valid", "val"),
     "test": ("test", "testing"),
 }
+
+
+# Such a name says the opposite of what it resembles: a folder nonnormal/ holds no normal images.
+_NEGATIONS = ("no_", "no-", "no ", "not", "non", "un", "ab", "in")
+# Shorter names resemble too much: gold/ is no misspelling of good/.
+_MIN_MISSPELT = 5
 
 
 def folder_for(root: Path, role: str, below: str = "") -> str | None:
@@ -74,7 +81,8 @@ def account_for_rest(listing: Listing, folder: str, used: set[str]) -> None:
 
 def _way_out(listing: Listing, folder: str, name: str) -> str:
     """What would make a folder of images that is not used one that is; may be empty."""
-    if close := closest_role(name):
+    close = closest_role(name)
+    if close and not has_role(name, close):
         return f"; was {joined(folder, close)}/ meant? Rename it then"
     if listing.layout == OWN:
         anomaly = folder_for(listing.root, "anomaly") or "anomaly"
@@ -85,8 +93,14 @@ def _way_out(listing: Listing, folder: str, name: str) -> str:
 def closest_role(name: str) -> str | None:
     """The key of `SPELLINGS` that a folder's name is a spelling or misspelling of, or None."""
     spellings = {spelling: role for role, names in SPELLINGS.items() for spelling in names}
-    found = difflib.get_close_matches(name.lower(), spellings, 1, 0.75)
-    return spellings[found[0]] if found else None
+    name = name.lower()
+    if name in spellings:
+        return spellings[name]
+    if len(name) < _MIN_MISSPELT:
+        return None
+    found = difflib.get_close_matches(name, spellings, 1, 0.75)
+    role = spellings[found[0]] if found else None
+    return None if role == "normal" and name.startswith(_NEGATIONS) else role
 
 
 def folders_in(folder: Path) -> list[str]:

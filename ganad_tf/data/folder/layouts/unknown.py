@@ -32,6 +32,8 @@ def no_layout(root: Path, examples: Mapping[str, str]) -> DataError:
 def _advice(root: Path, examples: Mapping[str, str]) -> str:
     """The change that most likely gives the folder a layout."""
     folders = folders_in(root)
+    if _loose_images(root) and any(has_role(root.name, role) for role in ("normal", "anomaly")):
+        return f"name the folder that it lies in, {root.parent}"
     for name in folders:
         if any(_own_folders(example) & set(_tree(root / name)) for example in examples.values()):
             return f"name one of the folders in it, such as {root / name}"
