@@ -1,6 +1,7 @@
 """The folder of a run: its file names, and when it may be created, replaced or resumed."""
 
 import dataclasses
+import os
 import re
 import shlex
 import shutil
@@ -104,10 +105,13 @@ def check_new(folder: Path, overwrite: bool) -> None:
     """Checks that a new run may be written to a folder.
 
     Raises:
-        UsageError: if it is a file, or holds something that may not be removed.
+        UsageError: if it is a file, holds something that may not be removed, or cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--output must be a folder. Received: {folder}, a file")
+    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise UsageError(f"--output must be a folder. Received: {folder}; {above} is a file")
+    if not os.access(above, os.W_OK):
+        raise UsageError(f"--output must be writable. Received: {folder}; {above} is read-only")
     if folder.is_dir() and not all(_is_left_over(path.name) for path in folder.iterdir()):
         is_run = _is_run(folder)
         if not (overwrite and is_run):

@@ -1,6 +1,7 @@
 """What may be overwritten, and how a run goes on."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ganad_tf.run_folder import (
     COMMAND,
     CONFIG,
     SPLIT_TABLE,
+    check_new,
     create_run,
     load_config,
     moved,
@@ -25,6 +27,19 @@ def test_a_config_of_another_program_makes_no_run(tmp_path, stored):
     with pytest.raises(UsageError, match="holds other files"):
         create_run(tmp_path, RunConfig(), overwrite=True)
     assert (tmp_path / CONFIG).read_text() == stored
+
+
+@pytest.mark.parametrize("name", ["file", "file/runs/new"])
+def test_a_place_that_is_or_lies_in_a_file_is_refused(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=f"--output must be a folder. .*; {tmp_path}/file is a"):
+        check_new(tmp_path / name, overwrite=False)
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(UsageError, match=f"--output must be writable. .*; {tmp_path} is read-only"):
+        check_new(tmp_path / "runs" / "new", overwrite=False)
 
 
 def test_an_earlier_run_is_replaced_if_that_is_wanted(tmp_path):

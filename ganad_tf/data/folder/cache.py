@@ -21,11 +21,8 @@ from ganad_tf.data.folder.decode_file import (
     decode_one,
 )
 from ganad_tf.data.folder.parallel import in_threads
-from ganad_tf.data.image_files.decoding import (
-    deep_rows,
-    is_deep,
-    open_image,
-)
+from ganad_tf.data.image_files.decoding import open_image
+from ganad_tf.data.image_files.deep_pixels import deep_rows, is_deep
 from ganad_tf.data.image_files.formats import reads_heif
 from ganad_tf.errors import DataError
 from ganad_tf.settings.names import BIT_DEPTHS

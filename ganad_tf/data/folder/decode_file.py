@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from ganad_tf.data.folder.thumbnails import THUMBNAIL, make_thumbnail, perceptual_hash
-from ganad_tf.data.image_files.decoding import describe, is_deep, open_image, orientation, prepare
+from ganad_tf.data.image_files.decoding import describe, open_image, orientation, prepare
+from ganad_tf.data.image_files.deep_pixels import is_deep
 from ganad_tf.data.image_statistics import measure_file
 from ganad_tf.errors import DataError
 

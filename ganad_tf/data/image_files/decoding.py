@@ -1,15 +1,13 @@
 """From an image file to pixels, by the same rules as the exported runtime."""
 
-import io
 import os
 import stat
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 
+from ganad_tf.data.image_files.deep_pixels import strips, with_eight_bits
 from ganad_tf.data.image_files.formats import open_formats
 from ganad_tf.data.image_files.reduced_jpeg import reduce_jpeg
 from ganad_tf.errors import DataError
@@ -17,7 +15,6 @@ from ganad_tf.errors import DataError
 # `export/runtime.py` is one file that users copy to other machines, so it repeats these rules.
 # tests/data/folder/test_decoding.py checks that both give the same pixels.
 MAX_PIXELS = 64_000_000
-STRIP = 2**20  # pixels that are converted at a time
 # Pillow's time to read a row grows with the square of its length: minutes for 15 million pixels.
 MAX_SIDE = 200_000
 
@@ -31,17 +28,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Of 16-bit colours Pillow keeps the upper bytes. Read in the other byte order, it keeps the lower.
-_FOREIGN = "B" if sys.byteorder == "little" else "L"
-_SWAPPED = {
-    f"{mode};16{order}": f"{mode};16{other}"
-    for mode in ("RGB", "RGBA")
-    for order, other in (("B", "L"), ("L", "B"), ("N", _FOREIGN))
-}
-# So it does with grey and opacity, which it reads as colours. There is no other order for them, but
-# read as four values of 8 bits, all bytes are there: the lower ones are the second and the fourth.
-_GREY_ALPHA = "LA;16B"
-_SWAPPED[_GREY_ALPHA] = "RGBA"
 
 
 def open_image(path: Path, max_pixels: int | None = None) -> Image.Image:
@@ -105,7 +91,7 @@ def prepare(
     """
     height, width, channels = image_shape
     reduce_jpeg(image, (height, width))
-    deep = _deep_image(image, bit_depth)
+    deep = with_eight_bits(image, bit_depth)
     turn = orientation(image)
     if deep is not None:
         image = deep
@@ -142,72 +128,10 @@ def orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def is_deep(image: Image.Image) -> bool:
-    """Whether an image that is not loaded yet has 16 bits, grey or colour."""
-    return image.mode.startswith("I") or _colour_order(image) is not None
-
-
-def deep_rows(image: Image.Image) -> Iterator[np.ndarray] | None:
-    """The values of a 16-bit image, which must not be loaded yet if it is coloured.
-
-    Returns:
-        int [h, W], or [h, W, 3 or 4] if it has colours or opacity, in 0..65535: some rows at a
-        time, from top to bottom, because all of a large photo would take gigabytes. None for 8-bit
-        images.
-
-    Raises:
-        DataError: if values are negative or larger.
-    """
-    _refuse_misread(image)
-    order = _colour_order(image)
-    if order is not None:
-        return _colour_rows(image, order)
-    return _grey_rows(image) if image.mode.startswith("I") else None
-
-
-def _grey_rows(image: Image.Image) -> Iterator[np.ndarray]:
-    for box in _strips(image):
-        values = np.asarray(image.crop(box)).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise DataError(
-                "expected 8-bit or 16-bit pixels. "
-                f"Received: values from {values.min()} to {values.max()}"
-            )
-        yield values
-
-
-def _colour_rows(image: Image.Image, order: str) -> Iterator[np.ndarray]:
-    with _opened_again(image) as other:
-        _set_order(other, _SWAPPED[order])
-        for box in _strips(image):
-            upper, lower = (np.asarray(one.crop(box)).astype(np.int32) for one in (image, other))
-            if order == _GREY_ALPHA:
-                lower = lower[..., [1, 1, 1, 3]]
-            yield upper * 256 + lower
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes of about a million pixels that make up an image, from top to bottom."""
-    height = max(1, STRIP // max(1, image.width))
-    for top in range(0, image.height, height):
-        yield 0, top, image.width, min(top + height, image.height)
-
-
-def _deep_image(image: Image.Image, bit_depth: int) -> Image.Image | None:
-    """An image of 16 bits with 8 of them; None for other images."""
-    rows, result, top = deep_rows(image), None, 0
-    for values in rows or ():
-        strip = Image.fromarray(_eight_bits(values, bit_depth))
-        result = result or Image.new(strip.mode, image.size)
-        result.paste(strip, (0, top))
-        top += strip.height
-    return result
-
-
 def _over_black(image: Image.Image, mode: str) -> Image.Image:
     """A transparent image laid over black; a strip at a time, which saves most of the memory."""
     result = Image.new(mode, image.size)
-    for box in _strips(image):
+    for box in strips(image):
         strip = image.crop(box).convert("RGBA")
         black = Image.new("RGBA", strip.size, (0, 0, 0, 255))
         result.paste(Image.alpha_composite(black, strip).convert(mode), box)
@@ -259,49 +183,3 @@ def _check_size(image: Image.Image, limit: int) -> None:
 
 def _too_large(limit: int, received: str) -> str:
     return f"expected at most {limit:,} pixels (--max-pixels allows more). Received: {received}"
-
-
-def _refuse_misread(image: Image.Image) -> None:
-    """Refuses TIFF files of which Pillow makes other numbers than they hold, without a word."""
-    tags = getattr(image, "tag_v2", {})
-    bits = np.atleast_1d(tags.get(258, 8))
-    if 2 in np.atleast_1d(tags.get(339, 1)) and 8 in bits:
-        raise DataError("expected 8-bit or 16-bit pixels. Received: signed 8-bit pixels")
-    if 16 in bits and tags.get(262) == 0:
-        raise DataError("expected 16-bit pixels of which 0 is black. Received: 0 is white")
-    if 16 in bits and tags.get(284, 1) == 2 and tags.get(259, 1) == 1:
-        raise DataError(
-            "expected 16-bit colours pixel by pixel, or compressed. "
-            "Received: plane by plane, uncompressed"
-        )
-
-
-def _colour_order(image: Image.Image) -> str | None:
-    """The byte order of an image in 16-bit colours, as Pillow names it; None for other images."""
-    for tile in getattr(image, "tile", ()):
-        order = tile[3] if isinstance(tile[3], str) else (tile[3] or [None])[0]
-        if order in _SWAPPED:
-            return order
-    return None
-
-
-def _set_order(image: Image.Image, order: str) -> None:
-    assert isinstance(image, ImageFile.ImageFile)
-    image.tile = [
-        tile._replace(args=order if isinstance(tile[3], str) else (order, *(tile[3] or ())[1:]))
-        for tile in image.tile
-    ]
-
-
-def _opened_again(image: Image.Image) -> Image.Image:
-    assert isinstance(image, ImageFile.ImageFile)
-    file = image.fp
-    source = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else image.filename
-    return Image.open(source, formats=open_formats())
-
-
-def _eight_bits(values: np.ndarray, bit_depth: int) -> np.ndarray:
-    """Scales 16-bit values by a table: 0..2 ** bit_depth - 1 to 0..255, rounded."""
-    highest = 2**bit_depth - 1
-    table = np.minimum((np.arange(65536) * 510 + highest) // (2 * highest), 255).astype(np.uint8)
-    return table[values]

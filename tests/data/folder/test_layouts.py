@@ -161,6 +161,17 @@ def test_a_folder_passed_over_is_told_with_the_change_that_helps(tmp_path):
     ]
 
 
+def test_folders_in_class_folders_that_may_be_meant_otherwise_are_told(tmp_path):
+    put(tmp_path, "normal/a.png", "normal/day/b.png", "normal/defect/c.png")
+    put(tmp_path, "anomaly/masks/d.png", "anomaly/masks/e.png", "anomaly/hole/good/f.png")
+    assert list_folder(tmp_path).notes == [
+        "anomaly/hole/good/: 1 image used as anomalies; if they are not, move it out of anomaly/",
+        "anomaly/masks/: 2 images used as anomalies; if these are masks, they belong into "
+        "ground_truth/",
+        "normal/defect/: 1 image used as normal images; if they are not, move it out of normal/",
+    ]
+
+
 def test_no_change_is_proposed_that_would_mean_the_opposite_or_nothing(tmp_path):
     put(tmp_path, "normal/a.png", "non_normal/b.png", "train/c.png", "wood/d.png")
     notes = " ".join(list_folder(tmp_path).notes)

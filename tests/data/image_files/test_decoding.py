@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks.robustness.damaged_files import plain_png
 from export import runtime
-from ganad_tf.data.image_files import decoding, formats, reduced_jpeg
+from ganad_tf.data.image_files import decoding, deep_pixels, formats, reduced_jpeg
 from ganad_tf.errors import DataError
 from ganad_tf.settings import names
 
@@ -145,12 +145,12 @@ def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
         decoding.open_image(tmp_path / "huge.png")
 
 
-@pytest.mark.parametrize("module", [decoding, runtime])
+@pytest.mark.parametrize(("module", "place"), [(decoding, deep_pixels), (runtime, runtime)])
 @pytest.mark.parametrize("mode", ["LA", "P", "RGBA", "I", "I;16", "I;16B"])
-def test_strips_of_an_image_give_the_pixels_of_the_whole(module, mode, monkeypatch):
+def test_strips_of_an_image_give_the_pixels_of_the_whole(module, place, mode, monkeypatch):
     image = picture(mode, 23, 31, 1, transparent=True)
     whole = module.prepare(image, (32, 32, 3))
-    monkeypatch.setattr(module, "STRIP", 70)  # three rows
+    monkeypatch.setattr(place, "STRIP", 70)  # three rows
     np.testing.assert_array_equal(module.prepare(image, (32, 32, 3)), whole)
 
 

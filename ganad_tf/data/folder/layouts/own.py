@@ -4,11 +4,13 @@ A mask has the name of its image, with or without `_mask` added. It may also lie
 with `_mask` added.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
 from ganad_tf.data.folder.layouts.names import account_for_rest, folder_for, folders_in, has_role
 from ganad_tf.data.folder.listing import FoundMask, Listing, mask_key, without_mask_ending
+from ganad_tf.wording import counted
 
 
 def recognises(root: Path) -> bool:
@@ -30,9 +32,25 @@ def fill(listing: Listing) -> None:
             # A kind of anomaly may be called `normal`, but kinds are told apart by their names.
             name = "anomaly/normal" if kind == "normal" else kind
             listing.add_folder(f"{anomaly}/{kind}", name, True)
+    _tell_what_may_be_meant_otherwise(listing)
     if truth:
         add_masks(listing, truth)
     account_for_rest(listing, "", {name for name in (normal, anomaly, truth) if name})
+
+
+def _tell_what_may_be_meant_otherwise(listing: Listing) -> None:
+    """Notes folders in class folders whose names are those of masks, or of the other class."""
+    counts = Counter((image.path.rpartition("/")[0], image.is_anomaly) for image in listing.images)
+    for (folder, is_anomaly), count in sorted(counts.items()):
+        first, *inner = folder.split("/")
+        if any(has_role(name, "ground_truth") for name in inner):
+            hint = "if these are masks, they belong into ground_truth/"
+        elif any(has_role(name, "normal" if is_anomaly else "anomaly") for name in inner):
+            hint = f"if they are not, move it out of {first}/"
+        else:
+            continue
+        used = "anomalies" if is_anomaly else "normal images"
+        listing.notes.append(f"{folder}/: {counted(count, 'image')} used as {used}; {hint}")
 
 
 def add_masks(listing: Listing, folder: str) -> None:
