@@ -38,7 +38,7 @@ def deep_rows(image: Image.Image) -> Iterator[np.ndarray] | None:
         images.
 
     Raises:
-        DataError: if values are negative or larger.
+        DataError: if values are negative or larger, or the file is one that Pillow misreads.
     """
     _refuse_misread(image)
     order = _colour_order(image)
