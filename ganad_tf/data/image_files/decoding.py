@@ -13,7 +13,7 @@ from ganad_tf.data.image_files.reduced_jpeg import reduce_jpeg
 from ganad_tf.errors import DataError
 
 # `export/runtime.py` is one file that users copy to other machines, so it repeats these rules.
-# tests/data/folder/test_decoding.py checks that both give the same pixels.
+# tests/data/image_files/test_decoding.py checks that both give the same pixels.
 MAX_PIXELS = 64_000_000
 # Pillow's time to read a row grows with the square of its length: minutes for 15 million pixels.
 MAX_SIDE = 200_000
