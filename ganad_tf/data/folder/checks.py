@@ -30,7 +30,7 @@ def check_any(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadF
     """
     if not images:
         received = f"none{_others(listing)}{_broken(bad)}"
-        raise DataError(f"{listing.root}: expected images to use. Received: {received}")
+        raise DataError(f"{listing.source}: expected images to use. Received: {received}")
 
 
 def check_normals(images: Sequence[FoundImage], listing: Listing, bad: Sequence[BadFile]) -> None:
