@@ -278,7 +278,7 @@ def test_two_anomalies_are_for_testing(own, load, caplog):
     splits = load(own)
     assert splits.test.is_anomaly.sum() == 2
     assert splits.protocol == "none"
-    assert "no anomaly is used for training: all 2 are needed" in caplog.text
+    assert "no anomaly is used for training, only for testing: 2" in caplog.text
 
 
 def test_anomalies_may_be_kept_for_testing_alone(own, load, caplog):
