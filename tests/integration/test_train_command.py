@@ -165,7 +165,7 @@ def test_a_corrupt_checkpoint_is_named(run, tmp_path):
         (["--preset", "paper", "--score", "classifier"], 2, "feature_abc above 0"),
         (["--devices", "gpu:99"], 2, "--devices gpu:99 needs 99 GPU"),
         (["--idx-dir", "/nowhere"], 1, "/nowhere"),
-        (["--output", "/proc/1/nope"], 2, "/proc"),
+        (["--output", "/dev/null/nope"], 2, "/dev/null is a file"),
     ],
 )
 def test_bad_input_gets_one_clear_line(flags, code, message, tmp_path, monkeypatch, capsys):
