@@ -1225,12 +1225,19 @@ def _write_overlay(
 
     os.makedirs(os.path.dirname(destination) or ".", exist_ok=True)
     drawn = overlay(pixels, np.ascontiguousarray(heat[inside]), scorer.map_colour_range, mask)
-    temporary = f"{destination}.{os.getpid()}.part"
-    try:
+    with _replacing(destination) as temporary:
         Image.fromarray(drawn).save(temporary, "PNG")
-        os.replace(temporary, destination)
+
+
+@contextlib.contextmanager
+def _replacing(path: PathName) -> Iterator[str]:
+    """Yields a temporary name beside `path`; renames it to `path` if the block succeeds."""
+    temporary = f"{os.fspath(path)}.{os.getpid()}.part"
+    try:
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        if os.path.exists(temporary):
+        with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
 
 
@@ -1723,16 +1730,10 @@ class MonitorFile:
             **self.monitor.to_dict(),
             "changed": self._changed,
         }
-        temporary = f"{self.path}.{os.getpid()}.part"
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(values, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(temporary)
+        with _replacing(self.path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            json.dump(values, file)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _identity(metadata: Mapping[str, str]) -> str:
@@ -2078,29 +2079,24 @@ class Output:
 
     def __init__(self, arguments: argparse.Namespace):
         self.jsonl, self.csv, self.failures = arguments.jsonl, arguments.csv, 0
+        self._files = contextlib.ExitStack()
         if self.csv:
             if os.path.isdir(self.csv):
                 raise SettingError(f"--csv must be a file. Received: {self.csv}, a folder")
-            self.temporary = f"{self.csv}.{os.getpid()}.part"
+            temporary = self._files.enter_context(_replacing(self.csv))
             # Names keep their bytes, so that the files are found by this table.
-            self.file = open(  # noqa: SIM115
-                self.temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
+            file = open(  # noqa: SIM115
+                temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
             )
-            self.table = csv.DictWriter(self.file, FIELDS)
+            self._files.enter_context(file)
+            self.table = csv.DictWriter(file, FIELDS)
             self.table.writeheader()
 
     def __enter__(self) -> "Output":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.csv:
-            try:
-                self.file.close()
-                if kind is None:
-                    os.replace(self.temporary, self.csv)
-            finally:
-                if os.path.exists(self.temporary):
-                    os.remove(self.temporary)
+    def __exit__(self, *error: Any) -> None:
+        self._files.__exit__(*error)
 
     def write(self, record: dict[str, Any]) -> None:
         if self.csv:

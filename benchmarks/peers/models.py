@@ -32,9 +32,7 @@ from ganad_tf.scoring.feature_distance import (
     FeatureDistance,
     FeatureDistances,
 )
-from ganad_tf.scoring.fit_pixels import normal_peaks, with_pixel_threshold
-from ganad_tf.scoring.fit_scorer import fit_to_validation
-from ganad_tf.scoring.fit_to_part import measure_part
+from ganad_tf.scoring.fit_to_part import fit_to_part, measure_part
 from ganad_tf.scoring.measure import Measurer
 from ganad_tf.settings.names import ALL, GENERATOR_COMPONENTS, NO_ENCODER, PRETRAINED
 from ganad_tf.settings.run_config import RunConfig
@@ -85,16 +83,8 @@ def make_detector(encoder: str, size: int, channels: int) -> Detector:
         )
         features = _encoder_features(decided.encoder_size, rng)
     measurer = Measurer(generator, _distances(generator, rng), features)
-    measured = measure_part(measurer, part)
-    scorer = fit_to_validation(
-        measured.values, part.is_anomaly, measured.scales, plan, features is not None
-    )
-    peaks = normal_peaks(measurer, scorer, part, measured.maps)
-    return Detector(
-        measurer,
-        with_pixel_threshold(scorer, peaks, plan.max_false_alarms),
-        (size, size, channels),
-    )
+    scorer = fit_to_part(measurer, part, measure_part(measurer, part), plan, [], {})
+    return Detector(measurer, scorer, (size, size, channels))
 
 
 def _distances(generator: Generator, rng: np.random.Generator) -> FeatureDistances:

@@ -50,7 +50,7 @@ on, with the columns
   regions      with --regions: where and how large each marked region is, a list of box, area,
                percent, peak and file_box
   error        why there is no score; null where there is one
-and _summary.json at the end. Its `input_shift` says how the images that this call scored differ
+and _summary.json at the end. Its `input_shift` says how the images that were scored last differ
 from the normal training images. Read all of it with pandas.read_parquet("DIR").
 
 Stopped or killed, the same command goes on with the shards that are missing. No row is lost or

@@ -17,6 +17,7 @@ from ganad_tf.preprocessing import to_network
 from ganad_tf.scoring.cross_fit import (
     Fold,
     cross_fitted,
+    fold_values,
     images_that_count,
     with_cross_fit,
 )
@@ -120,13 +121,10 @@ def fit_detector(
     train, validation = splits.train, splits.validation
     distances = _fit_distances(generator, train.images, fitted_normals(train, plan.seed), plan.seed)
     measurer = Measurer(generator, distances, encoder)
-    scorer = fit_to_part(
-        measurer,
-        validation,
-        measure_part(measurer, validation),
-        plan,
-        fit_folds(encoder, train, plan),
-    )
+    measured = measure_part(measurer, validation)
+    folds = fit_folds(encoder, train, plan)
+    crossed = fold_values(folds, plan.shares)
+    scorer = fit_to_part(measurer, validation, measured, plan, folds, crossed)
     return Detector(
         measurer,
         scorer,

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ganad_tf.calibration.map_scale import MAX_MAP_PIXELS, MapScale, fit_map_scale
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.plan import Plan
-from ganad_tf.scoring.cross_fit import Fold, fold_peaks, fold_values, with_promised_rate
+from ganad_tf.scoring.cross_fit import Fold, fold_peaks, with_promised_rate
 from ganad_tf.scoring.detector import batch_size_for
 from ganad_tf.scoring.fit_pixels import normal_peaks, peaks_of, with_pixel_threshold
 from ganad_tf.scoring.fit_scorer import fit_to_validation
@@ -84,6 +84,7 @@ def fit_to_part(
     measured: MeasuredPart,
     plan: Plan,
     folds: Sequence[Fold],
+    crossed: Mapping[str, np.ndarray],
     more: MoreImages | None = None,
 ) -> Scorer:
     """Chooses the components and fits the threshold, the probability and the pixel threshold.
@@ -94,6 +95,7 @@ def fit_to_part(
         measured: of `measure_part`, for the same images.
         plan: of the run.
         folds: of normal training images that count as well; see `ganad_tf.scoring.cross_fit`.
+        crossed: their `fold_values` of the plan's shares.
         more: images that join the part.
 
     Raises:
@@ -104,7 +106,7 @@ def fit_to_part(
         values = {name: np.concatenate([values[name], more.values[name]]) for name in values}
         is_anomaly = np.concatenate([is_anomaly, more.is_anomaly])
     plan = with_promised_rate(plan, is_anomaly, folds)
-    has_encoder, crossed = measurer.encoder is not None, fold_values(folds, plan.shares)
+    has_encoder = measurer.encoder is not None
     scorer = fit_to_validation(values, is_anomaly, measured.scales, plan, has_encoder, crossed)
     peaks = [
         normal_peaks(measurer, scorer, part, measured.maps),

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ganad_tf.data.images import LabelledImages, pixel_digest
 from ganad_tf.data.splits import Splits
 from ganad_tf.plan import Plan, learnt_from
+from ganad_tf.scoring.cross_fit import fold_values
 from ganad_tf.scoring.detector import Detector, batch_size_for
 from ganad_tf.scoring.encoder_features import EncoderFeatures
 from ganad_tf.scoring.fit_detector import fit_folds, fitted_normals
@@ -60,6 +61,7 @@ def refit(
     measurer = dataclasses.replace(detector.measurer, encoder=encoder)
     measured = measure_part(measurer, splits.validation)
     folds = fit_folds(encoder, train, new_plan, images[is_anomaly])
+    crossed = fold_values(folds, new_plan.shares)
     values = _measure(measurer, images)
 
     def fitted(joining: np.ndarray) -> Detector:
@@ -69,7 +71,7 @@ def refit(
             is_anomaly[joining],
             {name: column[joining] for name, column in values.items()},
         )
-        scorer = fit_to_part(measurer, splits.validation, measured, new_plan, folds, more)
+        scorer = fit_to_part(measurer, splits.validation, measured, new_plan, folds, crossed, more)
         return Detector(
             measurer,
             scorer,

@@ -107,8 +107,7 @@ def decode_files(
                 decoded = counted(len(files) - failed, "decoded image")
                 _LOGGER.info("kept %s in %s", decoded, folder)
     except OSError as error:
-        full = (errno.ENOSPC, errno.EDQUOT)
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, *full):
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
             raise cache_error(folder.parent, error) from None
         # On file systems without locks another process may have been faster.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

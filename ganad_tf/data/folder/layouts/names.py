@@ -81,8 +81,7 @@ def account_for_rest(listing: Listing, folder: str, used: set[str]) -> None:
 
 def _way_out(listing: Listing, folder: str, name: str) -> str:
     """What would make a folder of images that is not used one that is; may be empty."""
-    close = closest_role(name)
-    if close and not has_role(name, close):
+    if close := misspelt_role(name):
         return f"; was {joined(folder, close)}/ meant? Rename it then"
     if listing.layout == OWN:
         anomaly = folder_for(listing.root, "anomaly") or "anomaly"
@@ -90,13 +89,11 @@ def _way_out(listing: Listing, folder: str, name: str) -> str:
     return ""
 
 
-def closest_role(name: str) -> str | None:
-    """The key of `SPELLINGS` that a folder's name is a spelling or misspelling of, or None."""
+def misspelt_role(name: str) -> str | None:
+    """The key of `SPELLINGS` that a folder's name is a misspelling of; None for a spelling, too."""
     spellings = {spelling: role for role, names in SPELLINGS.items() for spelling in names}
     name = name.lower()
-    if name in spellings:
-        return spellings[name]
-    if len(name) < _MIN_MISSPELT:
+    if name in spellings or len(name) < _MIN_MISSPELT:
         return None
     found = difflib.get_close_matches(name, spellings, 1, 0.75)
     role = spellings[found[0]] if found else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ganad_tf.data.folder.file_names import is_image_name, is_litter
-from ganad_tf.data.folder.layouts.names import closest_role, folders_in, has_role
+from ganad_tf.data.folder.layouts.names import folders_in, has_role, misspelt_role
 from ganad_tf.data.folder.listing import count_images
 from ganad_tf.errors import DataError
 from ganad_tf.wording import counted, few
@@ -38,8 +38,7 @@ def _advice(root: Path, examples: Mapping[str, str]) -> str:
         if any(_own_folders(example) & set(_tree(root / name)) for example in examples.values()):
             return f"name one of the folders in it, such as {root / name}"
     for name in folders:
-        role = closest_role(name)
-        if role and not has_role(name, role):
+        if role := misspelt_role(name):
             return f"rename {root / name}/ to {role}/, if that was meant"
     if _loose_images(root):
         return f"move the normal images into {root / 'normal'}/"
