@@ -17,6 +17,7 @@ from ganad_tf.settings.names import (
     IMAGE_SIZES,
     KNOWN_SHARE,
     NO_ENCODER,
+    OWN_IMAGES_GROUP,
     PRETRAINED,
     ROTATE,
     SYNTHETIC_KINDS,
@@ -131,10 +132,13 @@ def _check_combinations(config: "RunConfig") -> None:
             "--anomalies is the number of labelled anomalies under --protocol few. "
             f"Received: --anomalies {config.anomalies} --protocol {config.protocol}"
         )
-    if config.split and not config.data:
-        raise UsageError(
-            f"--split names the parts of own images, --data. Received: {config.split} without them"
-        )
+    for field in [] if config.data else dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.metadata["group"] == OWN_IMAGES_GROUP and value != field.default:
+            raise UsageError(
+                f"{flag_of(field.name)} is a setting of own images, --data. "
+                f"Received: {value} without --data"
+            )
     if config.data and config.normal != type(config).normal:
         raise UsageError(
             "--normal names the normal class of Fashion-MNIST; with --data the folders say what is "

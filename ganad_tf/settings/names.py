@@ -56,6 +56,8 @@ CROSS_FITTED = "cross_fitted_images"
 PROTOCOLS = ("seen", "unseen", "few", "none")
 # Sides of the square that images are brought to; the U-Net halves it four times.
 IMAGE_SIZES = range(32, 257, 16)
+# The group of settings that are of no use without `--data`.
+OWN_IMAGES_GROUP = "own images"
 # How image files are read; see `ganad_tf.data.image_files.decoding`.
 RESIZE_MODES = ("stretch", "pad")
 BIT_DEPTHS = (8, 10, 12, 14, 16)  # of 16-bit files; cameras fill 10, 12 or 14 of the bits

@@ -16,6 +16,7 @@ from ganad_tf.settings.names import (
     IMAGE_SIZES,
     KNOWN_SHARE,
     NO_ENCODER,
+    OWN_IMAGES_GROUP,
     PROTOCOLS,
     RECIPES,
     RESIZE_MODES,
@@ -99,17 +100,17 @@ class RunConfig:
 
     data: str | None = _setting(
         None,
-        "own images",
+        OWN_IMAGES_GROUP,
         "images instead of Fashion-MNIST: a folder (normal/ and anomaly/[KIND/], or as MVTec AD, "
         "MVTec LOCO, BTAD, VisA or KolektorSDD2) or a CSV file",
         path=True,
     )
     channels: int | None = _setting(
-        None, "own images", "1 grey, 3 colour (default: grey if all images are)", choices=(1, 3)
+        None, OWN_IMAGES_GROUP, "1 grey, 3 colour (default: grey if all images are)", choices=(1, 3)
     )
     resize: str = _setting(
         "stretch",
-        "own images",
+        OWN_IMAGES_GROUP,
         "stretch images that are not square, or scale their longer side to --image-size and pad "
         "them with black",
         choices=RESIZE_MODES,
@@ -117,27 +118,27 @@ class RunConfig:
     )
     bit_depth: int | None = _setting(
         None,
-        "own images",
+        OWN_IMAGES_GROUP,
         "how many bits of 16-bit files are in use; 12 scales 0..4095 to 0..255 (default: the "
         "fewest that hold all values found)",
         choices=BIT_DEPTHS,
     )
     max_pixels: int | None = _setting(
         None,
-        "own images",
+        OWN_IMAGES_GROUP,
         "refuse images of more pixels than this (default: 64000000)",
         minimum=1,
     )
     test_fraction: float = _setting(
         0.3,
-        "own images",
+        OWN_IMAGES_GROUP,
         "share of the images held out for testing, where the layout has no test part",
         minimum=0.01,
         maximum=0.9,
     )
-    skip_bad: bool = _setting(False, "own images", "go on without files that cannot be used")
+    skip_bad: bool = _setting(False, OWN_IMAGES_GROUP, "go on without files that cannot be used")
     split: str | None = _setting(
-        None, "own images", "split.csv of an earlier run, to repeat its split", path=True
+        None, OWN_IMAGES_GROUP, "split.csv of an earlier run, to repeat its split", path=True
     )
 
     preset: str = _setting(
@@ -335,7 +336,8 @@ class RunConfig:
         # Earlier versions kept what has no effect.
         if values.get("protocol") != "few":
             values.pop("anomalies", None)
-        values.pop("normal" if values.get("data") else "split", None)
+        no_effect = ["normal"] if values.get("data") else _names_of_group(OWN_IMAGES_GROUP)
+        values = {name: value for name, value in values.items() if name not in no_effect}
         if "preset" not in values and values.get("width") == PRESETS[PAPER]["width"]:
             values["preset"] = PAPER
         values.setdefault("encoder", NO_ENCODER)  # format 1 had none
@@ -355,3 +357,7 @@ class RunConfig:
             for name in mine
             if mine[name] != theirs[name]
         ]
+
+
+def _names_of_group(group: str) -> list[str]:
+    return [f.name for f in dataclasses.fields(RunConfig) if f.metadata["group"] == group]

@@ -100,17 +100,14 @@ def test_what_is_stored_is_read_back(settings):
 
 def test_names_of_format_1_are_read_and_accepted():
     stored = {"fit": "pad", "turn": True, "synthetic_kinds": "blot", "score": "spot", "width": 64}
+    stored["data"] = "/photos"
     read = RunConfig.from_dict(stored)
     assert (read.resize, read.random_rotation, read.preset) == ("pad", True, "paper")
     assert (read.synthetic_kinds, read.score) == ("local_defect", "max_error")
     flags = ["--fit", "pad", "--turn", "--synthetic-kinds", "blot", "--score", "spot"]
-    assert parse(*flags) == dataclasses.replace(
-        read,
-        preset="small",
-        width=16,
-        discriminator_width=8,
-        refine=True,
-        loss_weights=LossWeights(),
+    assert parse("--data", "own", *flags) == parse(
+        *("--data", "own", "--resize", "pad", "--random-rotation"),
+        *("--synthetic-kinds", "local_defect", "--score", "max_error"),
     )
     assert parse("--score", "joint").score == "all"
 
@@ -140,7 +137,10 @@ def test_a_newer_format_is_refused_by_its_number():
         ({"known": "3"}, "--known names the labelled class under --protocol unseen"),
         ({"known_share": 0.01}, "--known-share is the share of labelled anomalies under"),
         ({"anomalies": 60}, "--anomalies is the number of labelled anomalies under --protocol few"),
-        ({"split": "split.csv"}, "--split names the parts of own images, --data. .* without them"),
+        ({"split": "split.csv"}, "--split is a setting of own images, --data. .* without --data"),
+        ({"channels": 3}, "--channels is a setting of own images, --data. Received: 3 without"),
+        ({"test_fraction": 0.5}, "--test-fraction is a setting of own images, --data"),
+        ({"skip_bad": True}, "--skip-bad is a setting of own images, --data"),
     ],
 )
 def test_what_has_no_effect_or_no_meaning_is_refused(settings, message):
@@ -149,7 +149,7 @@ def test_what_has_no_effect_or_no_meaning_is_refused(settings, message):
 
 
 def test_what_had_no_effect_in_a_run_of_an_earlier_version_is_left_out():
-    stored = {**RunConfig().to_dict(), "anomalies": 60, "split": "/somewhere/split.csv"}
+    stored = {**RunConfig().to_dict(), "anomalies": 60, "skip_bad": True, "split": "/elsewhere.csv"}
     assert RunConfig.from_dict(stored) == RunConfig()
     own = RunConfig(data="/photos")
     assert RunConfig.from_dict({**own.to_dict(), "normal": "good"}) == own
@@ -193,7 +193,7 @@ def test_a_relative_data_folder_does_not_depend_on_the_directory(tmp_path, monke
 
 
 def test_images_are_stretched_or_padded():
-    assert (parse().resize, parse("--resize", "pad").resize) == ("stretch", "pad")
+    assert (parse().resize, parse("--data", "own", "--resize", "pad").resize) == ("stretch", "pad")
     with pytest.raises(UsageError, match="--resize must be one of stretch, pad"):
         RunConfig(resize="crop")
 
