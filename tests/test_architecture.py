@@ -175,17 +175,12 @@ def test_export_and_benchmarks_do_not_import_the_experiment(name):
     assert not imports(name) & {"train", "ganad_tf.experiment"}
 
 
-def test_there_is_one_kind_of_splits():
-    asked = [
-        f"{name}:{node.lineno}"
-        for name, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "isinstance"
-        and "splits" in ast.unparse(node).lower()
-    ]
-    assert not asked
+def test_the_page_on_architecture_shows_these_layers():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| ([^|]*) \|", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, len(LAYERS) + 1))
+    shown = [set(re.findall(r"`([^`]+)`", modules)) for _, modules in rows]
+    assert shown == [set(layer) for layer in LAYERS]
 
 
 @pytest.mark.parametrize("name", LIBRARY)

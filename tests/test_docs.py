@@ -33,10 +33,9 @@ COMMANDS = {
     "runtime.py": "export.runtime",
     "export/runtime.py": "export.runtime",
 }
-MAX_README_LINES = 200
-MAX_PAGE_LINES = 180
-# Tables and quotations of a whole page are longer.
-WRITTEN_BY_COMMANDS = ("docs/fashion_mnist.md",)
+MAX_PAGE_LINES = 200
+# Tables of all that was measured, and of all that was changed.
+LONG_PAGES = ("docs/fashion_mnist.md", "CHANGELOG.md")
 
 
 def text_of(name: str) -> str:
@@ -80,9 +79,8 @@ def test_every_page_is_on_the_map():
 
 
 def test_pages_are_short():
-    assert len(text_of("README.md").splitlines()) <= MAX_README_LINES
-    for name in set(NAMES) - {*WRITTEN_BY_COMMANDS, "CHANGELOG.md"}:
-        assert len(text_of(name).splitlines()) <= max(MAX_PAGE_LINES, MAX_README_LINES), name
+    for name in set(NAMES) - set(LONG_PAGES):
+        assert len(text_of(name).splitlines()) <= MAX_PAGE_LINES, name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -81,6 +81,7 @@ def test_a_run_killed_while_it_was_replaced_can_be_replaced_again(tmp_path, monk
 def test_what_a_killed_run_was_writing_first_is_no_other_file(tmp_path):
     (tmp_path / ".writing-x.json").write_text("{")
     create_run(tmp_path, RunConfig(), overwrite=False)
+    assert load_config(tmp_path) == RunConfig()
 
 
 def test_own_images_may_have_moved():

@@ -144,7 +144,7 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(images=ANYTHING, threshold=st.one_of(st.none(), st.floats(), st.text(max_size=3)))
 def test_whatever_comes_is_scored_or_refused(scorer, images, threshold):
     try:

@@ -67,7 +67,10 @@ def test_the_lowest_score_is_in_the_histogram(threshold):
 
 
 def test_equal_scores_still_make_a_histogram():
-    plots.score_histogram(np.ones(60), IS_ANOMALY, 1.0).draw_without_rendering()
+    figure = plots.score_histogram(np.ones(60), IS_ANOMALY, 1.0)
+    figure.draw_without_rendering()
+    heights = [sum(bar.get_height() for bar in bars) for bars in figure.axes[0].containers]
+    assert heights == pytest.approx([1, 1])
 
 
 def test_confusion_matrices_show_every_count_of_every_model():
