@@ -28,7 +28,7 @@ from ganad_tf.data.folder.load import load_folder
 from ganad_tf.data.folder.options import FolderOptions
 from ganad_tf.data.folder.split_file import write_split
 from ganad_tf.errors import DataError, UsageError, run_cli
-from ganad_tf.run_folder import METRICS
+from ganad_tf.run_folder import METRICS, PLAN
 
 # How deep categories are looked for.
 DEPTH = 2
@@ -104,9 +104,13 @@ def run_category(category: Path, labelled: int, flags: Sequence[str] = ()) -> di
             assert account is not None
             write_split(draw_labelled(account.entries, labelled, 0), folder / "split.csv")
             command += ["--split", folder / "split.csv"]
+        else:
+            command += ["--protocol", "none"]  # some layouts have anomalies in the training part
         run_command(folder / "cache", *command, *flags)
         metrics = read_json(folder / "run" / METRICS)
+        plan = read_json(folder / "run" / PLAN)
     kept = {name: metrics[name] for name in KEPT}
+    kept |= {name: plan[name] for name in ("n_labelled", "n_masked")}
     baselines = {name: other["auroc"] for name, other in metrics["baselines"].items()}
     return {**kept, "baselines": baselines}
 
@@ -139,6 +143,11 @@ def _row(name: str, values: Sequence[float | None], seconds: float) -> str:
     return f"| {name} | {' | '.join(texts)} | {seconds / 60:.1f} min |"
 
 
+def _name(category: Path, folder: Path) -> str:
+    """What tells a category from the others: its place in the folder."""
+    return "-".join(category.relative_to(folder).parts) or category.name
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -153,7 +162,7 @@ def main() -> None:
     if flags.labelled < 0:
         parser.error(f"argument --labelled: expected at least 0. Received: {flags.labelled}")
     folder = flags.folder.resolve()
-    categories = {path.name: path for path in find_categories(folder)}
+    categories = {_name(path, folder): path for path in find_categories(folder)}
     unknown = set(flags.categories or ()) - categories.keys()
     if unknown:
         parser.error(

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.peers.timing import Effort, ratio, spread, take_turns
-from benchmarks.results_file import save
+from benchmarks.results_file import kept, save
 from benchmarks.texture_data import TEXTURES
 from export.runtime import Scorer
 from ganad_tf.errors import ArtefactError, DataError, run_cli
@@ -132,7 +132,18 @@ def main() -> None:
     cells = [
         compare(run, side, flags.count, flags.rounds) for run in flags.runs for side in flags.sides
     ]
-    save("photos", {"rounds": flags.rounds, "cells": cells})
+    save("photos", {"rounds": flags.rounds, "cells": _with_others(cells)})
+
+
+def _with_others(cells: list[dict]) -> list[dict]:
+    """The new cells, and the kept ones of other models or sizes."""
+
+    def compared(cell: dict) -> tuple:
+        return tuple(cell["image_shape"]), cell["encoder"], cell["side"]
+
+    earlier = (kept("photos") or {"cells": []})["cells"]
+    new = {compared(cell) for cell in cells}
+    return [*(cell for cell in earlier if compared(cell) not in new), *cells]
 
 
 if __name__ == "__main__":

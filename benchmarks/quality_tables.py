@@ -3,6 +3,7 @@
 python -m benchmarks.quality_tables
 """
 
+import argparse
 import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -310,5 +311,10 @@ def _classes_of(cells: Cells, protocol: str, methods: Sequence[str]) -> list[int
     return sorted({number for method in methods for number in aurocs(cells, protocol, method)})
 
 
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    write()
+
+
 if __name__ == "__main__":
-    raise SystemExit(run_cli(write))
+    raise SystemExit(run_cli(main))

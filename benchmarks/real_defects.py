@@ -47,7 +47,7 @@ from ganad_tf.settings.names import TRAINED_COMPONENTS
 
 LABELS = {"ten": 10, "one": 1, "none": 0, "mono": 10, "poly": 10}
 KINDS = ("mono", "poly")
-SPLITS = (0, 1, 2)
+SPLITS = (0, 1, 2)  # that are reported; settings were chosen on others
 SETTINGS = tuple(LABELS)
 # Enough for a generator that has no part in the score.
 BRIEF = ["--epochs", "1", "--steps-per-epoch", "20"]
@@ -79,7 +79,7 @@ class Pictures:
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """Who is in which part, int [n] each; `labelled` anomalies are learnt from."""
+    """Indices of the images in each part, int [n]; `labelled` anomalies are learnt from."""
 
     train: np.ndarray
     validation: np.ndarray

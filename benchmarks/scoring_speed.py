@@ -24,6 +24,7 @@ from export import onnx_model, saved_model
 from export.quantize import quantize
 from export.runtime import Scorer
 from ganad_tf.data.load import Source, load_splits
+from ganad_tf.errors import run_cli
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
 from ganad_tf.scoring import fit_detector
@@ -192,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_cli(main))

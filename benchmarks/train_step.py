@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from benchmarks.results_file import save
 from ganad_tf import losses
+from ganad_tf.errors import run_cli
 from ganad_tf.networks import Generator
 from ganad_tf.plan import Plan
 from ganad_tf.preprocessing import to_network
@@ -104,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_cli(main))

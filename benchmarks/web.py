@@ -30,6 +30,7 @@ from benchmarks.results_file import save
 from export.runtime import Scorer
 from export.web.runtime_files import PACKAGE, VERSION
 from export.web.site import write_site
+from ganad_tf.errors import run_cli
 
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 PATIENCE = 240  # seconds for one round
@@ -189,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_cli(main))

@@ -93,16 +93,19 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file.
+def read_json(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads a JSON file of names and values.
 
     Raises:
-        ArtefactError: if the file is missing or is not JSON.
+        ArtefactError: if the file is missing, is not JSON, or holds something else.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtefactError(f"{path}: expected a JSON file. Received: no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"{path}: expected a JSON file. Received: {error}") from None
+    if not isinstance(values, dict):
+        raise ArtefactError(f"{path}: expected a JSON object. Received: {type(values).__name__}")
+    return values

@@ -82,7 +82,8 @@ def smoothed_errors(errors: tf.Tensor) -> tf.Tensor:
     """Errors averaged over squares of about a sixteenth of the image's side, [N, S, S].
 
     3x3 pixels at 32x32, 9x9 at 128x128: fine enough for small defects, without the noise of single
-    pixels. Padding is left out of the average.
+    pixels. Padding is left out of the average. A square of an even side, such as 8x8 at 112x112,
+    reaches one pixel further down and to the right than up and to the left.
     """
     size = errors.shape[1] // 16 + 1
     return tf.nn.avg_pool2d(errors[..., None], size, 1, "SAME")[..., 0]

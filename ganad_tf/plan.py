@@ -44,7 +44,7 @@ EPOCHS, EPOCHS_BESIDE_ENCODER, EPOCHS_WITHOUT_SHARE = 20, 8, 5
 # docs/fashion_mnist.md, the mixtures.
 SYNTHETIC_UNDER_UNSEEN = 0.9
 
-# They say why, and no run depends on their last digits, in which devices differ.
+# Measured values and texts. Devices may differ in their last digits, so they are not compared.
 _MEASURED = ("layout_share", "layout_auroc", "reasons")
 # Shares of a score that are nearer to each other are the same decision.
 _SHARE_TOLERANCE = 0.01

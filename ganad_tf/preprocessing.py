@@ -62,7 +62,7 @@ def to_encoder(images: tf.Tensor, image_size: int) -> tf.Tensor:
 def to_image(maps: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Brings maps of the network's square [N, S, S, ...] back to an image's pixels.
 
-    The inverse of `to_network`: [N, height, width, ...], cropped, or enlarged bilinearly.
+    Undoes the padding of `to_network`, or enlarges bilinearly: [N, height, width, ...].
     """
     if height <= maps.shape[1] and width <= maps.shape[1]:
         return crop(maps, height, width)

@@ -151,7 +151,7 @@ def _is_run(folder: Path) -> bool:
         load_config(folder)
     except GanadError:
         return False
-    return isinstance(values, dict) and set(values) >= _ALWAYS_THERE
+    return set(values) >= _ALWAYS_THERE
 
 
 def check_same_split(folder: Path, fingerprint: str) -> None:
@@ -191,12 +191,7 @@ def load_config(folder: Path) -> RunConfig:
             f"{folder}: expected the folder of a run, as {command_name('train')} makes. "
             f"Received: {received}"
         )
-    values = read_json(folder / CONFIG)
-    if not isinstance(values, dict):
-        raise ArtefactError(
-            f"{folder / CONFIG}: expected a JSON object. Received: {type(values).__name__}"
-        )
-    return RunConfig.from_dict(values)
+    return RunConfig.from_dict(read_json(folder / CONFIG))
 
 
 def resumed_config(folder: Path, arguments: Mapping[str, Any]) -> RunConfig:

@@ -226,11 +226,7 @@ def choose_tracker(name: str | None, resumed: Path | None) -> Tracker | None:
         return None
     if resumed and (resumed / TRACKER).is_file():
         record = read_json(resumed / TRACKER)
-        if not (
-            isinstance(record, dict)
-            and record.get("tracker") in BACKENDS
-            and isinstance(record.get("run"), str)
-        ):
+        if record.get("tracker") not in BACKENDS or not isinstance(record.get("run"), str):
             raise ArtefactError(
                 f"{resumed / TRACKER}: expected `tracker`, one of {', '.join(BACKENDS)}, and "
                 f"`run`. Received: {record!r}"

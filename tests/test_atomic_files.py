@@ -122,6 +122,12 @@ def test_what_is_not_json_is_named(tmp_path, content, received):
         read_json(path)
 
 
+def test_json_of_another_form_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(ArtefactError, match=r"a.json: expected a JSON object. Received: list"):
+        read_json(tmp_path / "a.json")
+
+
 def test_a_value_that_json_cannot_hold_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, 1)

@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from benchmarks.results_file import kept_with, save
+from benchmarks.results_file import kept_with, revision, save
 from benchmarks.robustness.watched import cpu_seconds
 from ganad_tf.atomic_files import is_unfinished, read_json, write_json
 
@@ -73,8 +73,8 @@ def run(count: int | None, seed: int, again: bool) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left over
     todo = [(what, n) for what, number in COUNTS.items() for n in range(number)]
     todo = [case for case in todo if case not in {(kill["what"], kill["number"]) for kill in kills}]
-    # Kept between calls, so that what is compared with is made once.
-    scratch = Path(tempfile.gettempdir(), "ganad_tf-kills")
+    # Kept between calls, so that what is compared with is made once by the same code.
+    scratch = Path(tempfile.gettempdir(), f"ganad_tf-kills-{revision()}")
     if not kills:
         shutil.rmtree(scratch, ignore_errors=True)
     for what, number in todo[:count]:
@@ -125,8 +125,8 @@ def _unkilled(what: str, scratch: Path) -> Command:
     unkilled = scratch / f"{what}.json"
     if not unkilled.exists():
         seconds = _finish(arguments)
-        write_json(unkilled, [seconds, dict(_results(folder))])
-    return Command(folder, arguments, again, *read_json(unkilled))
+        write_json(unkilled, {"seconds": seconds, "results": dict(_results(folder))})
+    return Command(folder, arguments, again, **read_json(unkilled))
 
 
 def _draw(photos: Path) -> None:

@@ -34,6 +34,7 @@ def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, n
     inputs = keras.Input((size, size, channels))
     generator = Generator(size, channels, config.width, config.refine)
     model = keras.Model(inputs, generator(inputs)[0])
+    generator.head.trainable = False  # it has no part in the reconstruction
     steps = int(config.epochs) * config.steps_per_epoch
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     model.compile(
@@ -44,7 +45,8 @@ def autoencoder_errors(config: RunConfig, splits: Splits) -> tuple[np.ndarray, n
     half = config.batch_size // 2
     _LOGGER.info("autoencoder baseline: %d steps on %d normal images", steps, len(normal))
     passes = max(1, round(steps * half / len(normal)))
-    model.fit(normal, normal, batch_size=half, epochs=passes, verbose=2)
+    log = model.fit(normal, normal, batch_size=half, epochs=passes, verbose=0)
+    _LOGGER.info("autoencoder baseline: error %.4f at the end", log.history["loss"][-1])
     return _errors(model, splits.validation, size), _errors(model, splits.test, size)
 
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-# Of the pixels of normal validation images, this share lies below a map value of 1.
+# At least this share of the pixels of normal validation images lies below a map value of 1. Of
+# centred maps it is more: they are divided by the quantile of the values before they are centred.
 MAP_QUANTILE = 0.999
 # More pixels than this would cost memory and change little.
 MAX_MAP_PIXELS = 10_000_000

@@ -1,6 +1,5 @@
 """The data of a run, from its configuration."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,7 @@ def load_splits(
         )
     train, test = load_fashion_mnist(source.data_dir, source.idx_dir)
     names = train.kind_names
-    splits = split_one_class(
+    return split_one_class(
         train,
         test,
         parse_class(config.normal, names),
@@ -72,10 +71,4 @@ def load_splits(
         ),
         config.validation_fraction,
         config.seed,
-    )
-    return dataclasses.replace(
-        splits,
-        resize=config.resize,
-        bit_depth=config.bit_depth or splits.bit_depth,
-        max_pixels=config.max_pixels or splits.max_pixels,
     )

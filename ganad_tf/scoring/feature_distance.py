@@ -20,8 +20,8 @@ LOCAL_LEVEL = 2
 TOP_SHARE = 0.02
 # Pixels are compared after averaging to this grid.
 PIXEL_GRID = 16
-# Shrinking towards the mean variance keeps directions of almost no variance from ruling. Pixels,
-# unlike features, have directions without meaning, so they are hardly whitened.
+# Shrinking towards the mean variance keeps directions of almost no variance from dominating.
+# Pixels, unlike features, have directions without meaning, so they are hardly whitened.
 SHRINKAGE, PIXEL_SHRINKAGE = 1.0, 10.0
 MIN_SQUARE = 1e-12
 # Relative rounding error of a squared distance as a matrix product, with room: float32 resolves
@@ -118,8 +118,8 @@ class FeatureDistances:
     """The distances that are measured: of whole images, and of places in them.
 
     Args:
-        pixels: over the image itself, averaged to a grid. What the encoder has learnt to overlook
-            is seen here, and no one gets less than a neighbour search would give.
+        pixels: over the image itself, averaged to a grid. Catches differences that the generator's
+            encoder ignores.
         pooled: one for each of `LEVELS`, over the map averaged to a 2x2 grid.
         local: over single places of the map `LOCAL_LEVEL`, wherever they lie.
     """

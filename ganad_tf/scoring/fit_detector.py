@@ -12,7 +12,7 @@ from ganad_tf.data.images import LabelledImages, drawn
 from ganad_tf.data.splits import Splits
 from ganad_tf.errors import DataError
 from ganad_tf.networks import EfficientNetLite0, Generator
-from ganad_tf.plan import Plan
+from ganad_tf.plan import Plan, learnt_from
 from ganad_tf.preprocessing import to_network
 from ganad_tf.scoring.cross_fit import (
     Fold,
@@ -73,6 +73,7 @@ def fit_encoder(
     Raises:
         UsageError: if the false-alarm rate that was asked for cannot be promised.
     """
+    splits = learnt_from(plan, splits)
     is_anomaly = splits.validation.is_anomaly
     if encoder is None:
         check_promise(is_anomaly, 0, config.max_false_alarms)
@@ -103,7 +104,7 @@ def fit_detector(
     plan: Plan,
     encoder: EncoderFeatures | None = None,
 ) -> Detector:
-    """Fits distances on TRAINING images, everything else on VALIDATION images.
+    """Fits distances and ranges on TRAINING images, all else on VALIDATION images.
 
     With few photos, normal training images count among the latter, each measured by features that
     were fitted without it; see `ganad_tf.scoring.cross_fit`.
@@ -118,7 +119,7 @@ def fit_detector(
         DataError: if a part has no normal images.
         UsageError: if the false-alarm rate cannot be promised with so few images.
     """
-    train, validation = splits.train, splits.validation
+    train, validation = learnt_from(plan, splits).train, splits.validation
     distances = _fit_distances(generator, train.images, fitted_normals(train, plan.seed), plan.seed)
     measurer = Measurer(generator, distances, encoder)
     measured = measure_part(measurer, validation)

@@ -202,6 +202,8 @@ def pretrained_shares(plan: Plan, share: float, aurocs: Mapping[str, float]) -> 
         generator = GENERATOR_ON_WHOLE_IMAGES * (aurocs[PIXELS] >= best - TOLERANCE)
     for name, part in RECIPES[plan.generator_recipe].items():
         shares[name] = shares.get(name, 0.0) + generator * part
+    if not plan.trains_head:
+        shares.pop(CLASSIFIER, None)
     return {name: part for name, part in shares.items() if part}
 
 
@@ -209,8 +211,10 @@ def explain_shares(plan: Plan, share: float) -> str:
     """One sentence for the report."""
     if plan.learns_every_kind:
         return "labelled anomalies of every kind are known, so what learnt from them counts most"
+    # A generator that learns whole images says nothing about the layout of their parts.
+    what = "layout and kind count" if plan.learns_masks else "their kind counts"
     seen = (
-        "the images show objects, so layout and kind count"
+        f"the images show objects, so {what}"
         if share >= OBJECT
         else "the images are textures, so local damage counts"
         if share <= TEXTURE

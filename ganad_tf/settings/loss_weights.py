@@ -49,4 +49,4 @@ def changed_weights(
                 "--loss-weight must be NAME=VALUE with VALUE at least 0 and NAME one of "
                 f"{', '.join(names)}. Received: {received or dict(values)}"
             )
-    return dataclasses.replace(weights, **values)
+    return dataclasses.replace(weights, **{name: float(value) for name, value in values.items()})

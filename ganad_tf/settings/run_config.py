@@ -1,6 +1,7 @@
 """One frozen dataclass of settings: the flags, the run's config.json and the docs come from it."""
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -289,6 +290,10 @@ class RunConfig:
             return  # `check_settings` names the choices
         defaults = resolved_defaults(self.preset, bool(self.data))
         values = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, numbers.Number) and hasattr(value, "item"):
+                values[field.name] = value.item()  # numpy's numbers cannot be written as JSON
         given = self.loss_weights
         if given is not None:
             others = given if isinstance(given, Mapping) else dataclasses.asdict(given)
@@ -297,7 +302,7 @@ class RunConfig:
             if "path" in field.metadata and getattr(self, field.name):
                 values[field.name] = os.path.abspath(getattr(self, field.name))
         kinds = values.get("synthetic_kinds", self.synthetic_kinds)
-        values["synthetic_kinds"] = ",".join(map(kind_name, kinds.split(",")))
+        values["synthetic_kinds"] = ",".join(kind_name(kind.strip()) for kind in kinds.split(","))
         values["score"] = score_name(self.score)
         for name, value in values.items():
             object.__setattr__(self, name, value)  # frozen

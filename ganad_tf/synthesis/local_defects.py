@@ -5,6 +5,7 @@ Li et al., *CutPaste*, CVPR 2021. All sizes below were chosen on the textures of
 benchmarks.texture_data.
 """
 
+import numpy as np
 import tensorflow as tf
 
 # Half of a defect's length, as a share of the image's side.
@@ -61,7 +62,7 @@ def _shapes(count: tf.Tensor, height: int, width: int, seed: tf.Tensor) -> tf.Te
     side = min(height, width)
     wide = tf.maximum(long * MAX_ELONGATION ** -draws[4], MIN_WIDTH / 2 / side)
     bends = tf.random.stateless_normal([count, 4, 4, 2], for_bends)
-    bends = tf.image.resize(bends, (height, width), "bicubic")
+    bends = tf.einsum("hi,nijc,wj->nhwc", _bicubic(height), bends, _bicubic(width))
     y = tf.range(height, dtype=tf.float32)[None, :, None] / height - centre_y
     x = tf.range(width, dtype=tf.float32)[None, None, :] / width - centre_x
     along = y * tf.sin(angle) + x * tf.cos(angle) + 0.15 * long * bends[..., 0]
@@ -70,6 +71,17 @@ def _shapes(count: tf.Tensor, height: int, width: int, seed: tf.Tensor) -> tf.Te
     # About the distance to the edge in pixels, positive inside.
     inside = (1 - radius) * wide * side
     return tf.clip_by_value(inside + 0.5, 0.0, 1.0)[..., None]
+
+
+def _bicubic(size: int) -> np.ndarray:
+    """What enlarges four values to `size` by bicubic interpolation, float32 [size, 4].
+
+    `tf.image.resize` itself has no bicubic kernel for GPUs, and XLA, which compiles the step there,
+    refuses it.
+    """
+    with tf.init_scope():
+        unit = tf.eye(4)[None, :, :, None]
+        return tf.image.resize(unit, (size, 4), "bicubic")[0, :, :, 0].numpy()
 
 
 def _contents(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -88,14 +88,17 @@ def choose_execution(
         else:
             chosen = "float32"
     names = [f"/GPU:{index}" for index in range(len(gpus))]
-    if len(gpus) == 1:
+    # Keras compiles the step of all replicas as one, and XLA refuses variables of several devices.
+    jit_compile = len(gpus) == 1
+    if jit_compile:
         strategy = tf.distribute.OneDeviceStrategy(names[0])
+        reason = f"1 GPU, {chosen} ({why}), with XLA"
     else:
         strategy = tf.distribute.MirroredStrategy(names)
-    reason = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}, {chosen} ({why}), with XLA"
+        reason = f"{len(gpus)} GPUs, {chosen} ({why}), without XLA"
     if devices == "auto" and len(gpus) < len(visible):
         reason += f"; {len(visible)} GPUs cannot share a batch of {batch_size} evenly"
-    return Execution(strategy, chosen, True, reason)
+    return Execution(strategy, chosen, jit_compile, reason)
 
 
 def worker_index() -> tuple[int, int]:

@@ -50,7 +50,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
                 )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        # The last step's losses were finite before its update; the next step's would tell.
+        # The last step's losses were computed before its update, so they cannot show a broken one.
         weights = self.model.averaged_generator.get_weights()
         if not all(np.isfinite(weight).all() for weight in weights):
             raise TrainingError(

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ganad_tf.atomic_files import write_json
 from ganad_tf.data.batches import BalancedBatches
 from ganad_tf.data.clusters import find_groups
 from ganad_tf.data.images import LabelledImages
 from ganad_tf.data.splits import Splits
+from ganad_tf.errors import TrainingError
 from ganad_tf.plan import Plan, learnt_from
 from ganad_tf.run_folder import BEST, CHECKPOINT, CLUSTERS, HISTORY, PLAN, START, TENSORBOARD
 from ganad_tf.settings.run_config import RunConfig
@@ -50,7 +52,7 @@ def train(
 
     Raises:
         ArtefactError: if the checkpoint is damaged, or the run was begun with another plan.
-        TrainingError: if a loss is no longer finite.
+        TrainingError: if a loss is no longer finite, or memory does not suffice.
     """
     resumed = resumed or run
     check_same_plan(resumed, plan)
@@ -68,7 +70,13 @@ def train(
     if done:
         _LOGGER.info("resuming after epoch %d", done)
     if done < plan.epochs:
-        _fit(model, batches, config, plan, splits.validation, execution, (run, resumed))
+        try:
+            _fit(model, batches, config, plan, splits.validation, execution, (run, resumed))
+        except tf.errors.ResourceExhaustedError as error:
+            raise TrainingError(
+                "a training step must fit into the device's memory; --batch-size or --image-size "
+                f"must be smaller. Received: {error.message.splitlines()[0]}"
+            ) from None
     best = run / BEST if (run / BEST).exists() else resumed / BEST
     load_weights(model.averaged_generator, best)
     return model

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from benchmarks import figures, pair_tables, readme_tables
+from benchmarks import figures, own_images_tables, pair_tables, quality_tables, readme_tables
 from benchmarks.readme_tables import Figure, _quoted, _row
-from benchmarks.results_file import all_kept
-from ganad_tf.errors import UsageError
+from benchmarks.results_file import all_kept, kept
+from ganad_tf.errors import DataError, UsageError
 from ganad_tf.settings.names import TRAINED_COMPONENTS
 
 
@@ -26,6 +26,34 @@ def test_pages_hold_what_the_kept_results_say(copy):
         assert (copy / name).read_text() == (figures.ROOT / name).read_text(), (
             f"{name}: expected the tables of `python -m benchmarks.figures write`"
         )
+
+
+def test_the_page_on_fashion_mnist_holds_what_the_kept_results_say(tmp_path, monkeypatch):
+    page = quality_tables.PAGE
+    monkeypatch.setattr(quality_tables, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(quality_tables, "PLOTS", tmp_path / "plots")
+    quality_tables.write()
+    assert (tmp_path / "page.md").read_text() == page.read_text(), (
+        "expected what `python -m benchmarks.quality_tables` writes"
+    )
+
+
+def test_splits_that_settings_were_chosen_on_are_not_reported(monkeypatch):
+    cells = [
+        {"setting": "ten", "method": "ours", "split": split, "auroc": auroc}
+        for split, auroc in ((0, 0.9), (1, 0.92), (10, 1.0), (11, 1.0))
+    ]
+    monkeypatch.setattr(own_images_tables, "all_kept", lambda pattern: cells)
+    assert own_images_tables.elpv_aurocs() == {("ten", "ours"): [0.9, 0.92]}
+    assert readme_tables._solar()["ten", "ours"].text == "0.910 (2 splits)"
+
+
+def test_a_command_of_the_readme_is_that_of_its_figure():
+    files = kept("own/fashion-folder")
+    assert " --score classifier" in readme_tables._command(files)
+    files["flags"].remove("--encoder")
+    with pytest.raises(DataError, match="run the cell again"):
+        readme_tables._command(files)
 
 
 def test_a_page_without_markers_changes_none(copy):

@@ -54,6 +54,17 @@ def test_a_generator_trained_on_whole_images_counts_on_objects_too():
     }
 
 
+def test_a_head_that_is_not_trained_does_not_count():
+    plan = Plan(generator_recipe="novelty", trains_head=False)
+    assert "classifier" not in pretrained_shares(plan, SHARES["objects"], SMALL_OBJECTS)
+
+
+def test_the_layout_is_named_only_where_it_counts():
+    share = SHARES["objects"]
+    assert "layout and kind count" in explain_shares(Plan(learns_masks=True), share)
+    assert "their kind counts" in explain_shares(Plan(), share)
+
+
 def test_a_generator_trained_on_whole_images_does_not_count_where_pixels_see_nothing():
     """As on Fashion-MNIST class 5."""
     plan = Plan(generator_recipe="novelty")

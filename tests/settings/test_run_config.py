@@ -2,8 +2,10 @@
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ganad_tf.errors import ArtefactError, UsageError
@@ -146,6 +148,21 @@ def test_a_newer_format_is_refused_by_its_number():
 def test_what_has_no_effect_or_no_meaning_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         RunConfig(**settings)
+
+
+def test_numbers_of_numpy_are_kept_as_numbers_of_python():
+    given = {
+        **{"seed": np.int64(3), "epochs": np.int32(2), "synthetic": np.float32(0.5)},
+        **{"flip": True, "loss_weights": {"abc": np.float64(2), "patch": 1}},
+    }
+    config = RunConfig(data="photos", **given)
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert (type(config.seed), config.seed, config.loss_weights.abc) == (int, 3, 2.0)
+
+
+def test_names_of_kinds_may_have_spaces_around_them():
+    config = RunConfig(synthetic_kinds="rotate, paste")
+    assert config.kinds_of_synthetic() == ("rotate", "paste")
 
 
 def test_what_had_no_effect_in_a_run_of_an_earlier_version_is_left_out():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ganad_tf.settings.names import SYNTHETIC_KINDS
 from ganad_tf.synthesis.augmentation import Augmentation
 from ganad_tf.synthesis.training_images import TrainingImages
 
@@ -76,3 +77,15 @@ def test_a_share_of_one_replaces_every_anomaly(batch):
     assert masks is None
     for image, original in zip(images[4:].numpy(), batch["normal"].numpy(), strict=True):
         assert any(np.array_equal(image, np.rot90(original, n)) for n in (1, 2, 3))
+
+
+@pytest.mark.parametrize("kind", SYNTHETIC_KINDS)
+def test_xla_which_compiles_the_step_on_a_gpu_knows_every_operator(batch, kind):
+    masks = np.zeros((4, 28, 28, 1), np.uint8)
+    masks[:3, 4:9, 4:9] = 255
+    augmentation = Augmentation(flip=True, shift=1, rotation=kind != "rotate")
+    make = tf.function(TrainingImages(augmentation, 0.5, (kind,), 14), jit_compile=True)
+    # On a CPU, it draws other random numbers than TensorFlow, so images cannot be compared.
+    images, masks = make({**batch, "mask": tf.constant(masks)}, SEED)
+    assert (images.shape, masks.shape) == ((8, 14, 14, 1), (4, 14, 14, 1))
+    assert set(np.unique(masks)) <= {0, 255}

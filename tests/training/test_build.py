@@ -1,6 +1,11 @@
 """What a configuration and a plan make of the model."""
 
+import numpy as np
+import pytest
+import tensorflow as tf
+
 from ganad_tf.plan import Plan
+from ganad_tf.settings.names import SYNTHETIC_KINDS
 from ganad_tf.settings.run_config import RunConfig
 from ganad_tf.training.build import build_model, scoring_generator
 
@@ -26,3 +31,17 @@ def test_the_generator_that_scores_is_float32_whatever_was_trained():
     assert generator.compute_dtype == "float32"
     assert not generator.trainable
     assert len(generator.get_weights()) == len(model.averaged_generator.get_weights())
+
+
+@pytest.mark.slow
+def test_the_whole_step_of_own_images_is_compiled_by_xla_as_on_a_gpu():
+    config = RunConfig(data="photos", image_size=32, encoder="none", batch_size=4, **SMALL)
+    plan = Plan(n_labelled=2, n_masked=1, synthetic_share=0.5, synthetic_kinds=SYNTHETIC_KINDS)
+    model = build_model(config, plan, 1, "mixed_float16")
+    model.jit_compile = True
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
+    masks = np.full((2, 32, 32, 1), 255, np.uint8)
+    masks[0, :, 10:] = 0
+    batch = {"normal": images, "anomaly": images, "mask": masks}
+    log = model.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0, shuffle=False)
+    assert all(np.isfinite(values).all() for values in log.history.values())

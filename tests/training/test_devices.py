@@ -70,6 +70,13 @@ def test_of_unlike_gpus_the_least_able_decides(gpus):
     assert chosen.reason.startswith("2 GPUs, ")
 
 
+def test_the_step_of_several_gpus_is_not_compiled_by_xla(gpus):
+    gpus((8, 0), (8, 0))
+    chosen = choose_execution()
+    assert not chosen.jit_compile
+    assert chosen.reason.endswith(", without XLA")
+
+
 def test_what_is_asked_for_is_taken(gpus):
     gpus((8, 0), (8, 0), (8, 0))
     assert choose_execution("float32").precision == "float32"
