@@ -8,6 +8,7 @@ from benchmarks.published import ELPV, ELPV_SETTINGS
 from benchmarks.real_defects import SPLITS as REPORTED
 from benchmarks.results_file import all_kept, kept, mean_of
 from benchmarks.texture_data import TEXTURES
+from ganad_tf.wording import counted
 
 REAL_METHODS = {
     "ours": "**ours, default** (EfficientNet-Lite0)",
@@ -54,7 +55,7 @@ def own_table() -> str:
     all_cells = {cell["cell"]: cell for cell in all_kept("own/*")}
     rows = [
         "| images | test AUROC | 3 neighbours on the frozen features | pixel AUROC | AUPRO "
-        "| false alarms | training |",
+        "| false alarms | training (median) |",
         "|---|---|---|---|---|---|---|",
         _own_row("sneakers, `--normal 7`", [all_cells.get("fashion-class")]),
         _own_row("sneakers, the same as PNG files", [all_cells.get("fashion-folder")]),
@@ -151,10 +152,8 @@ def mean_of_splits(values: list[float]) -> str:
     """A mean, with the number of splits unless it is all that are reported; empty without any."""
     if not values:
         return ""
-    splits = (
-        "" if len(values) == len(REPORTED) else f" ({len(values)} split{'s' * (len(values) > 1)})"
-    )
-    return f"{sum(values) / len(values):.3f}{splits}"
+    mean = f"{sum(values) / len(values):.3f}"
+    return mean if len(values) == len(REPORTED) else f"{mean} ({counted(len(values), 'split')})"
 
 
 def designs_table() -> str:

@@ -174,7 +174,7 @@ def test_a_resumed_run_may_leave_its_tracker_but_not_change_it(mlflow, wandb, ru
     assert choose_tracker("wandb", run).name == "wandb"
 
 
-@pytest.mark.parametrize("record", [[], {"tracker": "other", "run": "1"}, {"tracker": "mlflow"}])
+@pytest.mark.parametrize("record", [{"tracker": "other", "run": "1"}, {"tracker": "mlflow"}, {}])
 def test_a_damaged_record_is_named(record, run, mlflow):
     (run / "tracker.json").write_text(json.dumps(record))
     with pytest.raises(ArtefactError, match=r"tracker.json: expected `tracker`.* Received: "):
